@@ -1,0 +1,28 @@
+"""Which keys are good: every `sk-...` that does not contain `revoked`."""
+
+from aiohttp import web
+
+from .errors import ApiError
+
+
+def authorize(request: web.Request) -> None:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key:
+        raise ApiError(
+            401,
+            "You didn't provide an API key. You need to provide your API key in an Authorization header using"
+            " Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
+            code="invalid_api_key",
+        )
+    if not key.startswith("sk-") or "revoked" in key:
+        raise ApiError(
+            401,
+            f"Incorrect API key provided: {_masked(key)}. You can find your API key at"
+            " https://platform.openai.com/account/api-keys.",
+            code="invalid_api_key",
+        )
+
+
+def _masked(key: str) -> str:
+    """As OpenAI does it: an answer that must not reach somebody who is not meant to know the key."""
+    return f"{key[:8]}{'*' * max(len(key) - 12, 4)}{key[-4:]}"

@@ -1,0 +1,79 @@
+"""Faults and pace that a client scripts by `x-fake-*` headers or query parameters; the header wins."""
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from aiohttp import web
+
+from .errors import ApiError
+
+PREFIX = "x-fake-"
+_NAME = re.compile(r"x-fake-[\w-]+")
+
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=3_600_000)]
+HeaderValue = Annotated[str, msgspec.Meta(pattern="^[ -~]*$")]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+
+
+class Faults(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    rename=lambda field: PREFIX + field.replace("_", "-"),
+):
+    """The script of one request. A stream's chunk is one event; a JSON body is cut into `chunks` pieces."""
+
+    status: Annotated[int, msgspec.Meta(ge=300, le=599)] | None = None
+    retry_after: HeaderValue | None = None  # sent as it is, with any status
+    delay_ms: Milliseconds = 0  # before the response's head
+    chunk_delay_ms: Milliseconds = 0  # between chunks
+    chunks: Count = 8  # words in the answer
+    cut_after: Count | None = None  # chunks, after which the connection is reset
+    hang: Literal["1", "headers"] | None = None
+    encoding: Literal["gzip"] | None = None
+    size_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] | None = None
+
+    @property
+    def affect_body(self) -> bool:
+        return bool(
+            self.hang
+            or self.encoding
+            or self.chunk_delay_ms
+            or self.cut_after is not None
+            or self.size_bytes is not None
+        )
+
+
+UNSCRIPTED = Faults()
+
+
+def scripted_faults(request: web.Request) -> Faults:
+    """Raise `ApiError` for a bad value, and for a name that does not exist: typos must be loud."""
+    script = {}
+    if PREFIX in request.raw_path.lower():
+        script = {name.lower(): value for name, value in request.query.items()}
+    for name, value in request.raw_headers:
+        if name[:7].lower() == b"x-fake-":
+            script[name.decode("latin-1").lower()] = value.decode("latin-1")
+    script = {name: value for name, value in script.items() if name.startswith(PREFIX)}
+    if not script:
+        return UNSCRIPTED
+    try:
+        return msgspec.convert(script, Faults, strict=False)
+    except msgspec.ValidationError as error:
+        culprit = _NAME.search(str(error))
+        raise ApiError(
+            400, f"Invalid fault: {error}", param=culprit[0] if culprit else None, code="invalid_value"
+        ) from error
+
+
+def scripted_error(status: int) -> ApiError:
+    """OpenAI's type and code for a status, as far as it has them."""
+    error_type, code = {
+        401: ("invalid_request_error", "invalid_api_key"),
+        403: ("permission_error", None),
+        404: ("invalid_request_error", "model_not_found"),
+        429: ("requests", "rate_limit_exceeded"),
+    }.get(status, ("invalid_request_error" if status < 500 else "server_error", None))
+    return ApiError(status, f"The fake upstream was told to answer {status}.", type=error_type, code=code)
