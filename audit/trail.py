@@ -1,0 +1,31 @@
+"""The one way to write an audit event. `details` holds facts, never a secret."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Model
+
+from audit.models import AuditEvent
+
+
+def record(
+    action: str,
+    subject: Model,
+    *,
+    actor: str,
+    project_id: UUID | None = None,
+    details: dict[str, Any] | None = None,
+) -> AuditEvent:
+    """Append an event, in the caller's transaction: the act and its trace stand or fall together.
+
+    `action` is a dotted verb such as "token.revoked"; `actor` says what it is: "user:NAME" or "cli:NAME".
+    """
+    return AuditEvent.objects.create(
+        actor=actor[:150],
+        action=action,
+        subject_type=subject._meta.model_name or "",
+        subject_id=str(subject.pk),
+        subject_name=str(subject)[:150],
+        project_id=project_id,
+        details=details or {},
+    )

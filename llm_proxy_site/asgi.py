@@ -1,0 +1,12 @@
+"""The ASGI application: what `manage.py serve` and `runserver` run."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llm_proxy_site.settings")
+control_plane = get_asgi_application()
+
+from proxy.routing import beside
+
+application = beside(control_plane)

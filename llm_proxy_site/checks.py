@@ -1,0 +1,127 @@
+"""System checks: everything that can be wrong with the configuration, with an id and a hint."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import ValidationError
+
+from llm_proxy_site.logs import FORMATS, LEVELS
+from projects.models import validate_base_url
+from proxy.providers import InvalidProvidersError, load_providers
+
+SUPPORTED_ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
+SETUP_HINT = "Run `python manage.py setup`, which makes the secrets once, or set them in the environment."
+
+
+@register
+def check_values(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    problems = [*settings.ENVIRONMENT.problems]
+    if settings.LOG_LEVEL not in LEVELS:
+        problems.append(f"LOG_LEVEL: must be one of {', '.join(LEVELS)}")
+    if settings.LOG_FORMAT not in FORMATS:
+        problems.append(f"LOG_FORMAT: must be one of {', '.join(FORMATS)}")
+    return [
+        Error(problem, hint="docs/settings.md describes every setting.", id="llm_proxy.E001")
+        for problem in problems
+    ]
+
+
+@register
+def check_secrets(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    missing = settings.MISSING_SECRETS
+    errors: list[CheckMessage] = [
+        Error(f"{name} is not set.", hint=SETUP_HINT, id="llm_proxy.E002") for name in missing
+    ]
+    if not all(map(_is_fernet_key, settings.ENCRYPTION_KEYS)):
+        errors.append(
+            Error(
+                "ENCRYPTION_KEYS holds something that is not a Fernet key.",
+                hint="Each key is 32 bytes in URL-safe base64; separate several by commas, the newest first.",
+                id="llm_proxy.E003",
+            )
+        )
+    return errors
+
+
+@register
+def check_secrets_file(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    file = settings.SECRETS_FILE
+    if file.is_file() and file.stat().st_mode & 0o077:
+        return [
+            checks.Warning(
+                f"{file} can be read by other users.", hint=f"Run `chmod 600 {file}`.", id="llm_proxy.W001"
+            )
+        ]
+    return []
+
+
+@register
+def check_data_dir(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    directory = settings.DATA_DIR
+    if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK):
+        return [
+            Error(
+                f"The data directory {directory} is not writable.",
+                hint="Give it to the user who runs the proxy, or set DATA_DIR.",
+                id="llm_proxy.E004",
+            )
+        ]
+    return []
+
+
+@register
+def check_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    engine = settings.DATABASES["default"].get("ENGINE")
+    if engine in SUPPORTED_ENGINES:
+        return []
+    return [
+        Error(
+            "DATABASE_URL names a database that is not supported.",
+            hint="Use postgres://USER:PASSWORD@HOST:PORT/NAME, or leave it empty for SQLite.",
+            id="llm_proxy.E005",
+        )
+    ]
+
+
+@register
+def check_upstream(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        validate_base_url(settings.UPSTREAM_BASE_URL)
+    except ValidationError:
+        return [
+            Error(
+                "UPSTREAM_BASE_URL is not an http(s) URL.",
+                hint="Give it as an SDK would take it, such as https://api.openai.com/v1.",
+                id="llm_proxy.E006",
+            )
+        ]
+    return []
+
+
+@register
+def check_providers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        load_providers(settings.PROVIDERS_FILE)
+    except InvalidProvidersError as problem:
+        return [
+            Error(
+                str(problem),
+                hint="PROVIDERS_FILE lists what may pass; the one shipped is proxy/providers.yaml.",
+                id="llm_proxy.E007",
+            )
+        ]
+    return []
+
+
+def _is_fernet_key(key: str) -> bool:
+    try:
+        Fernet(key)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,49 @@
+"""What our commands share: facts as readable text, or as JSON with --json. Exit codes: 0 done, 1 it could
+not be done (with a sentence on standard error), 2 the command line makes no sense.
+"""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+
+
+class FactsCommand(BaseCommand):
+    """A command that prints facts: `facts` gives plain data, `text` turns it into lines for people."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
+
+    def handle(self, *, as_json: bool, **options: Any) -> None:
+        try:
+            facts = self.facts(**options)
+        except ValidationError as problem:
+            raise CommandError(sentence(problem)) from None
+        self.stdout.write(json.dumps(facts, indent=2) if as_json else self.text(facts))
+
+    def facts(self, *args: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
+    def text(self, facts: Any) -> str:
+        raise NotImplementedError
+
+
+def sentence(problem: ValidationError) -> str:
+    """A validation error in one line."""
+    if not hasattr(problem, "error_dict"):
+        return " ".join(problem.messages)
+    return " ".join(
+        f"{field}: {' '.join(messages)}" if field != "__all__" else " ".join(messages)
+        for field, messages in problem.message_dict.items()
+    )
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """Rows in aligned columns."""
+    widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [headings, *rows]
+    )

@@ -1,0 +1,78 @@
+"""Reads variables through django-environ for `settings.py`, its only user.
+
+A bad value never raises here: it is remembered by name, the default stands in, and a system
+check (`llm_proxy.E001`) names every one of them at once. Values are never repeated: one may be a secret.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import environ
+
+
+class Environment:
+    def __init__(self) -> None:
+        self._env = environ.Env()
+        self.names: list[str] = []
+        self.problems: list[str] = []
+
+    def read_file(self, path: Path) -> None:
+        """Take variables from a KEY=value file, where there is one; the process's environment wins."""
+        if path.is_file():
+            self._env.read_env(path)
+
+    def text(self, name: str, default: str = "") -> str:
+        return str(self.read(name, str, default))
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        return bool(self.read(name, _flag, default))
+
+    def words(self, name: str) -> list[str]:
+        """A list, comma-separated."""
+        return [word.strip() for word in self.text(name).split(",") if word.strip()]
+
+    def whole(self, name: str, default: int, *, minimum: int = 1) -> int:
+        return int(self.read(name, _at_least(minimum, int), default))
+
+    def seconds(self, name: str, default: float, *, minimum: float = 0.01) -> float:
+        return float(self.read(name, _at_least(minimum, float), default))
+
+    def read(self, name: str, cast: Callable[[str], Any], default: Any) -> Any:
+        """The variable through `cast`; the default where it is missing, empty or bad."""
+        self.names.append(name)
+        text = self._env.get_value(name, cast=str, default="").strip()
+        if not text:
+            return default
+        try:
+            return cast(text)
+        except ValueError as problem:
+            self.problems.append(f"{name}: {_reason(problem)}")
+            return default
+
+
+def _flag(value: str) -> bool:
+    if value.lower() not in ("true", "false"):
+        raise BadValueError("must be true or false")
+    return value.lower() == "true"
+
+
+def _at_least(minimum: float, cast: Callable[[str], float]) -> Callable[[str], float]:
+    def bounded(value: str) -> float:
+        try:
+            number = cast(value)
+        except ValueError:
+            raise BadValueError(f"must be {'a whole number' if cast is int else 'a number'}") from None
+        if not minimum <= number < float("inf"):
+            raise BadValueError(f"must be at least {minimum}")
+        return number
+
+    return bounded
+
+
+class BadValueError(ValueError):
+    """A sentence about a value that does not repeat the value."""
+
+
+def _reason(problem: Exception) -> str:
+    return str(problem) if isinstance(problem, BadValueError) else "cannot be understood"

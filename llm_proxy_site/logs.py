@@ -1,0 +1,73 @@
+"""Structured logs on standard error: one JSON object a line, or readable lines with LOG_FORMAT=console.
+
+Django's, Daphne's and our own loggers all end here. Standard output belongs to the commands' answers.
+"""
+
+import logging.config
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+FORMATS = ("json", "console")
+
+_SHARED: list[structlog.typing.Processor] = [
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def logging_config(*, level: str, style: str) -> dict[str, Any]:
+    """Django's LOGGING value; an unknown level or style falls back (a system check names it)."""
+    return {
+        "level": level if level in LEVELS else "INFO",
+        "style": style if style in FORMATS else "json",
+    }
+
+
+def configure(config: dict[str, Any]) -> None:
+    """Django's LOGGING_CONFIG callable: sets up structlog and the standard library's logging alike."""
+    renderer = _renderer(config["style"])
+    structlog.configure(
+        processors=[*_SHARED, structlog.processors.format_exc_info, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(config["level"])),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "structured": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": [
+                        structlog.stdlib.add_logger_name,
+                        structlog.stdlib.PositionalArgumentsFormatter(),
+                        *_SHARED,
+                    ],
+                    "processors": [
+                        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                        structlog.processors.format_exc_info,
+                        renderer,
+                    ],
+                }
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+            "root": {"handlers": ["stderr"], "level": config["level"]},
+            "loggers": {
+                "django": {"handlers": [], "propagate": True},
+                "daphne": {"level": "WARNING"},
+                "asyncio": {"level": "WARNING"},
+            },
+        }
+    )
+
+
+def _renderer(style: str) -> structlog.typing.Processor:
+    if style == "console":
+        return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    encode = msgspec.json.Encoder(enc_hook=str).encode
+    return lambda _logger, _method, event: encode(event).decode()

@@ -1,0 +1,58 @@
+"""`manage.py serve`: the server, ready for production."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from llm_proxy_site.addresses import Address, parse_address
+
+
+class Command(BaseCommand):
+    help = "Run the proxy and its admin site. SIGTERM lets running requests end."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--bind", type=parse_address, default="127.0.0.1:8000", metavar="HOST:PORT")
+
+    def handle(self, *, bind: Address, **options: Any) -> None:
+        _refuse_unmigrated()
+        serve(bind, on_ready=self._announce)
+
+    def _announce(self, host: str, port: int) -> None:
+        self.stdout.write(f"LLM Proxy on http://{Address(host, port)}")
+        self.stdout.flush()
+
+
+def serve(bind: Address, on_ready: Any) -> None:
+    """Serve until SIGTERM. Raises CommandError if the address cannot be had."""
+    from daphne.endpoints import build_endpoint_description_strings
+
+    from llm_proxy_site.asgi import application
+    from llm_proxy_site.server.server import ProxyServer
+    from proxy.runtime import Runtime
+
+    server = ProxyServer(
+        application,
+        endpoints=build_endpoint_description_strings(host=bind.host, port=bind.port),
+        grace_seconds=settings.SHUTDOWN_GRACE_SECONDS,
+        on_ready=on_ready,
+        on_stop=Runtime.stop_current,
+    )
+    server.run()
+    if server.failed:
+        raise CommandError(f"Cannot listen on {bind}: is another server running there?")
+
+
+def _refuse_unmigrated() -> None:
+    try:
+        executor = MigrationExecutor(connection)
+        waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as problem:
+        raise CommandError(f"The database cannot be reached: {problem}") from None
+    finally:
+        connection.close()
+    if waiting:
+        raise CommandError("The database is not set up for this version. Run `python manage.py setup` first.")

@@ -1,0 +1,72 @@
+"""Child processes: started, awaited by the line that they print, ended by their process id."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
+STOP_SECONDS = 40
+
+
+class ChildFailedError(Exception):
+    """A child ended before it was ready; the message is its last words."""
+
+
+def manage(*arguments: str, environment: dict[str, str], stdin: str | None = None) -> str:
+    """Run one of our commands to its end. Its standard output. Raises ChildFailedError."""
+    done = subprocess.run(  # noqa: S603 (our own interpreter and file)
+        [sys.executable, str(MANAGE), *arguments],
+        env=_with(environment),
+        input=stdin,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise ChildFailedError(done.stderr.strip())
+    return done.stdout
+
+
+@contextmanager
+def running(
+    *arguments: str, environment: dict[str, str] | None = None, stderr: IO[str] | int | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A Python child that serves: the process, and the first line that it prints. Ended by SIGTERM.
+
+    `arguments` follow the interpreter. Raises ChildFailedError if it prints nothing and ends.
+    """
+    child = subprocess.Popen(  # noqa: S603 (our own interpreter)
+        [sys.executable, *arguments],
+        env=_with(environment or {}),
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )
+    try:
+        assert child.stdout is not None
+        line = child.stdout.readline().strip()
+        if not line:
+            raise ChildFailedError(f"{' '.join(arguments)} ended with exit code {child.wait()}")
+        yield child, line
+    finally:
+        _stop(child)
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    if child.poll() is None:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def _with(environment: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, **environment}  # noqa: TID251 (handed on to the child, not read)

@@ -1,0 +1,256 @@
+"""HTTP/1.1 for Daphne, with the request's body as a stream: never whole in memory.
+
+Daphne (Twisted) calls the application when all of the body has arrived, and then hands it over at once.
+Here the application starts with the headers and reads the body as it comes; while it does not read, the
+socket is paused.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+from daphne.http_protocol import HTTPFactory, WebRequest
+from twisted.internet.defer import inlineCallbacks
+from twisted.web import http
+from twisted.web.iweb import INonQueuedRequestFactory
+from zope.interface import provider
+
+MAX_BUFFERED_BODY_BYTES = 256 * 1024
+LINGER_SECONDS = 5.0
+"""How long we go on reading a body that nobody wants any more: the client may still be writing it."""
+
+
+class RequestBody:
+    """The ASGI messages of one request, on their way from Twisted to the application.
+
+    Takes the place of Daphne's queue: `put_nowait` is Daphne's side, `receive` the application's.
+    """
+
+    def __init__(self, pause: Any, resume: Any) -> None:
+        self._pause = pause
+        self._resume = resume
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._paused = False
+        self._ended = False
+        self._end_delivered = False
+        self._disconnected = False
+        self._unwanted = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def feed(self, chunk: bytes) -> None:
+        if self._unwanted:
+            return
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > MAX_BUFFERED_BODY_BYTES and not self._paused:
+            self._paused = True
+            self._pause()
+        self._wake()
+
+    def end(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def discard(self) -> None:
+        """The answer is complete: what still comes of the body is read and forgotten."""
+        self._unwanted = True
+        self._chunks.clear()
+        self._continue()
+
+    def put_nowait(self, message: dict[str, Any]) -> None:
+        """Daphne announces the hang-up, or the answer's end; the empty body that it sends is not ours."""
+        if message["type"] == "http.disconnect":
+            self._disconnected = True
+            self._wake()
+
+    async def receive(self) -> dict[str, Any]:
+        while True:
+            if self._chunks or (self._ended and not self._end_delivered):
+                return self._next_part()
+            if self._disconnected:
+                return {"type": "http.disconnect"}
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def _next_part(self) -> dict[str, Any]:
+        body = b"".join(self._chunks)
+        self._chunks.clear()
+        self._end_delivered = self._ended
+        self._continue()
+        return {"type": "http.request", "body": body, "more_body": not self._ended}
+
+    def _continue(self) -> None:
+        self._size = 0
+        if self._paused:
+            self._paused = False
+            self._resume()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class WriteGate:
+    """A Twisted push producer: closed while the client does not read what we have written."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+
+    async def passed(self) -> None:
+        if not self._open.is_set():
+            await self._open.wait()
+
+    def pauseProducing(self) -> None:
+        self._open.clear()
+
+    def resumeProducing(self) -> None:
+        self._open.set()
+
+    stopProducing = resumeProducing
+    """The connection is gone: nobody must wait for it any more."""
+
+
+@provider(INonQueuedRequestFactory)
+class StreamingRequest(WebRequest):
+    """Daphne's request, started with its headers and fed with its body afterwards."""
+
+    body: RequestBody | None = None
+    gate: WriteGate | None = None
+
+    def gotLength(self, length: int | None) -> None:
+        """The headers are complete; `length` is the body's, None if it is chunked."""
+        self.content = BytesIO()  # Daphne reads the body from here: it finds none
+        channel = self.channel
+        self.body = RequestBody(channel.pause_reading, channel.resume_reading)
+        if length == 0:
+            self.body.end()  # `requestReceived` follows at once
+        else:
+            self._begin(channel._command, channel._path, channel._version)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        assert self.body is not None
+        self.body.feed(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        assert self.body is not None
+        if self.method == b"(no method yet)":
+            self._begin(command, path, version)
+        else:
+            self.body.end()
+
+    def _begin(self, command: bytes, uri: bytes, version: bytes) -> None:
+        # What Request.requestReceived does, but for the parsing of forms: that would read the body whole.
+        self.method, self.uri, self.clientproto = command, uri, version
+        self.path = uri.split(b"?", 1)[0]
+        self.process()
+
+    @inlineCallbacks  # type: ignore[untyped-decorator]
+    def process(self) -> Iterator[Any]:
+        channel = self.channel
+        yield super().process()
+        if self.transport is None:
+            channel.upgraded()
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        super().handle_reply(message)
+        if (
+            message["type"] == "http.response.start"
+            and self.channel is not None
+            and self.channel.is_receiving
+        ):
+            # The answer comes before the body's end: the connection cannot be used again.
+            self.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            self.channel.persistent = False
+
+    def hold_writes(self) -> WriteGate:
+        """The gate that is closed while the client does not read."""
+        if self.gate is None:
+            self.gate = WriteGate()
+            self.registerProducer(self.gate, True)
+        return self.gate
+
+    def finish(self) -> None:
+        if self.gate is not None:
+            self.unregisterProducer()
+            self.gate = None
+        super().finish()
+
+    def handle_exception(self, exception: Exception) -> None:
+        """The application failed. A started answer must not look whole."""
+        if self.finished or self.channel is None:
+            return
+        if self._response_started:
+            self.channel.loseConnection()
+        else:
+            super().handle_exception(exception)
+
+
+class StreamingChannel(http.HTTPChannel):
+    """One connection. Knows whether a body is still coming in, and closes politely when it is unwanted."""
+
+    requestFactory = StreamingRequest
+    _lingering: Any = None
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether the current request's body has not ended yet."""
+        return bool(self.requests) and self.length != 0
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.factory.channels.add(self)
+
+    def connectionLost(self, reason: Any) -> None:
+        self.factory.channels.discard(self)
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
+        super().connectionLost(reason)
+
+    def upgraded(self) -> None:
+        """The connection speaks WebSocket now, and is no longer this channel's."""
+        self.factory.channels.discard(self)
+
+    def allContentReceived(self) -> None:
+        super().allContentReceived()
+        if self._lingering is not None:
+            self.loseConnection()
+
+    def requestDone(self, request: StreamingRequest) -> None:
+        if not self.is_receiving:
+            super().requestDone(request)
+            return
+        # Closing now, with unread data in the socket, would reset the connection and could take our answer
+        # from the client. Read on for a moment, and forget what comes.
+        assert request.body is not None
+        self.persistent = False
+        self._lingering = self.callLater(LINGER_SECONDS, self.loseConnection)
+        request.body.discard()
+
+    def close_when_idle(self) -> None:
+        """Close now if no request is under way, else after it."""
+        self.persistent = False
+        if not self.requests:
+            self.loseConnection()
+
+    def pause_reading(self) -> None:
+        self.setTimeout(None)  # it is we who make the client wait
+        self._networkProducer.pauseProducing()
+
+    def resume_reading(self) -> None:
+        self.setTimeout(self.timeOut)
+        self._networkProducer.resumeProducing()
+
+
+class StreamingFactory(HTTPFactory):
+    protocol = StreamingChannel
+
+    def __init__(self, server: Any) -> None:
+        super().__init__(server)
+        self.channels: set[StreamingChannel] = set()
+
+    def buildProtocol(self, addr: Any) -> StreamingChannel:
+        return http.HTTPFactory.buildProtocol(self, addr)  # type: ignore[no-any-return]

@@ -1,0 +1,167 @@
+"""Daphne with what it lacks: streamed request bodies, write backpressure, and a graceful end.
+
+SIGTERM and SIGINT stop accepting, let running requests end up to a limit, close what the data plane holds
+(which flushes the ledger), and leave `run` normally. A second signal ends it at once.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import structlog
+from daphne.server import Server
+from daphne.ws_protocol import WebSocketFactory
+from twisted.internet import reactor
+from twisted.internet.endpoints import serverFromString
+from twisted.logger import globalLogBeginner
+
+from llm_proxy_site.server import lifecycle
+from llm_proxy_site.server.channel import RequestBody, StreamingFactory, StreamingRequest
+from proxy.types import Message, Scope
+
+log = structlog.get_logger("server")
+
+
+class ProxyServer(Server):
+    def __init__(
+        self,
+        application: Any,
+        *,
+        grace_seconds: float = 30,
+        on_ready: Callable[[str, int], None] = lambda host, port: None,
+        on_stop: Callable[[], Awaitable[None]] | None = None,
+        **options: Any,
+    ) -> None:
+        """`on_ready` gets the address that is listened on; `on_stop` runs after the last request."""
+        super().__init__(application, server_name="", **options)
+        self._grace_seconds = grace_seconds
+        self._on_ready = on_ready
+        self._on_stop = on_stop
+        self._ports: list[Any] = []
+        self._running: set[asyncio.Task[None]] = set()
+        self._draining: asyncio.Task[None] | None = None
+        self.failed = False
+        """Whether `run` ended because it could not listen."""
+
+    def run(self) -> None:
+        self.connections: dict[Any, dict[str, Any]] = {}
+        self.http_factory = StreamingFactory(self)
+        self.ws_factory = self._websocket_factory()
+        globalLogBeginner.beginLoggingTo([_log_failure], redirectStandardIO=False, discardBuffer=True)
+        asyncio.set_event_loop(reactor._asyncioEventloop)
+        reactor.callLater(1, self.application_checker)
+        reactor.callLater(2, self.timeout_checker)
+        for description in self.endpoints:
+            listening = serverFromString(reactor, str(description)).listen(self.http_factory)
+            listening.addCallbacks(self._listens, self._cannot_listen)
+        if self.signal_handlers:
+            reactor.callWhenRunning(self._take_signals)
+        reactor.run(installSignalHandlers=False)
+
+    def create_application(self, protocol: Any, scope: Scope) -> Any:
+        """Start the application for a request. What is returned is where Daphne puts its messages."""
+        if not isinstance(protocol, StreamingRequest):
+            return super().create_application(protocol, scope)
+        body = protocol.body
+        assert isinstance(body, RequestBody)
+        scope.setdefault("asgi", {"version": "3.0"})
+        task = asyncio.ensure_future(self._run_application(protocol, scope, body))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        self.connections[protocol]["application_instance"] = task
+        return body
+
+    async def handle_reply(self, protocol: Any, message: Message) -> None:
+        await super().handle_reply(protocol, message)
+        if message.get("more_body") and not protocol.finished and protocol.channel is not None:
+            await protocol.hold_writes().passed()
+
+    def stop(self) -> None:
+        """End at once."""
+        if reactor.running:
+            reactor.stop()
+
+    async def drain(self) -> None:
+        """Stop accepting, let what runs end, close the data plane, and leave `run`."""
+        lifecycle.begin_draining()
+        for port in self._ports:
+            port.stopListening()
+        for channel in list(self.http_factory.channels):
+            channel.close_when_idle()
+        ended = await self._wait_until_idle()
+        if not ended:
+            log.warning(
+                "requests were cut off", requests=len(self._running), grace_seconds=self._grace_seconds
+            )
+            await self._cancel_running()
+        if self._on_stop is not None:
+            await self._on_stop()
+        self.stop()
+
+    async def _run_application(self, protocol: StreamingRequest, scope: Scope, body: RequestBody) -> None:
+        try:
+            await self.application(scope, body.receive, partial(self.handle_reply, protocol))
+        except ConnectionAbortedError as problem:
+            # The application's way to say that the answer cannot be completed.
+            protocol.handle_exception(problem)
+        except Exception as problem:
+            log.exception("application failed")
+            protocol.handle_exception(problem)
+
+    async def _wait_until_idle(self) -> bool:
+        """Until every connection is closed and every application has ended; False if that takes too long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._grace_seconds
+        while self.http_factory.channels or self._running:
+            if loop.time() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    async def _cancel_running(self) -> None:
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _take_signals(self) -> None:
+        loop = reactor._asyncioEventloop
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+
+    def _signalled(self) -> None:
+        if self._draining is None:
+            log.info("stopping", requests=len(self._running), grace_seconds=self._grace_seconds)
+            self._draining = reactor._asyncioEventloop.create_task(self.drain())
+        else:
+            self.stop()
+
+    def _listens(self, port: Any) -> None:
+        self._ports.append(port)
+        self.listen_success(port)
+        host = port.getHost()
+        self._on_ready(host.host, host.port)
+
+    def _cannot_listen(self, failure: Any) -> None:
+        log.error("cannot listen", error=failure.getErrorMessage())
+        self.failed = True
+        self.stop()
+
+    def _websocket_factory(self) -> WebSocketFactory:
+        factory = WebSocketFactory(self, server=self.server_name)
+        factory.setProtocolOptions(
+            autoPingTimeout=self.ping_timeout,
+            openHandshakeTimeout=self.websocket_handshake_timeout,
+            maxMessagePayloadSize=self.websocket_max_message_size,
+            maxFramePayloadSize=self.websocket_max_frame_size,
+        )
+        return factory
+
+
+def _log_failure(event: dict[str, Any]) -> None:
+    """Twisted's own log: only what went wrong."""
+    failure = event.get("log_failure")
+    if failure is not None:
+        log.error("server error", error=failure.getErrorMessage(), traceback=failure.getTraceback())

@@ -1,0 +1,138 @@
+"""All configuration, and the only module that reads the environment.
+
+Every variable is described in docs/settings.md. Bad and missing values are reported by the system
+checks in checks.py, never by a traceback.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+
+from llm_proxy_site.environment import Environment
+from llm_proxy_site.logs import logging_config
+from tokens.lifetime import parse_ttl
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+ENVIRONMENT = env = Environment()
+env.read_file(BASE_DIR / ".env")
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "data"))).absolute()
+SECRETS_FILE = DATA_DIR / "secrets.env"
+env.read_file(SECRETS_FILE)
+
+# Secrets: none has a default; `manage.py setup` makes them once.
+SECRET_KEY = env.text("SECRET_KEY")
+ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS")
+MISSING_SECRETS = [name for name in ("SECRET_KEY", "ENCRYPTION_KEYS") if not globals()[name]]
+
+# The server
+DEBUG = env.flag("DEBUG", default=False)
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+SECURE_COOKIES = env.flag("SECURE_COOKIES", default=False)
+SHUTDOWN_GRACE_SECONDS = env.seconds("SHUTDOWN_GRACE_SECONDS", 30)
+REQUEST_MAX_BYTES = env.whole("REQUEST_MAX_BYTES", 600 * 1024 * 1024)
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
+LOG_FORMAT = env.text("LOG_FORMAT", "json").lower()
+
+# Upstream
+UPSTREAM_BASE_URL = env.text("UPSTREAM_BASE_URL", "https://api.openai.com/v1")
+UPSTREAM_CONNECT_TIMEOUT_SECONDS = env.seconds("UPSTREAM_CONNECT_TIMEOUT_SECONDS", 10)
+UPSTREAM_READ_TIMEOUT_SECONDS = env.seconds("UPSTREAM_READ_TIMEOUT_SECONDS", 600)
+UPSTREAM_MAX_CONNECTIONS = env.whole("UPSTREAM_MAX_CONNECTIONS", 1000)
+PROVIDERS_FILE = Path(env.text("PROVIDERS_FILE", str(BASE_DIR / "proxy" / "providers.yaml")))
+
+# Access tokens
+TOKEN_DEFAULT_TTL: timedelta = env.read("TOKEN_DEFAULT_TTL", parse_ttl, timedelta(hours=24))
+DIRECTORY_MAX_TOKENS = env.whole("DIRECTORY_MAX_TOKENS", 10_000)
+DIRECTORY_TTL_SECONDS = env.seconds("DIRECTORY_TTL_SECONDS", 60)
+DIRECTORY_POLL_SECONDS = env.seconds("DIRECTORY_POLL_SECONDS", 1)
+
+# The ledger of requests
+LEDGER_BATCH_SECONDS = env.seconds("LEDGER_BATCH_SECONDS", 0.5)
+LEDGER_MAX_PENDING = env.whole("LEDGER_MAX_PENDING", 100_000)
+
+# Database: SQLite in the data directory, or what DATABASE_URL names.
+DATABASES = {
+    "default": env.read(
+        "DATABASE_URL",
+        environ.Env.db_url_config,
+        environ.Env.db_url_config(f"sqlite:///{DATA_DIR / 'llm-proxy.db'}"),
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        # A transaction that will write takes the lock at its start, so it waits its turn instead of
+        # failing half-way with "database is locked".
+        "transaction_mode": "IMMEDIATE",
+        # WAL: readers and the writer do not wait for each other. synchronous=FULL: a commit is on disk when
+        # it returns, so that a power cut cannot bring a revoked token back; the ledger writes in batches, so
+        # the price is one fsync a batch.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;",
+    }
+
+INSTALLED_APPS = [
+    "llm_proxy_site",
+    "daphne",
+    "channels",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "projects",
+    "tokens",
+    "usage",
+    "audit",
+    "proxy",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+ROOT_URLCONF = "llm_proxy_site.urls"
+ASGI_APPLICATION = "llm_proxy_site.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING_CONFIG = "llm_proxy_site.logs.configure"
+LOGGING = logging_config(level=LOG_LEVEL, style=LOG_FORMAT)

@@ -1,0 +1,154 @@
+"""Projects and their upstream keys. A project is never deleted here: it is switched off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+
+from audit import trail
+from audit.actors import of_user
+from projects import lifecycle
+from projects.forms import ProjectAddForm, ProjectChangeForm, ProjectForm
+from projects.models import Project, UpstreamKey
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Project]
+    TabularInline = admin.TabularInline[UpstreamKey, Project]
+else:
+    ModelAdmin = admin.ModelAdmin
+    TabularInline = admin.TabularInline
+
+
+class CountedProject(Protocol):
+    """A row of ProjectAdmin.get_queryset()."""
+
+    token_count: int
+
+
+class UpstreamKeyInline(TabularInline):
+    """The keys as `…abcd`: each can be switched off and on, none shown, added or deleted."""
+
+    model = UpstreamKey
+    fields = ["is_active", "created_at"]
+    readonly_fields = ["created_at"]
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Project | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Project | None = None) -> bool:
+        return False
+
+
+@admin.register(Project)
+class ProjectAdmin(ModelAdmin):
+    list_display = ["name", "is_active", "upstream", "tokens", "created_at"]
+    list_filter = ["is_active"]
+    search_fields = ["name"]
+    readonly_fields = ["id", "is_active", "deactivated_at", "created_at"]
+    actions = ["deactivate", "activate"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
+        return super().get_queryset(request).annotate(token_count=Count("access_tokens"))
+
+    @admin.display(description="base URL", ordering="base_url")
+    def upstream(self, project: Project) -> str:
+        return project.base_url or "default"
+
+    @admin.display(description="tokens", ordering="token_count")
+    def tokens(self, project: CountedProject) -> int:
+        return project.token_count
+
+    @admin.action(description="Deactivate selected projects", permissions=["change"])
+    def deactivate(self, request: HttpRequest, projects: QuerySet[Project]) -> None:
+        self._set_active(request, projects, active=False)
+
+    @admin.action(description="Activate selected projects", permissions=["change"])
+    def activate(self, request: HttpRequest, projects: QuerySet[Project]) -> None:
+        self._set_active(request, projects, active=True)
+
+    def _set_active(self, request: HttpRequest, projects: QuerySet[Project], *, active: bool) -> None:
+        actor, now = of_user(request.user), timezone.now()
+        changed = sum(
+            lifecycle.set_project_active(project, active, actor=actor, now=now) for project in projects
+        )
+        self.message_user(request, f"{'Activated' if active else 'Deactivated'}: {changed}.")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Project | None = None) -> bool:
+        return False
+
+    def get_inlines(self, request: HttpRequest, obj: Project | None) -> tuple[type[UpstreamKeyInline], ...]:
+        return (UpstreamKeyInline,) if obj else ()
+
+    def get_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[str, ...]:
+        if obj is None:
+            return ("name", "base_url", "upstream_key")
+        shown = ("name", "base_url", *self.readonly_fields)
+        return (*shown, "upstream_key") if self._may_add_key(request, obj) else shown
+
+    def get_form(
+        self, request: HttpRequest, obj: Project | None = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm[Project]]:
+        kwargs["form"] = ProjectAddForm if obj is None else ProjectForm
+        if obj is not None and self._may_add_key(request, obj):
+            kwargs["form"] = ProjectChangeForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    def _may_add_key(self, request: HttpRequest, project: Project) -> bool:
+        may_change = self.has_change_permission(request, project)
+        return may_change and request.user.has_perm("projects.add_upstreamkey")
+
+    @method_decorator(sensitive_post_parameters("upstream_key"))
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().changeform_view(request, *args, **kwargs)
+
+    def save_form(self, request: HttpRequest, form: forms.ModelForm[Project], change: bool) -> Project:
+        """On the add page the project that lifecycle made takes the place of the form's."""
+        project: Project = super().save_form(request, form, change)
+        if change:
+            return project
+        return lifecycle.create_project(
+            name=project.name,
+            base_url=project.base_url,
+            upstream_key=form.cleaned_data["upstream_key"],
+            actor=of_user(request.user),
+        )
+
+    def save_model(
+        self, request: HttpRequest, project: Project, form: forms.ModelForm[Project], change: bool
+    ) -> None:
+        """Write the edited columns only: the row may have been switched off since it was read."""
+        if not change:
+            return
+        actor = of_user(request.user)
+        edited = [field for field in form.changed_data if field in ProjectForm.Meta.fields]
+        if edited:
+            project.save(update_fields=[*edited, "updated_at"])
+            trail.record(
+                "project.changed", project, actor=actor, project_id=project.id, details={"fields": edited}
+            )
+        if upstream_key := form.cleaned_data.get("upstream_key"):
+            lifecycle.add_upstream_key(project, upstream_key, actor=actor)
+
+    def save_formset(
+        self,
+        request: HttpRequest,
+        form: forms.ModelForm[Project],
+        formset: forms.BaseModelFormSet[UpstreamKey, forms.ModelForm[UpstreamKey]],
+        change: bool,
+    ) -> None:
+        for key in formset.save(commit=False):
+            key.save(update_fields=["is_active", "updated_at"])
+            trail.record(
+                "upstream_key.activated" if key.is_active else "upstream_key.deactivated",
+                key,
+                actor=of_user(request.user),
+                project_id=key.project_id,
+            )

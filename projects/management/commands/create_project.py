@@ -1,0 +1,38 @@
+"""`manage.py create_project`."""
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from audit.actors import of_command_line
+from llm_proxy_site.commands import FactsCommand
+from projects.lifecycle import create_project
+from projects.management.projects import project_facts
+
+
+class Command(FactsCommand):
+    help = "Make a project with its first upstream key."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("name")
+        parser.add_argument(
+            "--upstream-key",
+            required=True,
+            metavar="KEY|-",
+            help="the upstream API key; - reads it from standard input, out of sight of `ps` and the history",
+        )
+        parser.add_argument(
+            "--base-url",
+            default="",
+            metavar="URL",
+            help="as an SDK would be given it, with /v1 (default: UPSTREAM_BASE_URL)",
+        )
+
+    def facts(self, *, name: str, upstream_key: str, base_url: str, **options: Any) -> dict[str, Any]:
+        key = sys.stdin.readline().strip() if upstream_key == "-" else upstream_key
+        project = create_project(name=name, upstream_key=key, base_url=base_url, actor=of_command_line())
+        return project_facts(project)
+
+    def text(self, facts: dict[str, Any]) -> str:
+        return f"Project {facts['name']} ({facts['id']})"

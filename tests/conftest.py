@@ -1,0 +1,41 @@
+"""Fixtures of every test: the database in a file, and real servers on it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live import LiveProxy, serving
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--require-services", action="store_true", help="an absent service is a failure")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A database in a file, so that the servers which tests start can share it."""
+    from django.conf import settings
+
+    settings.DATABASES["default"]["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.db")
+
+
+@pytest.fixture(scope="session")
+def _live(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveProxy]:
+    with serving(tmp_path_factory.mktemp("live")) as live:
+        yield live
+
+
+@pytest.fixture
+def live(_live: LiveProxy, transactional_db: None) -> LiveProxy:
+    """A real server with a fake upstream, on the database that the test itself uses through the ORM."""
+    return _live
+
+
+@pytest.fixture
+def private_live(
+    django_db_setup: None, transactional_db: None, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[LiveProxy]:
+    """A server of the test's own, to be stopped or watched; its parameter: more environment."""
+    with serving(tmp_path, **getattr(request, "param", {})) as live:
+        yield live

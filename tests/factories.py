@@ -1,0 +1,120 @@
+"""Rows for tests, with valid defaults; `stored_text` is all of them, to look for what must not be there."""
+
+# mypy: disallow-subclassing-any=False
+
+from datetime import timedelta
+from typing import Any
+
+import factory
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.utils import timezone
+from factory.django import DjangoModelFactory, Password
+
+from projects.models import Project, UpstreamKey
+from tokens import lifecycle
+from tokens.models import AccessToken
+from usage.models import UsageRecord
+from usage.outcomes import Outcome
+
+UPSTREAM_KEY = "sk-upstream-0123456789abcdefWXYZ"
+
+
+class UserFactory(DjangoModelFactory[User]):
+    """`UserFactory(superuser=True)` for one who may do everything; no password unless one is given."""
+
+    class Meta:
+        model = User
+
+    class Params:
+        superuser = factory.Trait(is_staff=True, is_superuser=True)
+
+    username = factory.Sequence("user{}".format)
+    password = Password(None)
+
+
+class UpstreamKeyFactory(DjangoModelFactory[UpstreamKey]):
+    class Meta:
+        model = UpstreamKey
+
+    project = factory.SubFactory("tests.factories.ProjectFactory", upstream_key=None)
+    plain = UPSTREAM_KEY
+
+    @classmethod
+    def _create(cls, model_class: type[UpstreamKey], *args: Any, plain: str, **fields: Any) -> UpstreamKey:
+        key = model_class(**fields)
+        key.conceal(plain)
+        key.save()
+        return key
+
+
+class ProjectFactory(DjangoModelFactory[Project]):
+    """With the upstream key UPSTREAM_KEY, or `upstream_key__plain=…`; with none: `upstream_key=None`."""
+
+    class Meta:
+        model = Project
+        skip_postgeneration_save = True
+
+    name = factory.Sequence("project {}".format)
+    deactivated_at = factory.Maybe("is_active", None, factory.LazyFunction(timezone.now))
+    is_active = True
+    upstream_key = factory.RelatedFactory(UpstreamKeyFactory, "project")
+
+
+class AccessTokenFactory(DjangoModelFactory[AccessToken]):
+    """Takes what issue_token takes."""
+
+    class Meta:
+        model = AccessToken
+
+    @classmethod
+    def _create(cls, model_class: type[AccessToken], *args: Any, **overrides: Any) -> AccessToken:
+        return issue_token(**overrides)[0]
+
+
+class UsageRecordFactory(DjangoModelFactory[UsageRecord]):
+    class Meta:
+        model = UsageRecord
+
+    token = factory.SubFactory(AccessTokenFactory)
+    project = factory.SelfAttribute("token.project")
+    started_at = factory.LazyFunction(timezone.now)
+    method = "POST"
+    endpoint = "/chat/completions"
+    path = "/v1/chat/completions"
+    model = "gpt-4o-mini"
+    outcome = Outcome.COMPLETED
+    status = 200
+    is_admitted = True
+    input_tokens = 11
+    output_tokens = 22
+    duration_seconds = 0.5
+
+
+def issue_token(**overrides: Any) -> tuple[AccessToken, str]:
+    """A token and its plain text. Overrides: lifecycle.issue's arguments, then fields of the row."""
+    arguments: dict[str, Any] = {
+        "ttl": timedelta(hours=1),
+        "name": "",
+        "max_requests": None,
+        "actor": "user:factory",
+        "now": timezone.now(),
+    }
+    arguments |= {name: overrides.pop(name) for name in arguments.keys() & overrides.keys()}
+    project = overrides.pop("project", None) or ProjectFactory.create()
+    token, plain = lifecycle.issue(project, **arguments)
+    for field, value in overrides.items():
+        setattr(token, field, value)
+    token.save()
+    return token, plain
+
+
+def stored_text() -> str:
+    """Everything in the database as one text, with what sessions hold inside."""
+    rows: list[object] = [session.get_decoded() for session in Session.objects.all()]
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")  # noqa: S608
+            rows += cursor.fetchall()
+    return "\n".join(map(str, rows))

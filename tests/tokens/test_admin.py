@@ -1,0 +1,263 @@
+import re
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import Settings
+
+from audit.models import AuditEvent
+from projects.models import Project
+from tests.factories import AccessTokenFactory, ProjectFactory, UserFactory, issue_token, stored_text
+from tokens.forms import ttl_text
+from tokens.lifetime import NEVER, parse_ttl
+from tokens.models import AccessToken
+
+pytestmark = pytest.mark.django_db
+LIST = reverse("admin:tokens_accesstoken_changelist")
+ADD = reverse("admin:tokens_accesstoken_add")
+PLAIN = re.compile(r"sk-wt-[0-9A-Za-z]{55}")
+
+
+@pytest.fixture
+def ada(client: Client) -> Client:
+    client.force_login(UserFactory(superuser=True, username="ada"))
+    return client
+
+
+def page(token: AccessToken, view: str = "change") -> str:
+    return reverse(f"admin:tokens_accesstoken_{view}", args=[token.pk])
+
+
+def issue_form(project: Project, **values: Any) -> dict[str, Any]:
+    return {"project": project.pk, "name": "", "lifetime": "24h", "max_requests": ""} | values
+
+
+def change_form(token: AccessToken, **values: Any) -> dict[str, Any]:
+    """What a browser would send from the change page."""
+    date, time = token.expires_at.strftime("%Y-%m-%d %H:%M:%S").split() if token.expires_at else ("", "")
+    form = {"name": token.name, "max_requests": token.max_requests or ""}
+    return form | {"expires_at_0": date, "expires_at_1": time} | values
+
+
+def errors(response: Any) -> list[str]:
+    return list(response.context["adminform"].errors)
+
+
+def last_event() -> tuple[str, str]:
+    event = AuditEvent.objects.latest("id")
+    return event.action, event.actor
+
+
+def test_list_shows_each_token_without_its_secret(ada: Client) -> None:
+    token, plain = issue_token(name="laptop", max_requests=5, request_count=2)
+    html = ada.get(LIST).content.decode()
+    for shown in ("laptop", token.display, token.project.name, "active", "2 / 5"):
+        assert shown in html
+    assert plain not in html
+    assert token.digest not in html
+
+
+@pytest.mark.parametrize("part", ["name", "id", "last_four"])
+def test_list_is_searched_by_name_id_and_last_four(ada: Client, part: str) -> None:
+    token, other = AccessTokenFactory(name="laptop"), AccessTokenFactory(name="server")
+    html = ada.get(LIST, {"q": str(getattr(token, part))}).content.decode()
+    assert token.display in html
+    assert other.display not in html
+
+
+def test_issuing_shows_the_token_with_all_that_is_needed_to_use_it(ada: Client) -> None:
+    project = ProjectFactory()
+    response = ada.post(ADD, issue_form(project, name="laptop", lifetime="7d", max_requests=10))
+    text = unescape(response.content.decode())
+    plain = PLAIN.findall(text)[0]
+    token = AccessToken.objects.of(plain).get()
+    assert response.status_code == 200
+    assert "no-store" in response.headers["cache-control"]
+    assert "it will not be shown again" in text
+    assert f'curl http://testserver/v1/models -H "Authorization: Bearer {plain}"' in text
+    assert f"OPENAI_BASE_URL=http://testserver/v1\nOPENAI_API_KEY={plain}" in text
+    assert (token.project, token.name, token.max_requests) == (project, "laptop", 10)
+    assert token.expires_at == pytest.approx(timezone.now() + timedelta(days=7), abs=timedelta(minutes=1))
+    assert last_event() == ("token.issued", "user:ada")
+    assert LogEntry.objects.get().object_id == str(token.pk)
+
+
+def test_plain_token_is_in_the_answer_to_its_issue_and_nowhere_else(ada: Client) -> None:
+    issued = ada.post(ADD, issue_form(ProjectFactory(), name="laptop"))
+    plain = PLAIN.findall(issued.content.decode())[0]
+    token = AccessToken.objects.get()
+    pages = [
+        *(ada.get(url) for url in (LIST, ADD, page(token), page(token, "history"))),
+        ada.post(page(token), change_form(token, name="tablet"), follow=True),
+        ada.post(page(token), {"_revoke": "Revoke"}, follow=True),
+    ]
+    assert "messages" not in issued.cookies
+    stored = stored_text()
+    assert token.digest in stored
+    assert plain not in stored + str(issued.headers) + str(ada.cookies)
+    for response in pages:
+        assert response.status_code == 200
+        assert plain not in response.content.decode()
+
+
+def test_issue_form_offers_the_default_lifetime_and_active_projects_only(
+    ada: Client, settings: Settings
+) -> None:
+    settings.TOKEN_DEFAULT_TTL = timedelta(minutes=15)
+    ProjectFactory(name="alpha")
+    ProjectFactory(name="beta", is_active=False)
+    html = ada.get(ADD).content.decode()
+    assert 'value="15m"' in html
+    assert "alpha" in html
+    assert "beta" not in html
+
+
+@pytest.mark.parametrize("lifetime", ["soon", "0h", "366d", "", "99999999999d"])
+def test_bad_lifetime_is_a_field_error(ada: Client, lifetime: str) -> None:
+    response = ada.post(ADD, issue_form(ProjectFactory(), lifetime=lifetime))
+    assert errors(response) == ["lifetime"]
+    assert not AccessToken.objects.exists()
+
+
+@pytest.mark.parametrize("cap", ["0", "-1", "ten", str(2**63)])
+def test_bad_cap_is_a_field_error(ada: Client, cap: str) -> None:
+    assert errors(ada.post(ADD, issue_form(ProjectFactory(), max_requests=cap))) == ["max_requests"]
+
+
+def test_no_token_is_issued_for_an_inactive_project(ada: Client) -> None:
+    assert errors(ada.post(ADD, issue_form(ProjectFactory(is_active=False)))) == ["project"]
+    assert not AccessToken.objects.exists()
+
+
+def test_token_that_never_expires_can_be_issued(ada: Client) -> None:
+    ada.post(ADD, issue_form(ProjectFactory(), lifetime="never"))
+    assert AccessToken.objects.get().expires_at is None
+
+
+def test_issued_page_escapes_names(ada: Client) -> None:
+    name = "<script>alert(1)</script>"
+    html = ada.post(ADD, issue_form(ProjectFactory(name=name), name=name)).content.decode()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert name not in html
+
+
+def test_editing_is_audited_with_before_and_after(ada: Client) -> None:
+    token = AccessTokenFactory(name="laptop", max_requests=5, ttl=NEVER)
+    edit = {"name": "tablet", "max_requests": "", "expires_at_0": "2040-01-02", "expires_at_1": "03:04:05"}
+    ada.post(page(token), change_form(token, **edit))
+    token.refresh_from_db()
+    assert (token.name, token.max_requests) == ("tablet", None)
+    assert token.expires_at == datetime(2040, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert last_event() == ("token.changed", "user:ada")
+    assert AuditEvent.objects.latest("id").details == {
+        "name": {"before": "laptop", "after": "tablet"},
+        "max_requests": {"before": 5, "after": None},
+        "expires_at": {"before": None, "after": "2040-01-02T03:04:05+00:00"},
+    }
+
+
+def test_editing_one_field_leaves_the_others_as_they_are(ada: Client) -> None:
+    token = AccessTokenFactory(expires_at=datetime(2040, 1, 2, 3, 4, 5, 678901, tzinfo=UTC))
+    ada.post(page(token), change_form(token, name="tablet", is_active="", request_count=99))
+    after = AccessToken.objects.get()
+    assert after.name == "tablet"
+    assert after.updated_at > token.updated_at
+    assert (after.expires_at, after.is_active, after.request_count) == (token.expires_at, True, 0)
+
+
+def test_saving_without_an_edit_leaves_no_event(ada: Client) -> None:
+    token = AccessTokenFactory()
+    assert ada.post(page(token), change_form(token)).status_code == 302
+    assert last_event()[0] == "token.issued"
+
+
+def test_cap_cannot_be_edited_to_nothing_at_all(ada: Client) -> None:
+    token = AccessTokenFactory()
+    assert errors(ada.post(page(token), change_form(token, max_requests="0"))) == ["max_requests"]
+
+
+def test_selected_tokens_are_revoked_by_the_action(ada: Client) -> None:
+    chosen, other = AccessTokenFactory(), AccessTokenFactory()
+    response = ada.post(LIST, {"action": "revoke_selected", "_selected_action": [chosen.pk]}, follow=True)
+    assert "Revoked: 1." in response.content.decode()
+    assert AccessToken.objects.get(pk=chosen.pk).revoked_at is not None
+    assert AccessToken.objects.get(pk=other.pk).revoked_at is None
+    assert last_event() == ("token.revoked", "user:ada")
+
+
+def test_token_is_revoked_by_the_button_whatever_the_form_holds(ada: Client) -> None:
+    token = AccessTokenFactory()
+    assert 'name="_revoke"' in ada.get(page(token)).content.decode()
+    ada.post(page(token), change_form(token, max_requests="nonsense", _revoke="Revoke"))
+    token.refresh_from_db()
+    assert (token.is_active, token.revoked_at is None) == (False, False)
+    assert last_event() == ("token.revoked", "user:ada")
+
+
+def test_revoked_token_can_only_be_read(ada: Client) -> None:
+    token = AccessTokenFactory(name="laptop", is_active=False, revoked_at=timezone.now())
+    html = ada.get(page(token)).content.decode()
+    assert "laptop" in html
+    assert 'type="submit" value="Save"' not in html
+    assert 'name="_revoke"' not in html
+    assert ada.post(page(token), change_form(token, name="tablet")).status_code == 403
+    assert ada.post(page(token), {"_revoke": "Revoke"}).status_code == 403
+
+
+def test_revoking_needs_a_csrf_token() -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(UserFactory(superuser=True))
+    token = AccessTokenFactory()
+    assert client.post(page(token), {"_revoke": "Revoke"}).status_code == 403
+    assert client.post(ADD, issue_form(token.project)).status_code == 403
+    assert AccessToken.objects.get().revoked_at is None
+
+
+def test_revoking_a_token_that_is_not_there_leads_back(ada: Client) -> None:
+    missing = reverse("admin:tokens_accesstoken_change", args=["0190c8b0-0000-7000-8000-000000000000"])
+    response = ada.post(missing, {"_revoke": "Revoke"}, follow=True)
+    assert response.status_code == 200
+    assert "Perhaps it was deleted?" in response.content.decode()
+
+
+def test_tokens_are_never_deleted(ada: Client) -> None:
+    token = AccessTokenFactory()
+    assert ada.post(page(token, "delete"), {"post": "yes"}).status_code == 403
+    ada.post(LIST, {"action": "delete_selected", "_selected_action": [token.pk], "post": "yes"})
+    assert AccessToken.objects.filter(pk=token.pk).exists()
+
+
+@pytest.mark.parametrize("url", [LIST, ADD])
+def test_strangers_are_sent_to_sign_in(client: Client, url: str) -> None:
+    assert client.get(url).headers["location"] == f"{reverse('admin:login')}?next={url}"
+
+
+def test_users_who_are_not_staff_are_refused(client: Client) -> None:
+    client.force_login(UserFactory())
+    response = client.post(ADD, issue_form(ProjectFactory()), follow=True)
+    assert "not authorized to access this page" in response.content.decode()
+    assert not AccessToken.objects.exists()
+
+
+def test_who_may_only_view_can_neither_issue_nor_revoke(client: Client) -> None:
+    user = UserFactory(is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_accesstoken"))
+    client.force_login(user)
+    token = AccessTokenFactory()
+    assert client.get(page(token)).status_code == 200
+    assert client.get(ADD).status_code == 403
+    assert client.post(ADD, issue_form(token.project)).status_code == 403
+    assert client.post(page(token), {"_revoke": "Revoke"}).status_code == 403
+    client.post(LIST, {"action": "revoke_selected", "_selected_action": [token.pk]})
+    assert AccessToken.objects.get().revoked_at is None
+
+
+@pytest.mark.parametrize("text", ["90s", "1m", "15m", "1h", "24h", "25h", "7d", "365d", "never"])
+def test_lifetime_is_written_as_it_is_read(text: str) -> None:
+    assert ttl_text(parse_ttl(text)) == text

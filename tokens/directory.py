@@ -1,0 +1,163 @@
+"""The directory of valid tokens: grants in memory, by digest. One per process, used on its event loop only.
+
+Bounded: the entry that would die first is evicted first. Unknown tokens are remembered too, apart, so that
+guesses cannot push grants out. Misses are single-flight: a thousand requests with one new token, one query.
+"""
+
+import asyncio
+import heapq
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from tokens.format import digest as digest_of
+from tokens.format import is_well_formed
+from tokens.grant import Grant
+
+UNKNOWN_TTL_SECONDS = 10.0
+MAX_LOADS = 1000
+
+V = TypeVar("V")
+
+
+class UnknownTokenError(Exception):
+    """No such token: malformed, mistyped, or never issued."""
+
+
+class DirectoryUnavailableError(Exception):
+    """The database cannot be asked now; says nothing about the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What another process, or a command, has changed since the last look."""
+
+    token_ids: frozenset[UUID] = frozenset()
+    project_ids: frozenset[UUID] = frozenset()
+    digests: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.token_ids or self.project_ids or self.digests)
+
+    def touches(self, grant: Grant) -> bool:
+        return grant.token_id in self.token_ids or grant.project_id in self.project_ids
+
+
+class Directory:
+    def __init__(
+        self,
+        load: Callable[[str], Awaitable[Grant | None]],
+        *,
+        max_tokens: int,
+        ttl_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`load` takes a digest and may raise DirectoryUnavailableError."""
+        self._load = load
+        self._known: _DyingMap[Grant] = _DyingMap(max_tokens, ttl_seconds, clock)
+        self._unknown: _DyingMap[None] = _DyingMap(max_tokens, UNKNOWN_TTL_SECONDS, clock)
+        self._loading: dict[str, asyncio.Task[Grant | None]] = {}
+        self._generation = 0
+
+    async def lookup(self, plain: str) -> Grant:
+        """The grant of this token, revoked and expired ones included: what it allows is not our question.
+
+        Raises UnknownTokenError and DirectoryUnavailableError.
+        """
+        digest = digest_of(plain)
+        grant = self._known.get(digest)
+        if grant is not None:
+            return grant
+        if digest in self._unknown or not is_well_formed(plain):
+            raise UnknownTokenError
+        grant = await self._load_once(digest)
+        if grant is None:
+            raise UnknownTokenError
+        return grant
+
+    def apply(self, changes: Changes) -> None:
+        """Forget what has changed; the next request reads it anew."""
+        if not changes:
+            return
+        self._generation += 1
+        self._known.discard([digest for digest, grant in self._known.items() if changes.touches(grant)])
+        self._unknown.discard(changes.digests)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    async def _load_once(self, digest: str) -> Grant | None:
+        task = self._loading.get(digest)
+        if task is None:
+            if len(self._loading) >= MAX_LOADS:
+                raise DirectoryUnavailableError
+            task = self._loading[digest] = asyncio.create_task(self._load_and_keep(digest))
+            task.add_done_callback(lambda _: self._loading.pop(digest, None))
+        # A client that hangs up must not take the load away from those who wait for it too.
+        return await asyncio.shield(task)
+
+    async def _load_and_keep(self, digest: str) -> Grant | None:
+        while True:
+            generation = self._generation
+            grant = await self._load(digest)
+            if generation == self._generation:
+                break
+            # Something changed while we read: what was read may be older than the change. Read again.
+        if grant is None:
+            self._unknown.put(digest, None)
+        else:
+            self._known.put(digest, grant)
+        return grant
+
+
+class _DyingMap(Generic[V]):
+    """A bounded map whose entries die `ttl_seconds` after they are put; when full, the next to die goes."""
+
+    def __init__(self, max_entries: int, ttl_seconds: float, clock: Callable[[], float]) -> None:
+        self._max_entries = max_entries
+        self._ttl_seconds = ttl_seconds
+        self._clock = clock
+        self._entries: dict[str, tuple[float, V]] = {}
+        self._deaths: list[tuple[float, str]] = []
+
+    def get(self, key: str) -> V | None:
+        entry = self._entries.get(key)
+        if entry is None or entry[0] <= self._clock():
+            return None
+        return entry[1]
+
+    def __contains__(self, key: str) -> bool:
+        entry = self._entries.get(key)
+        return entry is not None and entry[0] > self._clock()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def items(self) -> list[tuple[str, V]]:
+        return [(key, value) for key, (_, value) in self._entries.items()]
+
+    def put(self, key: str, value: V) -> None:
+        self._entries.pop(key, None)
+        while len(self._entries) >= self._max_entries:
+            self._evict()
+        dies_at = self._clock() + self._ttl_seconds
+        self._entries[key] = (dies_at, value)
+        heapq.heappush(self._deaths, (dies_at, key))
+        if len(self._deaths) > 2 * self._max_entries + 64:
+            self._forget_stale_deaths()
+
+    def discard(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._entries.pop(key, None)
+
+    def _evict(self) -> None:
+        dies_at, key = heapq.heappop(self._deaths)
+        entry = self._entries.get(key)
+        if entry is not None and entry[0] == dies_at:
+            del self._entries[key]
+
+    def _forget_stale_deaths(self) -> None:
+        self._deaths = [(dies_at, key) for key, (dies_at, _) in self._entries.items()]
+        heapq.heapify(self._deaths)

@@ -1,0 +1,100 @@
+"""The text form of an access token, and everything that can be known of one without a database.
+
+    sk-wt- + 22 base62 (its id, a UUIDv7) + 27 base62 (160 random bits) + 6 base62 (CRC32 of what precedes)
+
+Regular, so that secret scanners find it; the checksum refuses typos and guesses without a query.
+"""
+
+import re
+import secrets
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+PREFIX = "sk-wt-"
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
+_ID_LENGTH, _SECRET_LENGTH, _CHECKSUM_LENGTH = 22, 27, 6
+_LENGTH = len(PREFIX) + _ID_LENGTH + _SECRET_LENGTH + _CHECKSUM_LENGTH
+_SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_LENGTH - len(PREFIX)}}}", re.ASCII)
+_SECRET_BITS = 160
+
+
+class MalformedTokenError(ValueError):
+    """The text cannot be an access token: wrong shape or wrong checksum. Never repeats the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedToken:
+    id: UUID
+    created_at: datetime
+
+
+def generate() -> tuple[UUID, str]:
+    """A new token: its id and its plain text, which exists nowhere else."""
+    token_id = uuid7()
+    body = (
+        PREFIX + _encode(token_id.int, _ID_LENGTH) + _encode(secrets.randbits(_SECRET_BITS), _SECRET_LENGTH)
+    )
+    return token_id, body + _checksum(body)
+
+
+def parse(plain: str) -> ParsedToken:
+    """The id and the instant that a token carries. Raises MalformedTokenError."""
+    if not is_well_formed(plain):
+        raise MalformedTokenError("This is not an access token.")
+    number = _decode(plain[len(PREFIX) : len(PREFIX) + _ID_LENGTH])
+    if number >= 1 << 128:
+        raise MalformedTokenError("This is not an access token.")
+    token_id = UUID(int=number)
+    created_at = datetime.fromtimestamp((token_id.int >> 80) / 1000, UTC)
+    return ParsedToken(token_id, created_at)
+
+
+def is_well_formed(plain: str) -> bool:
+    """Whether shape and checksum are those of a token; says nothing of its existence."""
+    return (
+        _SHAPE.fullmatch(plain) is not None
+        and _checksum(plain[:-_CHECKSUM_LENGTH]) == plain[-_CHECKSUM_LENGTH:]
+    )
+
+
+def normalise(text: str) -> str:
+    """The token in what a person pasted: without surrounding space, quotes and a leading `Bearer`."""
+    text = text.strip().strip("\"'").strip()
+    if text[:7].lower() == "bearer ":
+        text = text[7:].strip()
+    return text
+
+
+def obfuscate(plain: str) -> str:
+    """What may be shown of a token: the prefix and the last four characters."""
+    return f"{PREFIX}…{plain[-4:]}" if is_well_formed(plain) else "…"
+
+
+def digest(plain: str) -> str:
+    """What is stored of a token: SHA-256 of the whole plain text, in hexadecimal."""
+    return sha256(plain.encode()).hexdigest()
+
+
+def _checksum(body: str) -> str:
+    return _encode(zlib.crc32(body.encode()), _CHECKSUM_LENGTH)
+
+
+def _encode(number: int, length: int) -> str:
+    characters = []
+    for _ in range(length):
+        number, remainder = divmod(number, 62)
+        characters.append(_ALPHABET[remainder])
+    return "".join(reversed(characters))
+
+
+def _decode(text: str) -> int:
+    number = 0
+    for character in text:
+        number = number * 62 + _VALUES[character]
+    return number

@@ -1,0 +1,38 @@
+"""UsageEntry: the facts of one proxied request while it runs and until the ledger has written them.
+
+Plain data without the ORM: the data plane fills it in step by step, the ledger's writer reads it once.
+"""
+
+from uuid import UUID
+
+import msgspec
+
+from usage.outcomes import Outcome, UsageSource
+
+
+class UsageEntry(msgspec.Struct, kw_only=True):
+    id: UUID
+    started_at: float
+    """Seconds since the epoch."""
+    method: str
+    path: str
+    project_id: UUID | None = None
+    token_id: UUID | None = None
+    endpoint: str = ""
+    is_stream: bool = False
+    model: str = ""
+    outcome: Outcome = Outcome.INTERRUPTED
+    status: int | None = None
+    error_code: str = ""
+    is_admitted: bool = False
+    usage_source: UsageSource = UsageSource.NONE
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    duration_seconds: float = 0.0
+    first_byte_seconds: float | None = None
+    upstream_processing_seconds: float | None = None
+    upstream_request_id: str = ""
+    request_bytes: int = 0
+    response_bytes: int = 0

@@ -1,0 +1,23 @@
+"""How a proxied request can end. One word each, in the ledger, in the log and in the admin."""
+
+from django.db.models import TextChoices
+
+
+class Outcome(TextChoices):
+    COMPLETED = "completed", "completed"
+    """Upstream's whole answer, whatever its status, was handed to the client."""
+    REFUSED = "refused", "refused"
+    """We answered with an error of ours and asked upstream nothing."""
+    UPSTREAM_FAILED = "upstream_failed", "upstream failed"
+    """Upstream could not be reached, or did not begin to answer."""
+    UPSTREAM_CUT = "upstream_cut", "cut by upstream"
+    """Upstream's answer ended before its end."""
+    CLIENT_CLOSED = "client_closed", "closed by client"
+    """The client hung up before the end."""
+    INTERRUPTED = "interrupted", "interrupted"
+    """This server stopped, or failed, before the end."""
+
+
+class UsageSource(TextChoices):
+    UPSTREAM = "upstream", "reported by upstream"
+    NONE = "none", "not reported"
