@@ -1,0 +1,149 @@
+"""Every error the proxy can say, in OpenAI's shape, once.
+
+    ProxyError
+    ├── AuthenticationError     401 invalid_api_key
+    │   └── TokenExpired        401 token_expired
+    ├── Forbidden               403 project_inactive / token_inactive
+    ├── EndpointNotFound        404
+    ├── MethodNotAllowed        405
+    ├── RequestTooLarge         413
+    ├── BadRequest              400
+    ├── RequestLimitReached     429
+    ├── UpstreamKeyUnavailable  503
+    ├── UpstreamUnreachable     502
+    ├── UpstreamTimeout         504
+    ├── ServiceUnavailable      503
+    └── InternalError           500
+
+No message ever contains a token or a key, not even part of one.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class ProxyError(Exception):
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: str = "internal_error"
+    message: str = "The proxy failed to handle the request."
+    param: str | None = None
+    should_retry: ClassVar[bool | None] = None
+    """What `x-should-retry` tells OpenAI's SDKs, over their own rules; None leaves it to them."""
+    retry_after_seconds: ClassVar[int | None] = None
+
+    def body(self) -> bytes:
+        return msgspec.json.encode(
+            {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        )
+
+    def headers(self) -> Headers:
+        headers: Headers = []
+        if self.should_retry is not None:
+            headers.append((b"x-should-retry", b"true" if self.should_retry else b"false"))
+        if self.retry_after_seconds is not None:
+            headers.append((b"retry-after", b"%d" % self.retry_after_seconds))
+        return headers
+
+
+class AuthenticationError(ProxyError):
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+    message = "Invalid access token. Send a valid one as `Authorization: Bearer sk-wt-...`."
+
+    def headers(self) -> Headers:
+        return [*super().headers(), (b"www-authenticate", b"Bearer")]
+
+
+class TokenExpired(AuthenticationError):
+    code = "token_expired"
+    message = "This access token has expired. Ask for a new one."
+    should_retry = False
+
+
+class Forbidden(ProxyError):
+    status = 403
+    type = "permission_error"
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class EndpointNotFound(ProxyError):
+    status = 404
+    type = "invalid_request_error"
+    code = "endpoint_not_found"
+    message = "This endpoint does not exist or is not allowed by this proxy."
+
+
+class MethodNotAllowed(ProxyError):
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+    message = "This method is not allowed on this endpoint."
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        super().__init__(self.message)
+        self.allowed = allowed
+
+    def headers(self) -> Headers:
+        return [*super().headers(), (b"allow", ", ".join(self.allowed).encode())]
+
+
+class RequestTooLarge(ProxyError):
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+    message = "The request's body is larger than this proxy accepts."
+
+
+class BadRequest(ProxyError):
+    status = 400
+    type = "invalid_request_error"
+    code = "bad_request"
+    message = "The request's Content-Length is not a number."
+
+
+class RequestLimitReached(ProxyError):
+    status = 429
+    type = "insufficient_quota"
+    code = "request_limit_reached"
+    message = "This access token has made all the requests that it may."
+    should_retry = False
+
+
+class UpstreamKeyUnavailable(ProxyError):
+    status = 503
+    code = "upstream_key_unavailable"
+    message = "The project of this access token has no usable upstream key."
+    should_retry = False
+
+
+class UpstreamUnreachable(ProxyError):
+    status = 502
+    code = "upstream_unreachable"
+    message = "The upstream API could not be reached, or broke off before it answered."
+    retry_after_seconds = 1
+
+
+class UpstreamTimeout(ProxyError):
+    status = 504
+    code = "upstream_timeout"
+    message = "The upstream API did not begin to answer in time."
+
+
+class ServiceUnavailable(ProxyError):
+    status = 503
+    code = "service_unavailable"
+    message = "The proxy cannot check access tokens at the moment."
+    retry_after_seconds = 1
+
+
+class InternalError(ProxyError):
+    pass

@@ -1,0 +1,101 @@
+"""Which headers pass, both ways. Pure. What is not named here passes as it is."""
+
+from collections.abc import Iterable
+
+Headers = list[tuple[bytes, bytes]]
+
+# RFC 9110 section 7.6.1, and what older software sends: they speak of one connection, never of the message.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+# The client's own: who it is, where it sits, who should pay. None of upstream's business, or not its choice.
+_NOT_TO_UPSTREAM = HOP_BY_HOP | {
+    b"accept-encoding",  # rewritten below
+    b"api-key",
+    b"authorization",  # replaced by the upstream key
+    b"cookie",
+    b"expect",  # answered by our server
+    b"forwarded",
+    b"host",  # upstream's, set by the transport
+    b"openai-organization",
+    b"openai-project",
+    b"origin",
+    b"referer",
+    b"true-client-ip",
+    b"via",
+    b"x-api-key",
+    b"x-real-ip",
+}
+_NOT_TO_UPSTREAM_PREFIXES = (b"x-forwarded-", b"x-llm-proxy-", b"cf-")
+
+# Upstream's word about its own origin: here they would act on this proxy's host, admin site included.
+_NOT_TO_CLIENT = HOP_BY_HOP | {b"alt-svc", b"clear-site-data", b"set-cookie", b"strict-transport-security"}
+
+
+def to_upstream(headers: Iterable[tuple[bytes, bytes]], upstream_key: str) -> Headers:
+    """The client's headers (lower-case names) as upstream gets them."""
+    headers = list(headers)
+    dropped = _NOT_TO_UPSTREAM | _named_by_connection(headers)
+    kept = [
+        header
+        for header in headers
+        if header[0] not in dropped and not header[0].startswith(_NOT_TO_UPSTREAM_PREFIXES)
+    ]
+    kept.append((b"authorization", b"Bearer " + upstream_key.encode()))
+    kept.append((b"accept-encoding", _readable_encoding(headers)))
+    return kept
+
+
+def to_client(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> Headers:
+    """Upstream's headers as the client gets them, names in lower case."""
+    lowered = [(name.lower(), value) for name, value in headers]
+    dropped = _NOT_TO_CLIENT | _named_by_connection(lowered)
+    kept = [header for header in lowered if header[0] not in dropped]
+    kept.append((b"x-llm-proxy-request-id", request_id.encode()))
+    return kept
+
+
+def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """The value of the first header with this lower-case name."""
+    for header_name, value in headers:
+        if header_name == name:
+            return value
+    return None
+
+
+def media_type(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The content type without its parameters, in lower case; empty if there is none."""
+    return (first(headers, b"content-type") or b"").split(b";", 1)[0].strip().lower()
+
+
+def _named_by_connection(headers: Headers) -> frozenset[bytes]:
+    values = [value for name, value in headers if name == b"connection"]
+    if not values:
+        return frozenset()
+    return frozenset(name.strip().lower() for value in values for name in value.split(b","))
+
+
+def _readable_encoding(headers: Headers) -> bytes:
+    """gzip if the client takes it, else none: what passes must be readable by the meter."""
+    offers = b",".join(value for name, value in headers if name == b"accept-encoding").lower()
+    for offer in offers.split(b","):
+        coding, _, quality = offer.partition(b";")
+        if coding.strip() == b"gzip" and quality.replace(b" ", b"") not in (
+            b"q=0",
+            b"q=0.0",
+            b"q=0.00",
+            b"q=0.000",
+        ):
+            return b"gzip"
+    return b"identity"

@@ -1,0 +1,77 @@
+"""The model tokens that an answer reports, whichever of OpenAI's shapes it uses."""
+
+from typing import Annotated
+
+import msgspec
+
+# What a database column holds; a number beyond it is nonsense and so is the usage that names it.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: _Count | None = None
+    reasoning_tokens: _Count | None = None
+
+
+class _Reported(msgspec.Struct):
+    """`usage` as chat/completions (prompt/completion) or responses (input/output) write it."""
+
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
+    input_tokens: _Count | None = None
+    output_tokens: _Count | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
+
+
+class _Response(msgspec.Struct):
+    model: str | None = None
+    usage: _Reported | None = None
+
+
+class _Answer(msgspec.Struct):
+    """A JSON answer, or one event of a stream; an event of `responses` carries its response inside."""
+
+    model: str | None = None
+    usage: _Reported | None = None
+    response: _Response | None = None
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Model tokens. None: not reported."""
+
+    model: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+_decoder = msgspec.json.Decoder(_Answer, strict=False)
+
+
+def read_usage(document: bytes | bytearray | memoryview) -> Usage | None:
+    """The usage in a JSON document; None if it is not JSON, not of a known shape, or reports none."""
+    try:
+        answer = _decoder.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    found: _Answer | _Response = answer.response if answer.response is not None else answer
+    if found.usage is None:
+        return None
+    reported = found.usage
+    input_details = reported.prompt_tokens_details or reported.input_tokens_details or _Details()
+    output_details = reported.completion_tokens_details or reported.output_tokens_details or _Details()
+    return Usage(
+        model=found.model or "",
+        input_tokens=_first(reported.prompt_tokens, reported.input_tokens),
+        output_tokens=_first(reported.completion_tokens, reported.output_tokens),
+        cached_tokens=input_details.cached_tokens,
+        reasoning_tokens=output_details.reasoning_tokens,
+    )
+
+
+def _first(*counts: int | None) -> int | None:
+    return next((count for count in counts if count is not None), None)

@@ -1,0 +1,27 @@
+"""What a grant allows of a request. Pure: facts in, a value or one ProxyError out."""
+
+from proxy.errors import AuthenticationError, EndpointNotFound, Forbidden, MethodNotAllowed, TokenExpired
+from proxy.providers import Endpoint, Providers
+from tokens.grant import Grant
+
+
+def check_grant(grant: Grant, now: float) -> None:
+    """Whether the token may be used at all now (seconds since the epoch). Raises ProxyError."""
+    if grant.token_revoked:
+        raise AuthenticationError
+    if grant.expires_at <= now:
+        raise TokenExpired
+    if not grant.token_active:
+        raise Forbidden("token_inactive", "This access token is switched off.")
+    if not grant.project_active:
+        raise Forbidden("project_inactive", "The project of this access token is switched off.")
+
+
+def find_endpoint(providers: Providers, method: str, path: str) -> Endpoint:
+    """The allowed endpoint of a method and a raw path below /v1. Raises ProxyError."""
+    endpoint = providers.find(path)
+    if endpoint is None:
+        raise EndpointNotFound
+    if ("GET" if method == "HEAD" else method) not in endpoint.methods:
+        raise MethodNotAllowed(endpoint.methods)
+    return endpoint

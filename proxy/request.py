@@ -1,0 +1,105 @@
+"""The client's request: what it asks for, and the few facts peeked from a JSON body."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+import msgspec
+
+from proxy.client import Client
+from proxy.errors import BadRequest, EndpointNotFound, RequestTooLarge
+from proxy.headers import Headers, first, media_type
+from proxy.types import Scope
+
+PREFIX = b"/v1"
+MAX_PEEKED_BYTES = 1024 * 1024
+"""A declared JSON body up to this size is read before it is sent on; anything else streams through."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What the ledger wants to know of a JSON body."""
+
+    model: str = ""
+    stream: bool | None = False
+
+
+_facts = msgspec.json.Decoder(Facts)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyRequest:
+    method: str
+    path: str
+    """Below /v1, raw, as received."""
+    query: bytes
+    headers: Headers
+    content_length: int | None
+
+    @classmethod
+    def from_scope(cls, scope: Scope, *, max_body_bytes: int) -> "ProxyRequest":
+        """Raises ProxyError for a path outside /v1 and for a body declared too large."""
+        raw_path: bytes = scope["raw_path"]
+        if not raw_path.startswith(PREFIX + b"/"):
+            raise EndpointNotFound
+        headers: Headers = scope["headers"]
+        return cls(
+            method=scope["method"],
+            path=raw_path[len(PREFIX) :].decode("latin-1"),
+            query=scope["query_string"],
+            headers=headers,
+            content_length=_content_length(headers, max_body_bytes),
+        )
+
+    @property
+    def target(self) -> str:
+        """Path and query below /v1, as received."""
+        return f"{self.path}?{self.query.decode('latin-1')}" if self.query else self.path
+
+    def bearer(self) -> str:
+        """The access token that the client sent; empty if it sent none."""
+        scheme, _, value = (first(self.headers, b"authorization") or b"").partition(b" ")
+        return value.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
+
+    @property
+    def has_body(self) -> bool:
+        if self.content_length is not None:
+            return self.content_length > 0
+        return first(self.headers, b"transfer-encoding") is not None
+
+    @property
+    def can_be_peeked(self) -> bool:
+        return (
+            self.content_length is not None
+            and self.content_length <= MAX_PEEKED_BYTES
+            and media_type(self.headers) == b"application/json"
+        )
+
+
+def peek(body: bytes) -> Facts:
+    """The facts in a JSON body; empty ones if it is not JSON of that shape: upstream will say so."""
+    try:
+        return _facts.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Facts()
+
+
+class StreamedBody(httpx.AsyncByteStream):
+    """The client's body on its way upstream, never whole in memory."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._client.body()
+
+
+def _content_length(headers: Headers, max_body_bytes: int) -> int | None:
+    value = first(headers, b"content-length")
+    if value is None:
+        return None
+    if not value.isdigit():
+        raise BadRequest
+    length = int(value)
+    if length > max_body_bytes:
+        raise RequestTooLarge
+    return length
