@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from llm_proxy_site.bench.cases import Case
 from llm_proxy_site.bench.load import LoadFailedError
@@ -81,4 +81,4 @@ def _run_load(target: Target, case: Case, seconds: float) -> Observation:
 
 def _cpu_seconds(process: psutil.Process) -> float:
     times = process.cpu_times()
-    return float(times.user + times.system)
+    return times.user + times.system
