@@ -29,11 +29,14 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
 
 def configure(config: dict[str, Any]) -> None:
     """Django's LOGGING_CONFIG callable: sets up structlog and the standard library's logging alike."""
-    renderer = _renderer(config["style"])
+    is_json = config["style"] == "json"
     structlog.configure(
-        processors=[*_SHARED, structlog.processors.format_exc_info, renderer],
+        processors=[*_SHARED, structlog.processors.format_exc_info, _encode if is_json else _render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(config["level"])),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        # Bytes in one write: half the price of text, and one is paid for every request.
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer)
+        if is_json
+        else structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     logging.config.dictConfig(
@@ -51,7 +54,7 @@ def configure(config: dict[str, Any]) -> None:
                     "processors": [
                         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                         structlog.processors.format_exc_info,
-                        renderer,
+                        (lambda *event: _encode(*event).decode()) if is_json else _render,
                     ],
                 }
             },
@@ -66,8 +69,9 @@ def configure(config: dict[str, Any]) -> None:
     )
 
 
-def _renderer(style: str) -> structlog.typing.Processor:
-    if style == "console":
-        return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    encode = msgspec.json.Encoder(enc_hook=str).encode
-    return lambda _logger, _method, event: encode(event).decode()
+_encoder = msgspec.json.Encoder(enc_hook=str)
+_render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+
+
+def _encode(logger: Any, method: str, event: structlog.typing.EventDict) -> bytes:
+    return _encoder.encode(event)

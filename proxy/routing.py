@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from channels.routing import ProtocolTypeRouter, URLRouter
-from django.urls import URLPattern, re_path
+from channels.routing import ProtocolTypeRouter
 
 from proxy.types import ASGIApplication, Receive, Scope, Send
 from proxy.views import forward
@@ -11,19 +10,15 @@ from proxy.views import forward
 
 def beside(control_plane: Any) -> ASGIApplication:
     """The whole application: the data plane mounted beside Django's handler."""
-    application: ASGIApplication = ProtocolTypeRouter(
-        {
-            "http": URLRouter([_route(r"^v1(?:/|$)", forward), _route(r"", control_plane)]),
-            "websocket": refuse_websocket,
-        }
-    )
+
+    async def http(scope: Scope, receive: Receive, send: Send) -> None:
+        # A prefix and not Channels' URLRouter: that tries patterns and copies the scope for each request.
+        path = scope["path"]
+        plane = forward if path.startswith("/v1/") or path == "/v1" else control_plane
+        await plane(scope, receive, send)
+
+    application: ASGIApplication = ProtocolTypeRouter({"http": http, "websocket": refuse_websocket})
     return application
-
-
-def _route(pattern: str, application: Any) -> URLPattern:
-    # Channels takes ASGI applications where Django's types speak of views.
-    route: URLPattern = re_path(pattern, application)
-    return route
 
 
 async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:

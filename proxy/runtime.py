@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import httpx
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 from proxy.providers import Providers, load_providers
 from proxy.transport import AiohttpTransport
@@ -96,7 +96,7 @@ class Runtime:
 def _load_grant(digest: str) -> Grant | None:
     try:
         return load_grant(digest)
-    except DatabaseError as problem:
+    except Error as problem:
         log.error("access tokens cannot be read", error=str(problem))
         connection.close()
         raise DirectoryUnavailableError from None

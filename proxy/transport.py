@@ -90,11 +90,10 @@ def _target_url(request: httpx.Request) -> URL:
 
 
 def _data(request: httpx.Request) -> bytes | httpx.AsyncByteStream | None:
-    try:
-        return request.content or None
-    except httpx.RequestNotRead:
-        assert isinstance(request.stream, httpx.AsyncByteStream)
-        return request.stream
+    if isinstance(request.stream, httpx.ByteStream):
+        return b"".join(request.stream) or None
+    assert isinstance(request.stream, httpx.AsyncByteStream)
+    return request.stream
 
 
 def _text(value: bytes) -> str:

@@ -36,7 +36,7 @@ async def open_stream(
         url,
         headers=[(b"host", url.netloc), *to_upstream(request.headers, grant.upstream_key)],
         extensions={"target": url.raw_path + request.target.encode("latin-1"), "timeout": timeout},
-        **({"content": body} if isinstance(body, bytes) else {"stream": body}),
+        stream=httpx.ByteStream(body) if isinstance(body, bytes) else body,
     )
     try:
         return await transport.handle_async_request(upstream_request)

@@ -157,14 +157,13 @@ class StreamingRequest(WebRequest):
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         super().handle_reply(message)
-        if (
-            message["type"] == "http.response.start"
-            and self.channel is not None
-            and self.channel.is_receiving
-        ):
+        if message["type"] != "http.response.start" or self.finished or self.channel is None:
+            return
+        if self.channel.is_receiving:
             # The answer comes before the body's end: the connection cannot be used again.
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
             self.channel.persistent = False
+        http.Request.write(self, b"")  # the headers go out now, not with the first byte of the body
 
     def hold_writes(self) -> WriteGate:
         """The gate that is closed while the client does not read."""
