@@ -25,11 +25,12 @@ def validate_base_url(value: str) -> None:
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     def named(self, name_or_id: str) -> Self:
-        """The project with this name or id, as a person would type it."""
+        """The project with this id or name, as a person would type it. An id wins over a name like it."""
         try:
-            return self.filter(Q(name=name_or_id) | Q(id=UUID(name_or_id)))
+            by_id = self.filter(id=UUID(name_or_id))
         except ValueError:
             return self.filter(name=name_or_id)
+        return by_id if by_id.exists() else self.filter(name=name_or_id)
 
 
 class Project(models.Model):

@@ -12,6 +12,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-services", action="store_true", help="an absent service is a failure")
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Long texts are often generated, and test ids must be the same in every worker process."""
+    return argname if isinstance(val, str) and len(val) > 30 else None
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A database in a file, so that the servers which tests start can share it."""

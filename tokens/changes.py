@@ -6,9 +6,11 @@ Every edit sets its row's `updated_at`, so one indexed query a table finds all o
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
-from django.db import DatabaseError, connection
+from django.db import Error, connection
+from django.db.models import Model
 from django.utils import timezone
 
 from projects.models import Project, UpstreamKey
@@ -19,6 +21,9 @@ OVERLAP = timedelta(seconds=30)
 """Each look goes back this far before the last one: for transactions that committed late, and for machines
 whose clocks differ by less."""
 
+Row = tuple[Any, ...]
+"""Of a row that was edited: its id, its `updated_at`, and what else is asked for."""
+
 log = structlog.get_logger("tokens")
 
 
@@ -28,7 +33,7 @@ class ChangePoller:
         self._tell = tell
         self._interval_seconds = interval_seconds
         self._since = timezone.now() - OVERLAP
-        self._seen: set[tuple[str, object, datetime]] = set()
+        self._seen: set[Row] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="change-poller", daemon=True)
 
@@ -40,36 +45,22 @@ class ChangePoller:
         self._thread.join(timeout=5)
 
     def poll(self) -> None:
-        """One look. Raises DatabaseError; what was missed is then seen by the next look that succeeds."""
+        """One look. Raises django.db.Error; what was missed is then seen by the next look that succeeds."""
         looked_at = timezone.now()
-        changes = self._read()
+        tokens = _edited(AccessToken, self._since, "digest")
+        projects = _edited(Project, self._since)
+        keys = _edited(UpstreamKey, self._since, "project_id")
+        changes = Changes(
+            token_ids=frozenset(row[0] for row in tokens - self._seen),
+            digests=frozenset(row[2] for row in tokens - self._seen),
+            project_ids=frozenset(row[0] for row in projects - self._seen)
+            | frozenset(row[2] for row in keys - self._seen),
+        )
         if changes:
             self._tell(changes)
+        # The next look goes back over the same time, and meets the same rows again.
+        self._seen = tokens | projects | keys
         self._since = looked_at - OVERLAP
-        self._seen = {row for row in self._seen if row[2] >= self._since}
-
-    def _read(self) -> Changes:
-        tokens = AccessToken.objects.filter(updated_at__gte=self._since).values_list(
-            "id", "updated_at", "digest"
-        )
-        projects = Project.objects.filter(updated_at__gte=self._since).values_list("id", "updated_at")
-        keys = UpstreamKey.objects.filter(updated_at__gte=self._since).values_list(
-            "id", "updated_at", "project_id"
-        )
-        new_tokens = [(row[0], row[2]) for row in tokens if self._is_new("token", row[0], row[1])]
-        return Changes(
-            token_ids=frozenset(token_id for token_id, _ in new_tokens),
-            digests=frozenset(digest for _, digest in new_tokens),
-            project_ids=frozenset(row[0] for row in projects if self._is_new("project", row[0], row[1]))
-            | frozenset(row[2] for row in keys if self._is_new("key", row[0], row[1])),
-        )
-
-    def _is_new(self, kind: str, row_id: object, updated_at: datetime) -> bool:
-        row = (kind, row_id, updated_at)
-        if row in self._seen:
-            return False
-        self._seen.add(row)
-        return True
 
     def _run(self) -> None:
         failing = False
@@ -77,9 +68,13 @@ class ChangePoller:
             try:
                 self.poll()
                 failing = False
-            except DatabaseError as problem:
+            except Error as problem:
                 if not failing:
                     log.error("changes cannot be read", error=str(problem))
                 failing = True
                 connection.close()
         connection.close()
+
+
+def _edited(model: type[Model], since: datetime, *fields: str) -> set[Row]:
+    return set(model._default_manager.filter(updated_at__gte=since).values_list("pk", "updated_at", *fields))

@@ -94,9 +94,14 @@ class Directory:
             if len(self._loading) >= MAX_LOADS:
                 raise DirectoryUnavailableError
             task = self._loading[digest] = asyncio.create_task(self._load_and_keep(digest))
-            task.add_done_callback(lambda _: self._loading.pop(digest, None))
+            task.add_done_callback(lambda task: self._loaded(digest, task))
         # A client that hangs up must not take the load away from those who wait for it too.
         return await asyncio.shield(task)
+
+    def _loaded(self, digest: str, task: asyncio.Task[Grant | None]) -> None:
+        del self._loading[digest]
+        if not task.cancelled():
+            task.exception()  # taken note of: perhaps nobody waits for it any more
 
     async def _load_and_keep(self, digest: str) -> Grant | None:
         while True:

@@ -22,6 +22,7 @@ _ID_LENGTH, _SECRET_LENGTH, _CHECKSUM_LENGTH = 22, 27, 6
 _LENGTH = len(PREFIX) + _ID_LENGTH + _SECRET_LENGTH + _CHECKSUM_LENGTH
 _SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_LENGTH - len(PREFIX)}}}", re.ASCII)
 _SECRET_BITS = 160
+_AROUND = "\"' \t\r\n"
 
 
 class MalformedTokenError(ValueError):
@@ -51,7 +52,10 @@ def parse(plain: str) -> ParsedToken:
     if number >= 1 << 128:
         raise MalformedTokenError("This is not an access token.")
     token_id = UUID(int=number)
-    created_at = datetime.fromtimestamp((token_id.int >> 80) / 1000, UTC)
+    try:
+        created_at = datetime.fromtimestamp((token_id.int >> 80) / 1000, UTC)
+    except (ValueError, OverflowError):
+        raise MalformedTokenError("This is not an access token.") from None
     return ParsedToken(token_id, created_at)
 
 
@@ -65,10 +69,8 @@ def is_well_formed(plain: str) -> bool:
 
 def normalise(text: str) -> str:
     """The token in what a person pasted: without surrounding space, quotes and a leading `Bearer`."""
-    text = text.strip().strip("\"'").strip()
-    if text[:7].lower() == "bearer ":
-        text = text[7:].strip()
-    return text
+    text = text.strip(_AROUND)
+    return text[7:].strip(_AROUND) if text[:7].lower() == "bearer " else text
 
 
 def obfuscate(plain: str) -> str:

@@ -9,6 +9,7 @@ NEVER = timedelta.max
 """The lifetime of a token that does not expire."""
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_OUT_OF_BOUNDS = "A token lives at least 1 minute and at most 365 days, or never expires."
 _TTL = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 
 
@@ -27,10 +28,13 @@ def parse_ttl(text: str) -> timedelta:
     match = _TTL.fullmatch(text)
     if match is None:
         raise InvalidTTLError("A lifetime is a number and a unit, such as 15m, 24h or 7d, or the word never.")
-    return check_ttl(timedelta(**{_UNITS[match[2]]: int(match[1])}))
+    try:
+        return check_ttl(timedelta(**{_UNITS[match[2]]: int(match[1])}))
+    except OverflowError:
+        raise InvalidTTLError(_OUT_OF_BOUNDS) from None
 
 
 def check_ttl(ttl: timedelta) -> timedelta:
     if ttl != NEVER and not MIN_TTL <= ttl <= MAX_TTL:
-        raise InvalidTTLError("A token lives at least 1 minute and at most 365 days, or never expires.")
+        raise InvalidTTLError(_OUT_OF_BOUNDS)
     return ttl

@@ -48,12 +48,11 @@ class RequestLimits:
             counter = self._counters.get(token_id)
             if counter is not None:
                 counter.unwritten -= count
+        self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        if len(self._counters) <= self._max_counters:
-            return
-        token_id, counter = next(iter(self._counters.items()))
-        if counter.unwritten == 0:
+        while len(self._counters) > self._max_counters:
+            token_id, counter = next(iter(self._counters.items()))
+            if counter.unwritten:
+                return  # the ledger will call `written` for it
             del self._counters[token_id]
-        else:
-            self._counters.move_to_end(token_id)

@@ -63,6 +63,6 @@ def _ttl(text: str) -> timedelta:
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) < 2**63:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 2**63:
         raise ArgumentTypeError("must be a whole number above 0")
     return int(text)

@@ -1,0 +1,247 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+
+from audit.models import AuditEvent
+from llm_proxy_site.processes import MANAGE
+from projects.models import Project, UpstreamKey
+from tests.factories import UPSTREAM_KEY, ProjectFactory, UpstreamKeyFactory, stored_text
+
+pytestmark = pytest.mark.django_db
+BAD_KEY = "An upstream key is 8 to 512 printable characters."
+NO_PROJECT = "There is no project 'beta'. `list_projects` shows them all."
+
+
+@pytest.fixture(autouse=True)
+def _whoever_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "ada")
+
+
+def run(command: str, *arguments: str) -> str:
+    """What the command prints, on either stream."""
+    printed = StringIO()
+    call_command(command, *arguments, stdout=printed, stderr=printed)
+    return printed.getvalue()
+
+
+def run_json(command: str, *arguments: str) -> Any:
+    return json.loads(run(command, *arguments, "--json"))
+
+
+def in_a_process(
+    *arguments: str, stdin: str = "", database: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    database = database or connection.settings_dict["NAME"]
+    return subprocess.run(
+        [sys.executable, str(MANAGE), *arguments],
+        env={**os.environ, "DATABASE_URL": f"sqlite:///{database}"},
+        input=stdin,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_create_project_prints_its_name_and_id() -> None:
+    printed = run("create_project", "alpha", "--upstream-key", UPSTREAM_KEY)
+    project = Project.objects.get()
+    assert printed == f"Project alpha ({project.id})\n"
+    assert (project.name, project.base_url, project.is_active) == ("alpha", "", True)
+    assert project.upstream_keys.get().reveal() == UPSTREAM_KEY
+
+
+def test_create_project_gives_facts() -> None:
+    facts = run_json(
+        "create_project", "alpha", f"--upstream-key={UPSTREAM_KEY}", "--base-url", "http://upstream.test/v1/"
+    )
+    project = Project.objects.get()
+    assert facts == {
+        "id": str(project.id),
+        "name": "alpha",
+        "base_url": "http://upstream.test/v1",
+        "is_active": True,
+        "upstream_keys": ["…WXYZ"],
+        "created_at": project.created_at.isoformat(),
+    }
+
+
+@pytest.mark.parametrize("line", [UPSTREAM_KEY, f"{UPSTREAM_KEY}\n", f"  {UPSTREAM_KEY}\r\nmore\n"])
+def test_create_project_reads_the_key_from_standard_input(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", StringIO(line))
+    printed = run("create_project", "alpha", "--upstream-key", "-")
+    assert UpstreamKey.objects.get().reveal() == UPSTREAM_KEY
+    assert UPSTREAM_KEY not in printed
+
+
+def test_create_project_is_audited_as_the_one_who_ran_it() -> None:
+    run("create_project", "alpha", "--upstream-key", UPSTREAM_KEY)
+    events = AuditEvent.objects.order_by("id").values_list("action", "actor")
+    assert list(events) == [("project.created", "cli:ada"), ("upstream_key.added", "cli:ada")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["alpha", "--upstream-key", UPSTREAM_KEY], "name: Project with this Name already exists."),
+        (["", "--upstream-key", UPSTREAM_KEY], "name: This field cannot be blank."),
+        (["beta", "--upstream-key", UPSTREAM_KEY, "--base-url", "nowhere"], "base_url: Enter a valid URL."),
+        (["beta", "--upstream-key", "short"], BAD_KEY),
+        (["beta", "--upstream-key", "two words"], BAD_KEY),
+        (["beta", "--upstream-key", ""], BAD_KEY),
+        (["beta"], "the following arguments are required: --upstream-key"),
+        (["--upstream-key", UPSTREAM_KEY], "the following arguments are required: name"),
+    ],
+)
+def test_create_project_says_in_a_sentence_what_is_wrong(arguments: list[str], problem: str) -> None:
+    ProjectFactory.create(name="alpha")
+    with pytest.raises(CommandError, match=re.escape(problem)) as caught:
+        run("create_project", *arguments)
+    assert not any(key in str(caught.value) for key in (UPSTREAM_KEY, "short", "two words"))
+    assert Project.objects.count() == UpstreamKey.objects.count() == 1
+
+
+def test_create_project_needs_a_key_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", StringIO(""))
+    with pytest.raises(CommandError, match=re.escape(BAD_KEY)):
+        run("create_project", "alpha", "--upstream-key", "-")
+    assert not Project.objects.exists()
+
+
+def test_list_projects_shows_a_line_for_each_by_name() -> None:
+    beta = ProjectFactory.create(name="beta", is_active=False, upstream_key=None)
+    alpha = ProjectFactory.create(name="alpha", base_url="http://upstream.test/v1")
+    UpstreamKeyFactory.create(project=alpha, plain="sk-upstream-second")
+    UpstreamKeyFactory.create(project=alpha, plain="sk-upstream-switched-off", is_active=False)
+    heading, *lines = run("list_projects").splitlines()
+    assert heading.split() == ["ID", "NAME", "STATE", "KEYS", "BASE", "URL"]
+    assert [line.split() for line in lines] == [
+        [str(alpha.id), "alpha", "active", "…WXYZ", "…cond", "http://upstream.test/v1"],
+        [str(beta.id), "beta", "inactive", "-", "default"],
+    ]
+
+
+def test_list_projects_gives_facts() -> None:
+    project = ProjectFactory.create(is_active=False)
+    assert run_json("list_projects") == [
+        {
+            "id": str(project.id),
+            "name": project.name,
+            "base_url": None,
+            "is_active": False,
+            "upstream_keys": ["…WXYZ"],
+            "created_at": project.created_at.isoformat(),
+        }
+    ]
+
+
+def test_list_of_no_projects_is_its_heading_only() -> None:
+    assert len(run("list_projects").splitlines()) == 1
+    assert run_json("list_projects") == []
+
+
+def test_deactivate_project_switches_it_off() -> None:
+    ProjectFactory.create(name="alpha")
+    assert run("deactivate_project", "alpha") == "Project alpha is inactive.\n"
+    project = Project.objects.get()
+    assert not project.is_active
+    assert project.deactivated_at is not None
+    event = AuditEvent.objects.get()
+    assert (event.action, event.actor) == ("project.deactivated", "cli:ada")
+
+
+def test_activate_project_switches_it_on() -> None:
+    project = ProjectFactory.create(name="alpha", is_active=False)
+    assert run("activate_project", str(project.id)) == "Project alpha is active.\n"
+    project.refresh_from_db()
+    assert (project.is_active, project.deactivated_at) == (True, None)
+    event = AuditEvent.objects.get()
+    assert (event.action, event.actor) == ("project.activated", "cli:ada")
+
+
+@pytest.mark.parametrize(
+    ("command", "active", "text"),
+    [("activate_project", True, "active"), ("deactivate_project", False, "inactive")],
+)
+def test_switching_a_project_to_what_it_is_changes_nothing(command: str, active: bool, text: str) -> None:
+    ProjectFactory.create(name="alpha", is_active=active)
+    assert run(command, "alpha") == f"Project alpha is {text}. It already was.\n"
+    assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.parametrize(("command", "active"), [("activate_project", True), ("deactivate_project", False)])
+def test_switching_a_project_gives_facts(command: str, active: bool) -> None:
+    project = ProjectFactory.create(name="alpha", is_active=not active)
+    facts = run_json(command, "alpha")
+    assert (facts["id"], facts["is_active"], facts["changed"]) == (str(project.id), active, True)
+    assert run_json(command, "alpha")["changed"] is False
+
+
+@pytest.mark.parametrize("command", ["activate_project", "deactivate_project"])
+def test_switching_an_unknown_project_is_refused(command: str) -> None:
+    ProjectFactory.create(name="alpha")
+    with pytest.raises(CommandError) as caught:
+        run(command, "beta")
+    assert str(caught.value) == NO_PROJECT
+
+
+def test_project_named_like_the_id_of_another_does_not_stand_in_for_it() -> None:
+    project = ProjectFactory.create(name="zeta")
+    impostor = ProjectFactory.create(name=str(project.id))
+    assert impostor.name < project.name
+    assert run_json("deactivate_project", str(project.id))["name"] == "zeta"
+
+
+def test_no_command_prints_or_stores_the_upstream_key() -> None:
+    printed = [
+        run("create_project", "alpha", "--upstream-key", UPSTREAM_KEY),
+        run("create_project", "alpha2", "--upstream-key", UPSTREAM_KEY, "--json"),
+        *(
+            run(*command, *form)
+            for command in (["list_projects"], ["deactivate_project", "alpha"], ["activate_project", "alpha"])
+            for form in ([], ["--json"])
+        ),
+    ]
+    ciphertexts = UpstreamKey.objects.values_list("ciphertext", flat=True)
+    assert all("alpha" in text for text in printed)
+    assert not any(secret in "".join(printed) for secret in (UPSTREAM_KEY, *ciphertexts))
+    assert UPSTREAM_KEY not in stored_text()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_process_reads_the_key_from_standard_input_and_ends_with_0() -> None:
+    done = in_a_process("create_project", "alpha", "--upstream-key", "-", "--json", stdin=f"{UPSTREAM_KEY}\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["id"] == str(Project.objects.get().id)
+    assert UpstreamKey.objects.get().reveal() == UPSTREAM_KEY
+    assert UPSTREAM_KEY not in done.stdout
+
+
+@pytest.mark.django_db(transaction=True)
+def test_process_that_could_not_do_it_ends_with_1_and_a_sentence() -> None:
+    ProjectFactory.create(name="alpha")
+    done = in_a_process("create_project", "alpha", "--upstream-key", "sk-upstream-second")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "CommandError: name: Project with this Name already exists.\n"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_process_whose_command_line_makes_no_sense_ends_with_2() -> None:
+    done = in_a_process("create_project", "alpha")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the following arguments are required: --upstream-key" in done.stderr
+    assert not Project.objects.exists()
+
+
+def test_process_that_finds_no_tables_ends_with_1_and_a_sentence(tmp_path: Path) -> None:
+    done = in_a_process("list_projects", database=tmp_path / "empty.db")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,389 @@
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import DatabaseError, IntegrityError, OperationalError, connection
+from structlog.testing import capture_logs
+from uuid_utils.compat import uuid7
+
+from tests.factories import AccessTokenFactory
+from tests.live import eventually
+from tokens.models import AccessToken
+from usage import ledger as ledger_module
+from usage.entry import UsageEntry
+from usage.ledger import BATCH_ROWS, Ledger, write_batch
+from usage.models import UsageRecord
+from usage.outcomes import Outcome, UsageSource
+
+STARTED_AT = 1_900_000_000.25
+BAD_FIELDS: list[dict[str, Any]] = [
+    {"duration_seconds": -1.0},
+    {"input_tokens": 2**64},
+    {"path": "/v1/\ud800"},
+    {"started_at": float("nan")},
+    {"status": -1},
+    {"token_id": None},
+]
+
+
+def entry(token: AccessToken, **fields: Any) -> UsageEntry:
+    values = {
+        "id": uuid7(),
+        "started_at": STARTED_AT,
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "project_id": token.project_id,
+        "token_id": token.id,
+        "outcome": Outcome.COMPLETED,
+        "is_admitted": True,
+    }
+    return UsageEntry(**(values | fields))
+
+
+@contextmanager
+def table_away() -> Iterator[None]:
+    """Meanwhile, the database fails whoever writes usage."""
+    table = UsageRecord._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO away")
+        try:
+            yield
+        finally:
+            cursor.execute(f"ALTER TABLE away RENAME TO {table}")
+
+
+@contextmanager
+def frozen_tokens() -> Iterator[None]:
+    """Meanwhile, the database refuses every change of a token."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE TRIGGER frozen BEFORE UPDATE ON {AccessToken._meta.db_table} "
+            "BEGIN SELECT RAISE(ABORT, 'frozen'); END"
+        )
+        try:
+            yield
+        finally:
+            cursor.execute("DROP TRIGGER frozen")
+
+
+@pytest.fixture(autouse=True)
+def _quick_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.02)
+
+
+@pytest.fixture
+def token(transactional_db: None) -> AccessToken:
+    return AccessTokenFactory.create()
+
+
+class Writer:
+    """A ledger and what it has told."""
+
+    def __init__(self, *, batch_seconds: float = 0.01, max_pending: int = 10_000) -> None:
+        self.told: list[dict[UUID, int]] = []
+        self.ledger = Ledger(
+            batch_seconds=batch_seconds, max_pending=max_pending, on_written=self.told.append
+        )
+
+    def write(self, *entries: UsageEntry) -> list[str]:
+        """Record these, write them and stop; what was logged."""
+        with capture_logs() as logs:
+            for each in entries:
+                self.ledger.record(each)
+            self.ledger.start()
+            assert self.ledger.stop() == 0
+        return [line["event"] for line in logs]
+
+    def told_sum(self) -> Counter[UUID]:
+        return sum((Counter(counts) for counts in self.told), Counter())
+
+
+@pytest.fixture
+def writer() -> Writer:
+    return Writer()
+
+
+@pytest.fixture
+def running(writer: Writer) -> Iterator[Writer]:
+    writer.ledger.start()
+    yield writer
+    writer.ledger.stop()
+
+
+def stored_ids() -> set[UUID]:
+    return set(UsageRecord.objects.values_list("id", flat=True))
+
+
+def test_every_fact_of_a_request_is_written_to_its_column(token: AccessToken) -> None:
+    facts: dict[str, Any] = {
+        "id": uuid7(),
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "project_id": token.project_id,
+        "token_id": token.id,
+        "endpoint": "/chat/completions",
+        "is_stream": True,
+        "model": "gpt-4o-mini",
+        "outcome": Outcome.CLIENT_CLOSED,
+        "status": 200,
+        "error_code": "upstream_timeout",
+        "is_admitted": True,
+        "usage_source": UsageSource.UPSTREAM,
+        "input_tokens": 11,
+        "output_tokens": 22,
+        "cached_tokens": 33,
+        "reasoning_tokens": 44,
+        "duration_seconds": 1.5,
+        "first_byte_seconds": 0.5,
+        "upstream_processing_seconds": 0.25,
+        "upstream_request_id": "req_1",
+        "request_bytes": 55,
+        "response_bytes": 66,
+    }
+    assert facts.keys() | {"started_at"} == set(UsageEntry.__struct_fields__)
+    write_batch([UsageEntry(started_at=STARTED_AT, **facts)])
+    row = UsageRecord.objects.values().get()
+    assert row == {**facts, "started_at": datetime.fromtimestamp(STARTED_AT, UTC)}
+
+
+def test_tokens_counter_moves_by_its_admitted_requests(token: AccessToken) -> None:
+    other = AccessTokenFactory.create(request_count=5)
+    counts = write_batch([entry(token), entry(token, is_admitted=False), entry(other), entry(token)])
+    token.refresh_from_db()
+    other.refresh_from_db()
+    assert (token.request_count, other.request_count) == (2, 6)
+    assert counts == {token.id: 2, other.id: 1}
+
+
+def test_refused_request_is_a_use_of_its_token_too(token: AccessToken) -> None:
+    write_batch([entry(token, is_admitted=False, outcome=Outcome.REFUSED)])
+    token.refresh_from_db()
+    assert token.last_used_at == datetime.fromtimestamp(STARTED_AT, UTC)
+
+
+def test_long_request_that_ends_late_does_not_set_its_tokens_last_use_back(token: AccessToken) -> None:
+    write_batch([entry(token)])
+    write_batch([entry(token, started_at=STARTED_AT - 600)])
+    token.refresh_from_db()
+    assert token.last_used_at == datetime.fromtimestamp(STARTED_AT, UTC)
+
+
+def test_record_of_a_token_that_is_gone_is_written(token: AccessToken) -> None:
+    gone = entry(token)
+    token.delete()
+    write_batch([gone])
+    assert stored_ids() == {gone.id}
+
+
+def test_records_are_not_written_when_the_counters_cannot_be(token: AccessToken) -> None:
+    with frozen_tokens(), pytest.raises(DatabaseError, match="frozen"):
+        write_batch([entry(token)])
+    assert stored_ids() == set()
+
+
+def test_counters_do_not_move_when_a_record_is_refused(token: AccessToken) -> None:
+    with pytest.raises(IntegrityError):
+        write_batch([entry(token), entry(token, duration_seconds=-1.0)])
+    token.refresh_from_db()
+    assert (token.request_count, token.last_used_at) == (0, None)
+    assert stored_ids() == set()
+
+
+def test_requests_are_written_while_others_go_on(running: Writer, token: AccessToken) -> None:
+    first, second = entry(token), entry(token)
+    running.ledger.record(first)
+    eventually(lambda: stored_ids() == {first.id})
+    running.ledger.record(second)
+    eventually(lambda: stored_ids() == {first.id, second.id})
+    eventually(lambda: running.told_sum() == {token.id: 2})
+
+
+def test_requests_of_a_moment_are_written_in_one_transaction(token: AccessToken) -> None:
+    writer = Writer()
+    writer.write(*(entry(token) for _ in range(BATCH_ROWS)))
+    assert writer.told == [{token.id: BATCH_ROWS}]
+
+
+def test_stop_writes_all_that_is_pending_at_once(token: AccessToken) -> None:
+    writer = Writer(batch_seconds=3600)
+    entries = [entry(token) for _ in range(2 * BATCH_ROWS + 1)]
+    assert writer.write(*entries) == []
+    assert stored_ids() == {each.id for each in entries}
+    assert writer.told_sum() == {token.id: len(entries)}
+
+
+def test_nothing_is_written_twice_or_lost_under_load(running: Writer, token: AccessToken) -> None:
+    def record_500() -> None:
+        for _ in range(500):
+            running.ledger.record(entry(token))
+
+    threads = [threading.Thread(target=record_500) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert running.ledger.stop() == 0
+    token.refresh_from_db()
+    assert UsageRecord.objects.count() == token.request_count == 2000
+    assert running.told_sum() == {token.id: 2000}
+
+
+def test_only_admitted_requests_are_told(writer: Writer, token: AccessToken) -> None:
+    writer.write(entry(token), entry(token, is_admitted=False))
+    assert writer.told == [{token.id: 1}]
+
+
+def test_full_queue_drops_what_comes_and_says_how_many(token: AccessToken) -> None:
+    writer = Writer(max_pending=2)
+    entries = [entry(token) for _ in range(5)]
+    with capture_logs() as logs:
+        for each in entries:
+            writer.ledger.record(each)
+        writer.ledger.start()
+        writer.ledger.stop()
+    assert stored_ids() == {each.id for each in entries[:2]}
+    assert [(line["log_level"], line["dropped"]) for line in logs] == [("error", 3)]
+    assert writer.told_sum() == {token.id: 5}  # what is given up is told too: nobody need wait for it
+
+
+def test_queue_that_was_full_takes_requests_again(token: AccessToken) -> None:
+    writer = Writer(max_pending=1)
+    entries = [entry(token) for _ in range(3)]
+    writer.ledger.record(entries[0])
+    writer.ledger.record(entries[1])
+    with capture_logs():
+        writer.ledger.start()
+        eventually(lambda: writer.told_sum() == {token.id: 2})
+        writer.ledger.record(entries[2])
+        writer.ledger.stop()
+    assert stored_ids() == {entries[0].id, entries[2].id}
+
+
+@pytest.mark.parametrize(
+    "field", ["method", "endpoint", "path", "model", "error_code", "upstream_request_id"]
+)
+def test_text_that_a_client_made_too_long_or_unstorable_is_cut_to_its_column(
+    writer: Writer, token: AccessToken, field: str
+) -> None:
+    assert writer.write(entry(token, **{field: "a\0" * 1000})) == []
+    stored = UsageRecord.objects.values_list(field, flat=True).get()
+    length = UsageRecord._meta.get_field(field).max_length
+    assert stored == ("a\ufffd" * 1000)[:length]
+
+
+@pytest.mark.parametrize("bad", BAD_FIELDS)
+def test_record_that_the_database_refuses_does_not_take_its_neighbours_along(
+    writer: Writer, token: AccessToken, bad: dict[str, Any]
+) -> None:
+    before, after = entry(token), entry(token)
+    logged = writer.write(before, entry(token, **bad), after)
+    assert logged == [
+        "a batch of usage was refused, writing its rows one by one",
+        "a usage record was refused",
+    ]
+    assert stored_ids() == {before.id, after.id}
+    token.refresh_from_db()
+    assert token.request_count == 2
+    assert writer.told_sum() == {token.id: 3 if "token_id" not in bad else 2}
+
+
+def test_request_that_was_written_before_is_not_counted_again(writer: Writer, token: AccessToken) -> None:
+    """As after a commit whose answer was lost on the way."""
+    twice = entry(token)
+    write_batch([twice])
+    writer.write(twice, entry(token))
+    token.refresh_from_db()
+    assert UsageRecord.objects.count() == token.request_count == 2
+
+
+def test_requests_of_a_time_without_database_are_written_when_it_is_back(
+    running: Writer, token: AccessToken
+) -> None:
+    entries = [entry(token) for _ in range(3)]
+    with capture_logs() as logs, table_away():
+        for each in entries:
+            running.ledger.record(each)
+        eventually(lambda: len([line for line in logs if line["pending"] == 3]) >= 2)
+        assert running.told == []
+    eventually(lambda: running.told_sum() == {token.id: 3})
+    token.refresh_from_db()
+    assert stored_ids() == {each.id for each in entries}
+    assert token.request_count == 3
+    assert {line["event"] for line in logs} == {"usage cannot be written, will retry"}
+
+
+def test_requests_are_taken_without_waiting_while_the_database_is_away(
+    running: Writer, token: AccessToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 60)
+    with capture_logs() as logs, table_away():
+        running.ledger.record(entry(token))
+        eventually(lambda: logs)
+        before = time.monotonic()
+        for _ in range(100):
+            running.ledger.record(entry(token))
+        assert time.monotonic() - before < 1
+    assert running.ledger.stop() == 0
+    assert UsageRecord.objects.count() == 101
+
+
+def test_stop_without_database_says_how_many_requests_were_not_written(
+    running: Writer, token: AccessToken
+) -> None:
+    with capture_logs(), table_away():
+        for _ in range(3):
+            running.ledger.record(entry(token))
+        assert running.ledger.stop() == 3
+    assert stored_ids() == set()
+    assert running.told == []
+
+
+def test_database_that_goes_away_after_a_refused_batch_loses_nothing(
+    writer: Writer, token: AccessToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absences = [OperationalError("database is locked")]
+
+    def absent_once(batch: list[UsageEntry]) -> dict[UUID, int]:
+        if len(batch) == 1 and absences:
+            raise absences.pop()
+        return write_batch(batch)
+
+    monkeypatch.setattr(ledger_module, "write_batch", absent_once)
+    good = [entry(token), entry(token)]
+    with capture_logs():
+        for each in (*good, entry(token, duration_seconds=-1.0)):
+            writer.ledger.record(each)
+        writer.ledger.start()
+        try:
+            eventually(lambda: stored_ids() == {each.id for each in good}, within_seconds=1)
+        finally:
+            writer.ledger.stop()
+
+
+def test_ledger_that_nobody_listens_to_writes_all_the_same(token: AccessToken) -> None:
+    ledger = Ledger(batch_seconds=0.01, max_pending=10)
+    ledger.record(entry(token))
+    ledger.start()
+    ledger.stop()
+    assert UsageRecord.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "constraint"),
+    [
+        ({"outcome": "exploded"}, "usage_record_outcome_is_known"),
+        ({"duration_seconds": -0.1}, "usage_record_duration_is_positive"),
+    ],
+)
+def test_database_refuses_a_record_that_makes_no_sense(
+    token: AccessToken, fields: dict[str, Any], constraint: str
+) -> None:
+    write_batch([entry(token)])
+    with pytest.raises(IntegrityError, match=constraint):
+        UsageRecord.objects.update(**fields)
