@@ -15,7 +15,6 @@ from llm_proxy_site.logs import FORMATS, LEVELS
 from projects.models import validate_base_url
 from proxy.providers import InvalidProvidersError, load_providers
 
-SUPPORTED_ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
 SETUP_HINT = "Run `python manage.py setup`, which makes the secrets once, or set them in the environment."
 
 
@@ -76,20 +75,6 @@ def check_data_dir(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
 
 
 @register
-def check_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    engine = settings.DATABASES["default"].get("ENGINE")
-    if engine in SUPPORTED_ENGINES:
-        return []
-    return [
-        Error(
-            "DATABASE_URL names a database that is not supported.",
-            hint="Use postgres://USER:PASSWORD@HOST:PORT/NAME, or leave it empty for SQLite.",
-            id="llm_proxy.E005",
-        )
-    ]
-
-
-@register
 def check_upstream(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     try:
         validate_base_url(settings.UPSTREAM_BASE_URL)
@@ -98,7 +83,7 @@ def check_upstream(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
             Error(
                 "UPSTREAM_BASE_URL is not an http(s) URL.",
                 hint="Give it as an SDK would take it, such as https://api.openai.com/v1.",
-                id="llm_proxy.E006",
+                id="llm_proxy.E005",
             )
         ]
     return []
@@ -113,7 +98,7 @@ def check_providers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
             Error(
                 str(problem),
                 hint="PROVIDERS_FILE lists what may pass; the one shipped is proxy/providers.yaml.",
-                id="llm_proxy.E007",
+                id="llm_proxy.E006",
             )
         ]
     return []

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
 
 
 class FactsCommand(BaseCommand):
@@ -21,6 +22,8 @@ class FactsCommand(BaseCommand):
             facts = self.facts(**options)
         except ValidationError as problem:
             raise CommandError(sentence(problem)) from None
+        except Error as problem:
+            raise CommandError(f"The database does not answer: {' '.join(str(problem).split())}") from None
         self.stdout.write(json.dumps(facts, indent=2) if as_json else self.text(facts))
 
     def facts(self, *args: Any, **options: Any) -> Any:

@@ -10,6 +10,9 @@ from typing import Any
 
 import environ
 
+SQLITE = "django.db.backends.sqlite3"
+DATABASE_SCHEMES = ("postgres", "postgresql", "sqlite")
+
 
 class Environment:
     def __init__(self) -> None:
@@ -38,6 +41,11 @@ class Environment:
     def seconds(self, name: str, default: float, *, minimum: float = 0.01) -> float:
         return float(self.read(name, _at_least(minimum, float), default))
 
+    def database(self, name: str, default: Path) -> dict[str, Any]:
+        """Django's description of a database: what the URL names, or SQLite in the default file."""
+        config: dict[str, Any] = self.read(name, _database, _database(f"sqlite:///{default}"))
+        return config
+
     def read(self, name: str, cast: Callable[[str], Any], default: Any) -> Any:
         """The variable through `cast`; the default where it is missing, empty or bad."""
         self.names.append(name)
@@ -49,6 +57,14 @@ class Environment:
         except ValueError as problem:
             self.problems.append(f"{name}: {_reason(problem)}")
             return default
+
+
+def _database(url: str) -> dict[str, Any]:
+    # The scheme first: for one that it does not know, django-environ prints all of the URL.
+    config: dict[str, Any] = environ.Env.db_url_config(url) if url.split("://")[0] in DATABASE_SCHEMES else {}
+    if not config.get("NAME"):
+        raise BadValueError("must be postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite:///FILE")
+    return config
 
 
 def _flag(value: str) -> bool:

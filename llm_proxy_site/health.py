@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
@@ -49,7 +49,7 @@ def _database() -> str:
     try:
         with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError:
+    except Error:
         return "unreachable"
     return OK
 
@@ -58,7 +58,7 @@ def _migrations() -> str:
     try:
         executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
         waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except DatabaseError:
+    except Error:
         return "unknown"
     return f"{len(waiting)} not applied" if waiting else OK
 

@@ -7,9 +7,7 @@ checks in checks.py, never by a traceback.
 from datetime import timedelta
 from pathlib import Path
 
-import environ
-
-from llm_proxy_site.environment import Environment
+from llm_proxy_site.environment import SQLITE, Environment
 from llm_proxy_site.logs import logging_config
 from tokens.lifetime import parse_ttl
 
@@ -54,14 +52,8 @@ LEDGER_BATCH_SECONDS = env.seconds("LEDGER_BATCH_SECONDS", 0.5)
 LEDGER_MAX_PENDING = env.whole("LEDGER_MAX_PENDING", 100_000)
 
 # Database: SQLite in the data directory, or what DATABASE_URL names.
-DATABASES = {
-    "default": env.read(
-        "DATABASE_URL",
-        environ.Env.db_url_config,
-        environ.Env.db_url_config(f"sqlite:///{DATA_DIR / 'llm-proxy.db'}"),
-    )
-}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+DATABASES = {"default": env.database("DATABASE_URL", DATA_DIR / "llm-proxy.db")}
+if DATABASES["default"]["ENGINE"] == SQLITE:
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
         # A transaction that will write takes the lock at its start, so it waits its turn instead of

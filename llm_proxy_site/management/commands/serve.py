@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from llm_proxy_site.addresses import Address, parse_address
@@ -50,7 +50,7 @@ def _refuse_unmigrated() -> None:
     try:
         executor = MigrationExecutor(connection)
         waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except DatabaseError as problem:
+    except Error as problem:
         raise CommandError(f"The database cannot be reached: {problem}") from None
     finally:
         connection.close()

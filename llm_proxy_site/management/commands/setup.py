@@ -5,7 +5,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import DatabaseError
 
 from llm_proxy_site.commands import FactsCommand
 from llm_proxy_site.provisioning import ADMIN_NAME, ensure_admin, ensure_data_dir, ensure_secrets
@@ -23,11 +22,8 @@ class Command(FactsCommand):
         except OSError as problem:
             raise CommandError(f"{problem.filename}: {problem.strerror}") from None
         self.check()
-        try:
-            call_command("migrate", verbosity=0, interactive=False)
-            password = ensure_admin()
-        except DatabaseError as problem:
-            raise CommandError(f"The database cannot be set up: {problem}") from None
+        call_command("migrate", verbosity=0, interactive=False)
+        password = ensure_admin()
         return {
             "data_dir": str(settings.DATA_DIR),
             "secrets_file": str(settings.SECRETS_FILE),

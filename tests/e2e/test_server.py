@@ -1,0 +1,119 @@
+"""The server itself: what it does with applications and clients that misbehave."""
+
+import base64
+import os
+import socket
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.factories import issue_token
+from tests.live import LiveProxy
+
+
+def talk(live: LiveProxy, *sent: bytes) -> bytes:
+    """Everything that the server says to these bytes, until it closes or falls silent."""
+    parts = urlsplit(live.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=3) as connection:
+        for part in sent:
+            connection.sendall(part)
+        received = b""
+        try:
+            while part := connection.recv(65536):
+                received += part
+        except TimeoutError:
+            pass
+        return received
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST /v1/files HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /v1/models HTTP/1.1\r\nBad Header\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\n" + b"X: y\r\n" * 5000 + b"\r\n",
+    ],
+)
+def test_what_is_not_http_is_refused(live: LiveProxy, request_bytes: bytes) -> None:
+    answer = talk(live, request_bytes)
+
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 401"))
+    assert b"Traceback" not in answer
+    assert httpx.get(f"{live.url}/live").status_code == 200
+
+
+def test_a_websocket_is_refused(live: LiveProxy) -> None:
+    key = base64.b64encode(os.urandom(16))
+    answer = talk(
+        live,
+        b"GET /v1/realtime?model=x HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + b"\r\n\r\n",
+    )
+
+    assert answer.startswith(b"HTTP/1.1 403")
+
+
+def test_expect_continue_is_answered_and_the_body_passes(live: LiveProxy) -> None:
+    _, plain = issue_token()
+    answer = talk(
+        live,
+        b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 29\r\nAuthorization: Bearer "
+        + plain.encode()
+        + b"\r\n\r\n",
+        b'{"model":"text-e","input":[]}',
+    )
+
+    assert answer.startswith(b"HTTP/1.1 100")
+    assert b"\r\n\r\nHTTP/1.1 " in answer
+
+
+def test_http_1_0_is_answered_and_closed(live: LiveProxy) -> None:
+    answer = talk(live, b"GET /live HTTP/1.0\r\nHost: localhost\r\n\r\n")
+
+    assert answer.startswith((b"HTTP/1.0 200", b"HTTP/1.1 200"))
+    assert answer.endswith(b'{"status": "ok"}')
+
+
+def test_the_admin_site_is_served_with_its_static_files(live: LiveProxy) -> None:
+    page = httpx.get(f"{live.url}/", follow_redirects=True)
+
+    assert "LLM Proxy" in page.text
+    style = httpx.get(f"{live.url}/static/admin/css/base.css")
+    assert style.status_code == 200
+    assert style.headers["content-type"].startswith("text/css")
+
+
+def test_a_form_reaches_django_whole(live: LiveProxy) -> None:
+    with httpx.Client(base_url=live.url) as client:
+        client.get("/admin/login/")
+        answer = client.post(
+            "/admin/login/",
+            data={
+                "username": "nobody",
+                "password": "x" * 50_000,
+                "csrfmiddlewaretoken": client.cookies["csrftoken"],
+            },
+        )
+
+    assert answer.status_code == 200
+    assert "Please enter the correct username and password" in answer.text
+
+
+def test_each_request_is_one_log_line_with_its_facts(live: LiveProxy) -> None:
+    import json
+
+    token, plain = issue_token()
+    answer = httpx.get(f"{live.base_url}/models?secret=1", headers={"authorization": f"Bearer {plain}"})
+    request_id = answer.headers["x-llm-proxy-request-id"]
+    (line,) = [line for line in live.log().splitlines() if request_id in line]
+    facts = json.loads(line)
+
+    assert facts["event"] == "request"
+    assert facts["token_id"] == str(token.id)
+    assert (facts["outcome"], facts["status"], facts["endpoint"]) == ("completed", 200, "/models")
+    assert "secret=1" not in line

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+from django.core.checks import CheckMessage
+from pytest_django.fixtures import Settings
+
+from llm_proxy_site import checks
+
+CHECKS = [
+    checks.check_values,
+    checks.check_secrets,
+    checks.check_secrets_file,
+    checks.check_data_dir,
+    checks.check_upstream,
+    checks.check_providers,
+]
+
+
+def run() -> list[CheckMessage]:
+    return [message for check in CHECKS for message in check(None)]
+
+
+def test_the_shipped_configuration_is_sound() -> None:
+    assert run() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "check_id"),
+    [
+        ("LOG_LEVEL", "LOUD", "llm_proxy.E001"),
+        ("LOG_FORMAT", "xml", "llm_proxy.E001"),
+        ("MISSING_SECRETS", ["SECRET_KEY"], "llm_proxy.E002"),
+        ("ENCRYPTION_KEYS", ["short"], "llm_proxy.E003"),
+        ("UPSTREAM_BASE_URL", "api.openai.com", "llm_proxy.E005"),
+        ("UPSTREAM_BASE_URL", "https://user:secret@api.openai.com/v1", "llm_proxy.E005"),
+        ("PROVIDERS_FILE", Path("/nowhere/providers.yaml"), "llm_proxy.E006"),
+    ],
+)
+def test_each_fault_has_an_id_and_a_hint(settings: Settings, name: str, value: object, check_id: str) -> None:
+    setattr(settings, name, value)
+    (message,) = run()
+
+    assert message.id == check_id
+    assert message.hint
+    assert "secret@" not in f"{message.msg}{message.hint}"
+
+
+def test_bad_values_are_reported(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings.ENVIRONMENT, "problems", ["A: must be a number", "B: must be true or false"])
+
+    assert [message.msg for message in run()] == ["A: must be a number", "B: must be true or false"]
+
+
+def test_secrets_that_others_can_read_are_a_warning(settings: Settings, tmp_path: Path) -> None:
+    settings.SECRETS_FILE = tmp_path / "secrets.env"
+    settings.SECRETS_FILE.touch(mode=0o644)
+
+    assert [message.id for message in run()] == ["llm_proxy.W001"]
+    settings.SECRETS_FILE.chmod(0o600)
+    assert run() == []

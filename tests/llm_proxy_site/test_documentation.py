@@ -1,0 +1,54 @@
+"""Every setting, command and endpoint is documented, and the README keeps its promises of length."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import get_commands
+
+ROOT = Path(settings.BASE_DIR)
+OURS = {"llm_proxy_site", "projects", "tokens", "usage", "audit", "proxy"}
+COMMANDS = sorted(name for name, app in get_commands().items() if app in OURS)
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", settings.ENVIRONMENT.names)
+def test_every_setting_is_documented(name: str) -> None:
+    assert f"| `{name}` |" in read("docs/settings.md")
+    assert re.search(rf"^# {name}=", read(".env.example"), re.MULTILINE)
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", read("docs/settings.md"), re.MULTILINE)) == set(
+        settings.ENVIRONMENT.names
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_documented(name: str) -> None:
+    assert f"\n## {name}\n" in read("docs/commands.md")
+    assert f"`{name}`" in read("README.md")
+
+
+@pytest.mark.parametrize("path", ["/live", "/ready", "/health", "/admin/", "/v1/"])
+def test_every_endpoint_is_documented(path: str) -> None:
+    assert path in read("docs/api.md")
+
+
+def test_every_outcome_is_documented() -> None:
+    from usage.outcomes import Outcome
+
+    for outcome in Outcome.values:
+        assert f"| `{outcome}` |" in read("docs/api.md")
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
+    text = read("README.md")
+
+    assert len(text.splitlines()) < 150
+    for link in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert (ROOT / link).exists(), link

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from llm_proxy_site.environment import Environment
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch) -> Environment:
+    monkeypatch.setenv("A_NUMBER", "7")
+    monkeypatch.setenv("A_TEXT", "seven")
+    monkeypatch.setenv("EMPTY", " ")
+    monkeypatch.setenv("A_LIST", "a, b,,c")
+    monkeypatch.setenv("A_FLAG", "True")
+    return Environment()
+
+
+def test_values_are_read(env: Environment) -> None:
+    assert env.whole("A_NUMBER", 1) == 7
+    assert env.seconds("A_NUMBER", 1) == 7.0
+    assert env.text("A_TEXT") == "seven"
+    assert env.words("A_LIST") == ["a", "b", "c"]
+    assert env.flag("A_FLAG", default=False) is True
+    assert env.problems == []
+
+
+def test_missing_and_empty_values_take_the_default(env: Environment) -> None:
+    assert env.whole("NOT_THERE", 1) == 1
+    assert env.whole("EMPTY", 1) == 1
+    assert env.problems == []
+
+
+def test_bad_values_take_the_default_and_are_named_without_being_shown(env: Environment) -> None:
+    assert env.whole("A_TEXT", 1) == 1
+    assert env.seconds("A_TEXT", 2.0) == 2.0
+    assert env.whole("A_NUMBER", 10, minimum=8) == 10
+    assert env.flag("A_TEXT", default=True) is True
+    assert env.read("A_TEXT", _explode, None) is None
+    assert env.problems == [
+        "A_TEXT: must be a whole number",
+        "A_TEXT: must be a number",
+        "A_NUMBER: must be at least 8",
+        "A_TEXT: must be true or false",
+        "A_TEXT: cannot be understood",
+    ]
+
+
+def test_a_file_gives_what_the_environment_does_not(env: Environment, tmp_path: Path) -> None:
+    file = tmp_path / "x.env"
+    file.write_text("A_TEXT=other\nFROM_FILE=yes\n")
+    env.read_file(file)
+    env.read_file(tmp_path / "missing.env")
+
+    assert env.text("A_TEXT") == "seven"
+    assert env.text("FROM_FILE") == "yes"
+
+
+def _explode(value: str) -> None:
+    raise ValueError(f"bad: {value}")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "postgres://", "oracle://a/b"])
+def test_a_database_that_is_not_supported_is_a_bad_value(
+    env: Environment, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("A_DATABASE", url)
+
+    assert env.database("A_DATABASE", Path("/x/y.db"))["NAME"] == "/x/y.db"
+    assert env.problems == ["A_DATABASE: must be postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite:///FILE"]
+
+
+def test_a_database_is_read_from_its_url(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_DATABASE", "postgres://u:p@h:1/n")
+    config = env.database("A_DATABASE", Path("/x/y.db"))
+
+    assert (config["ENGINE"], config["HOST"], config["NAME"]) == ("django.db.backends.postgresql", "h", "n")

@@ -1,0 +1,62 @@
+import json
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from llm_proxy_site.server import lifecycle
+from llm_proxy_site.version import __version__
+
+
+@pytest.mark.django_db
+def test_a_sound_process_is_ready(client: Client) -> None:
+    answer = client.get("/ready")
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ok",
+        "checks": {"database": "ok", "migrations": "ok", "serving": "ok"},
+    }
+    assert answer["Cache-Control"] == "no-store"
+
+
+@pytest.mark.django_db
+def test_missing_migrations_are_named(client: Client) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'usage'")
+    answer = client.get("/ready")
+
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["migrations"] == "1 not applied"
+    assert client.get("/health").status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_draining_process_is_not_ready(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "_draining", False)
+    lifecycle.begin_draining()
+    answer = client.get("/ready")
+
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["serving"] == "draining"
+
+
+def test_a_database_that_is_away_is_named_and_the_process_lives(client: Client, tmp_path: object) -> None:
+    from django.db import connections
+
+    name = connections["default"].settings_dict["NAME"]
+    connections["default"].close()
+    connections["default"].settings_dict["NAME"] = "/nowhere/at/all.db"
+    try:
+        assert json.loads(client.get("/live").content) == {"status": "ok"}
+    finally:
+        connections["default"].settings_dict["NAME"] = name
+
+
+@pytest.mark.django_db
+def test_health_tells_the_version(client: Client) -> None:
+    assert client.get("/health").json()["version"] == __version__
+
+
+def test_only_reading_is_allowed(client: Client) -> None:
+    assert client.post("/live").status_code == 405

@@ -1,0 +1,48 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.metering.event_stream import EventStreamDecoder
+
+STREAM = b'data: {"a": 1}\n\n: comment\nevent: x\r\ndata: one\r\ndata:two\r\n\r\ndata: [DONE]\n\n'
+EVENTS = [b'{"a": 1}', b"one\ntwo", b"[DONE]"]
+
+
+def decode(*chunks: bytes, **options: int) -> list[bytes]:
+    decoder = EventStreamDecoder(**options)
+    return [event for chunk in chunks for event in decoder.feed(chunk)]
+
+
+@pytest.mark.parametrize("cut", range(len(STREAM) + 1))
+def test_every_split_gives_the_same_events(cut: int) -> None:
+    assert decode(STREAM[:cut], STREAM[cut:]) == EVENTS
+
+
+@given(st.lists(st.integers(0, len(STREAM))))
+def test_any_chunking_gives_the_same_events(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(STREAM)]
+
+    assert decode(*[STREAM[a:b] for a, b in itertools.pairwise(edges)]) == EVENTS
+
+
+def test_an_event_without_its_end_is_not_given() -> None:
+    assert decode(b"data: 1\n") == []
+
+
+def test_an_event_without_data_is_not_given() -> None:
+    assert decode(b"event: ping\n\n") == []
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_an_event_that_is_too_long_is_passed_over_and_the_next_is_read(size: int) -> None:
+    stream = b"data: " + b"x" * 500 + b"\ndata: more\n\ndata: next\n\n"
+    chunks = [stream[i : i + size] for i in range(0, len(stream), size)]
+
+    assert decode(*chunks, max_event_bytes=100) == [b"next"]
+
+
+@given(st.lists(st.binary()))
+def test_garbage_raises_nothing(chunks: list[bytes]) -> None:
+    decode(*chunks)

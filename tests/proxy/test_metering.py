@@ -1,0 +1,137 @@
+import gzip
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.metering.meter import MAX_DOCUMENT_BYTES, JSONMeter, meter_for
+from proxy.metering.usage import Usage, read_usage
+from proxy.providers import Endpoint
+
+METERED = Endpoint(path="/x", methods=("POST",), usage="openai")
+UNMETERED = Endpoint(path="/x", methods=("POST",), usage="none")
+JSON = [(b"content-type", b"application/json")]
+SSE = [(b"content-type", b"text/event-stream; charset=utf-8")]
+GZIP = (b"content-encoding", b"gzip")
+
+CHAT = {
+    "model": "gpt-4o-2024-08-06",
+    "choices": [{"message": {"content": '"usage": {"prompt_tokens": 999}'}}],
+    "usage": {
+        "prompt_tokens": 11,
+        "completion_tokens": 22,
+        "prompt_tokens_details": {"cached_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 4},
+    },
+}
+USED = Usage("gpt-4o-2024-08-06", 11, 22, 3, 4)
+RESPONSE = {
+    "model": "gpt-4o-2024-08-06",
+    "usage": {
+        "input_tokens": 11,
+        "output_tokens": 22,
+        "input_tokens_details": {"cached_tokens": 3},
+        "output_tokens_details": {"reasoning_tokens": 4},
+    },
+}
+
+
+def sse(*events: object) -> bytes:
+    return (
+        b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events) + b"data: [DONE]\n\n"
+    )
+
+
+CHAT_STREAM = sse({"model": "m", "usage": None, "choices": [{}]}, {**CHAT, "choices": []})
+RESPONSES_STREAM = sse({"type": "response.created", "response": {"usage": None}}, {"response": RESPONSE})
+
+
+@pytest.mark.parametrize("document", [CHAT, RESPONSE, {"type": "response.completed", "response": RESPONSE}])
+def test_usage_is_read_from_every_shape(document: object) -> None:
+    assert read_usage(json.dumps(document).encode()) == USED
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"\xff",
+        b"{}",
+        b'{"usage": null}',
+        b'{"usage": "much"}',
+        b'{"usage": {"prompt_tokens": -1}}',
+        b'{"usage": {"prompt_tokens": 99999999999999999999}}',
+    ],
+)
+def test_what_reports_no_sensible_usage_gives_none(document: bytes) -> None:
+    assert read_usage(document) is None
+
+
+@given(st.binary())
+def test_arbitrary_bytes_raise_nothing(document: bytes) -> None:
+    read_usage(document)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [(JSON, json.dumps(CHAT).encode()), (SSE, CHAT_STREAM), (SSE, RESPONSES_STREAM)],
+)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_any_split_of_an_answer_gives_the_same_usage(
+    headers: list[tuple[bytes, bytes]], body: bytes, compressed: bool
+) -> None:
+    if compressed:
+        headers, body = [*headers, GZIP], gzip.compress(body)
+    for cut in range(len(body) + 1):
+        meter = meter_for(METERED, headers)
+        meter.feed(body[:cut])
+        meter.feed(body[cut:])
+
+        assert meter.finish() == USED
+
+
+def test_a_stream_that_is_cut_reports_what_has_passed() -> None:
+    meter = meter_for(METERED, SSE)
+    meter.feed(CHAT_STREAM.removesuffix(b"data: [DONE]\n\n"))
+
+    assert meter.finish() == USED
+
+
+def test_a_broken_compressed_answer_raises_nothing() -> None:
+    meter = meter_for(METERED, [*JSON, GZIP])
+    meter.feed(b"not gzip")
+    meter.feed(b"at all")
+
+    assert meter.finish() is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "headers"),
+    [
+        (UNMETERED, JSON),
+        (METERED, [*JSON, (b"content-encoding", b"br")]),
+        (METERED, [(b"content-type", b"audio/mpeg")]),
+        (METERED, []),
+    ],
+)
+def test_what_cannot_or_need_not_be_read_is_not(
+    endpoint: Endpoint, headers: list[tuple[bytes, bytes]]
+) -> None:
+    meter = meter_for(endpoint, headers)
+    meter.feed(json.dumps(CHAT).encode())
+
+    assert meter.finish() is None
+
+
+def test_a_huge_answer_is_not_kept() -> None:
+    meter = JSONMeter(max_document_bytes=100)
+    meter.feed(b" " * 101)
+    meter.feed(json.dumps(CHAT).encode())
+
+    assert meter.finish() is None
+    assert MAX_DOCUMENT_BYTES == 4 * 1024 * 1024

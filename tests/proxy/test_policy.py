@@ -1,0 +1,63 @@
+import math
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from proxy.errors import AuthenticationError, EndpointNotFound, Forbidden, MethodNotAllowed, TokenExpired
+from proxy.policy import check_grant, find_endpoint
+from proxy.providers import Endpoint, Providers
+from tokens.grant import Grant
+
+GRANT = Grant(
+    token_id=uuid4(),
+    project_id=uuid4(),
+    token_active=True,
+    token_revoked=False,
+    project_active=True,
+    expires_at=100.0,
+    max_requests=None,
+    request_count=0,
+    base_url="https://upstream/v1",
+    upstream_key="sk-very-secret",
+)
+PROVIDERS = Providers((Endpoint(path="/models", methods=("GET",), usage="none"),))
+
+
+def test_a_good_grant_passes() -> None:
+    check_grant(GRANT, now=99.9)
+    check_grant(replace(GRANT, expires_at=math.inf), now=1e12)
+
+
+@pytest.mark.parametrize(
+    ("grant", "error"),
+    [
+        (replace(GRANT, token_active=False, token_revoked=True), AuthenticationError),
+        (replace(GRANT, token_active=False), Forbidden),
+        (replace(GRANT, project_active=False), Forbidden),
+    ],
+)
+def test_a_dead_grant_is_refused(grant: Grant, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        check_grant(grant, now=0)
+
+
+def test_expiry_is_exact() -> None:
+    with pytest.raises(TokenExpired):
+        check_grant(GRANT, now=100.0)
+
+
+def test_a_grant_does_not_show_its_key() -> None:
+    assert "secret" not in repr(GRANT)
+
+
+def test_head_is_allowed_where_get_is() -> None:
+    assert find_endpoint(PROVIDERS, "HEAD", "/models").path == "/models"
+
+
+def test_what_is_not_listed_is_refused() -> None:
+    with pytest.raises(EndpointNotFound):
+        find_endpoint(PROVIDERS, "GET", "/other")
+    with pytest.raises(MethodNotAllowed) as refused:
+        find_endpoint(PROVIDERS, "POST", "/models")
+    assert refused.value.allowed == ("GET",)

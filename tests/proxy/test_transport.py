@@ -1,0 +1,112 @@
+"""The transport against the fake upstream and against sockets that misbehave."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from llm_proxy_site.fake_upstream import create_app, running
+from proxy.transport import AiohttpTransport
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[AiohttpTransport]:
+    transport = AiohttpTransport(max_connections=10)
+    yield transport
+    await transport.aclose()
+
+
+@asynccontextmanager
+async def listening(handler: Handler) -> AsyncIterator[str]:
+    server = await asyncio.start_server(handler, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_headers_and_target_go_out_as_given(transport: AiohttpTransport) -> None:
+    head = asyncio.get_running_loop().create_future()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head.set_result(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 204 No Content\r\nX-Twice: 1\r\nX-Twice: 2\r\n\r\n")
+        writer.close()
+
+    async with listening(answer) as url:
+        request = httpx.Request(
+            "GET", url, headers=[("a", "1"), ("a", "2")], extensions={"target": b"/x%7Ey//z?q=%2f&q=[]"}
+        )
+        response = await transport.handle_async_request(request)
+        await response.aclose()
+
+    lines = (await head).decode().split("\r\n")
+    assert lines[0] == "GET /x%7Ey//z?q=%2f&q=[] HTTP/1.1"
+    assert {line.split(":")[0].lower() for line in lines[1:] if line} == {"host", "a"}
+    assert [line for line in lines if line.startswith("a:")] == ["a: 1", "a: 2"]
+    assert response.headers.get_list("x-twice") == ["1", "2"]
+
+
+async def test_without_a_target_the_url_is_used(transport: AiohttpTransport) -> None:
+    async with running(create_app()) as url:
+        request = httpx.Request("GET", f"{url}/models", headers={"authorization": "Bearer sk-x"})
+        response = await transport.handle_async_request(request)
+        body = b"".join([chunk async for chunk in response.stream])
+        await response.aclose()
+
+    assert response.status_code == 200
+    assert body.startswith(b'{"object":"list"')
+
+
+async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def _say_garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"this is not HTTP\r\n\r\n")
+    writer.close()
+
+
+async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("handler", "error"),
+    [
+        (_hang_up, httpx.RemoteProtocolError),
+        (_say_garbage, httpx.RemoteProtocolError),
+        (_say_nothing, httpx.ReadTimeout),
+    ],
+)
+async def test_what_goes_wrong_is_said_in_httpxs_terms(
+    transport: AiohttpTransport, handler: Handler, error: type[Exception]
+) -> None:
+    async with listening(handler) as url:
+        request = httpx.Request(
+            "POST", url, content=b"x", extensions={"timeout": {"connect": 5, "read": 0.2}}
+        )
+        with pytest.raises(error):
+            await transport.handle_async_request(request)
+        await transport.aclose()
+
+
+async def test_a_refused_connection_is_a_connect_error(transport: AiohttpTransport) -> None:
+    with pytest.raises(httpx.ConnectError):
+        await transport.handle_async_request(httpx.Request("GET", "http://127.0.0.1:1"))
+
+
+async def test_an_answer_shorter_than_announced_is_an_error(transport: AiohttpTransport) -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        writer.close()
+
+    async with listening(cut) as url:
+        response = await transport.handle_async_request(httpx.Request("GET", url))
+        with pytest.raises(httpx.RemoteProtocolError):
+            [chunk async for chunk in response.stream]
+        await response.aclose()
