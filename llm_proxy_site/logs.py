@@ -69,6 +69,26 @@ def configure(config: dict[str, Any]) -> None:
     )
 
 
+def info_line(event: str, facts: dict[str, Any]) -> bytes | None:
+    """An event of level INFO as a line, by the configured processors; None if the level is not logged.
+
+    For who writes many: it saves the way through a logger.
+    """
+    if not logging.getLogger().isEnabledFor(logging.INFO):
+        return None
+    facts["event"] = event
+    rendered: Any = facts
+    for processor in structlog.get_config()["processors"]:
+        rendered = processor(None, "info", rendered)
+    return rendered if isinstance(rendered, bytes) else str(rendered).encode()
+
+
+def write_lines(lines: list[bytes]) -> None:
+    """Lines to standard error, in one write."""
+    sys.stderr.buffer.write(b"".join(line + b"\n" for line in lines))
+    sys.stderr.buffer.flush()
+
+
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
 

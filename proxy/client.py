@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from proxy.errors import ProxyError, RequestTooLarge
-from proxy.headers import Headers
-from proxy.types import Message, Receive, Send
+from proxy.types import Headers, Message, Receive, Send
+
+WATCH_AFTER_SECONDS = 0.05
+"""So long after its body a request is watched for the client's hang-up."""
 
 
 class ClientDisconnected(Exception):
@@ -32,6 +34,7 @@ class Client:
         self._body_ended = False
         self._task: asyncio.Task[None] | None = None
         self._watcher: asyncio.Future[Message] | None = None
+        self._watch_timer: asyncio.TimerHandle | None = None
 
     def elapsed_seconds(self) -> float:
         """Since the request began."""
@@ -50,7 +53,7 @@ class Client:
             self._body_ended = not message.get("more_body", False)
             if chunk:
                 yield chunk
-        self._watch()
+        self._watch_soon()
 
     async def read(self) -> bytes:
         """The whole body."""
@@ -61,52 +64,65 @@ class Client:
         """Within, a hang-up cancels what the current task awaits and becomes ClientDisconnected."""
         self._task = asyncio.current_task()
         if self._body_ended:
-            self._watch()
+            self._watch_soon()
         try:
             yield
         except asyncio.CancelledError:
-            if self.failure is None or self._task is None:
+            task = asyncio.current_task()
+            if self.failure is None or task is None:
                 raise
-            self._task.uncancel()
+            task.uncancel()
             raise self.failure from None
         finally:
-            self._task = None
-            if self._watcher is not None:
-                self._watcher.cancel()
+            self._unwatch()
 
     async def start(self, status: int, headers: Headers) -> None:
         self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def write(self, chunk: bytes) -> None:
+    async def write(self, chunk: bytes, *, is_last: bool = False) -> None:
         """Send a part of the answer; waits while the client reads slower than we write."""
+        if is_last:
+            self._unwatch()  # servers announce the end of an answer as they announce a hang-up
         if self.first_byte_seconds is None:
             self.first_byte_seconds = self.elapsed_seconds()
         self.sent_bytes += len(chunk)
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": not is_last})
 
     async def end(self) -> None:
+        self._unwatch()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def refuse(self, error: ProxyError, request_id: str) -> None:
+    async def refuse(self, error: ProxyError, *more_headers: tuple[bytes, bytes]) -> None:
         body = error.body()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
-            (b"x-llm-proxy-request-id", request_id.encode()),
             *error.headers(),
+            *more_headers,
         ]
         await self.start(error.status, headers)
         self.sent_bytes += len(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
+    def _watch_soon(self) -> None:
+        # A task for an answer that is over in a moment would be a waste.
+        if self._task is not None and self._watch_timer is None:
+            self._watch_timer = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._watch)
+
     def _watch(self) -> None:
-        if self._task is not None and self._watcher is None:
-            self._watcher = asyncio.ensure_future(self._receive())
-            self._watcher.add_done_callback(self._hung_up)
+        self._watcher = asyncio.ensure_future(self._receive())
+        self._watcher.add_done_callback(self._hung_up)
+
+    def _unwatch(self) -> None:
+        self._task = None
+        if self._watch_timer is not None:
+            self._watch_timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
 
     def _hung_up(self, watcher: asyncio.Future[Message]) -> None:
-        if watcher.cancelled() or self._task is None:
+        if watcher.cancelled() or watcher.exception() or self._task is None:
             return
         self.failure = ClientDisconnected()
         self._task.cancel()

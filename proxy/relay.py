@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import httpx
 
 from proxy.client import Client
-from proxy.headers import Headers
+from proxy.headers import first
 from proxy.metering.meter import Meter
+from proxy.types import Headers
 from proxy.upstream import UpstreamCut
 
 
@@ -14,11 +15,21 @@ async def relay(response: httpx.Response, headers: Headers, client: Client, mete
     """Raises UpstreamCut if upstream breaks off; the client then sees a broken connection, not an end."""
     assert isinstance(response.stream, httpx.AsyncByteStream)
     await client.start(response.status_code, headers)
+    left = _declared_length(headers)
     chunks = aiter(response.stream)
     while (chunk := await _next(chunks)) is not None:
         meter.feed(chunk)
-        await client.write(chunk)
+        left -= len(chunk)
+        await client.write(chunk, is_last=left == 0)
+        if left == 0:
+            return
     await client.end()
+
+
+def _declared_length(headers: Headers) -> int:
+    """Of the body, in bytes; -1 if it is not declared. The transport holds upstream to it."""
+    value = first(headers, b"content-length")
+    return int(value) if value is not None and value.isdigit() else -1
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:

@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 from django.db import Error, connection
 
+from proxy.access_log import AccessLog
 from proxy.providers import Providers, load_providers
 from proxy.transport import AiohttpTransport
 from tokens.changes import ChangePoller
@@ -46,6 +47,7 @@ class Runtime:
             self._load, max_tokens=settings.DIRECTORY_MAX_TOKENS, ttl_seconds=settings.DIRECTORY_TTL_SECONDS
         )
         self._loop = asyncio.get_running_loop()
+        self._access_log = AccessLog(self._loop)
         self._loaders = ThreadPoolExecutor(LOADER_THREADS, thread_name_prefix="directory")
         self._poller = ChangePoller(self._changed, interval_seconds=settings.DIRECTORY_POLL_SECONDS)
         self._ledger = Ledger(
@@ -70,10 +72,14 @@ class Runtime:
             return
         runtime, cls._current = cls._current, None
         await runtime.transport.aclose()
+        runtime._access_log.flush()
         await runtime._loop.run_in_executor(None, runtime._stop_threads)
 
     def record(self, entry: UsageEntry) -> None:
-        self._ledger.record(entry)
+        """A finished request: into the log, and into the ledger if it came with a token that we know."""
+        self._access_log.write(entry)
+        if entry.token_id is not None:
+            self._ledger.record(entry)
 
     def _stop_threads(self) -> None:
         self._poller.stop()

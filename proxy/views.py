@@ -4,7 +4,6 @@ import time
 import uuid
 
 import httpx
-import msgspec
 import structlog
 import uuid_utils
 
@@ -40,9 +39,8 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         await _forward(runtime, scope, client, entry)
         entry.outcome = Outcome.COMPLETED
     except ProxyError as error:
-        entry.outcome = Outcome.UPSTREAM_FAILED if entry.is_admitted else Outcome.REFUSED
-        entry.error_code = error.code
-        await client.refuse(error, str(entry.id))
+        entry.outcome = Outcome.UPSTREAM_FAILED if error.is_upstreams else Outcome.REFUSED
+        await _refuse(client, error, entry)
     except ClientDisconnected:
         entry.outcome = Outcome.CLIENT_CLOSED
     except UpstreamCut:
@@ -50,12 +48,17 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         raise
     except Exception:
         log.exception("request failed", request_id=str(entry.id))
-        if client.status is not None:
-            raise
-        entry.error_code = InternalError.code
-        await client.refuse(InternalError(), str(entry.id))
+        await _refuse(client, InternalError(), entry)
     finally:
         _close(runtime, client, entry)
+
+
+async def _refuse(client: Client, error: ProxyError, entry: UsageEntry) -> None:
+    """Say what is wrong. Raises ConnectionAbortedError where an answer has begun: it must not look whole."""
+    entry.error_code = error.code
+    if client.status is not None:
+        raise ConnectionAbortedError(error.message)
+    await client.refuse(error, (b"x-llm-proxy-request-id", str(entry.id).encode()))
 
 
 async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageEntry) -> None:
@@ -66,6 +69,8 @@ async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageE
     endpoint = policy.find_endpoint(runtime.providers, request.method, request.path)
     entry.endpoint = endpoint.path
     body = await _read_body(request, client, entry)
+    # That may have taken its time. The directory knows what has happened to the token meanwhile.
+    grant = await admission.identify(runtime.directory, request)
     admission.acquire(runtime.limits, grant)
     entry.is_admitted = True
     with client.hangup_cancels():
@@ -116,11 +121,9 @@ def _note_usage(entry: UsageEntry, usage: Usage | None) -> None:
 
 
 def _close(runtime: Runtime, client: Client, entry: UsageEntry) -> None:
-    """The request's end: what the client saw goes into the ledger and into one log line."""
+    """The request's end: what the client saw is recorded."""
     entry.status = client.status
     entry.request_bytes, entry.response_bytes = client.body_bytes, client.sent_bytes
     entry.first_byte_seconds = client.first_byte_seconds
     entry.duration_seconds = client.elapsed_seconds()
-    if entry.token_id is not None:
-        runtime.record(entry)
-    log.info("request", **msgspec.structs.asdict(entry))
+    runtime.record(entry)

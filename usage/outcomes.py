@@ -7,7 +7,7 @@ class Outcome(TextChoices):
     COMPLETED = "completed", "completed"
     """Upstream's whole answer, whatever its status, was handed to the client."""
     REFUSED = "refused", "refused"
-    """We answered with an error of ours and asked upstream nothing."""
+    """We answered with an error of ours."""
     UPSTREAM_FAILED = "upstream_failed", "upstream failed"
     """Upstream could not be reached, or did not begin to answer."""
     UPSTREAM_CUT = "upstream_cut", "cut by upstream"

@@ -56,7 +56,7 @@ def read_usage(document: bytes | bytearray | memoryview) -> Usage | None:
     """The usage in a JSON document; None if it is not JSON, not of a known shape, or reports none."""
     try:
         answer = _decoder.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     found: _Answer | _Response = answer.response if answer.response is not None else answer
     if found.usage is None:
@@ -66,12 +66,12 @@ def read_usage(document: bytes | bytearray | memoryview) -> Usage | None:
     output_details = reported.completion_tokens_details or reported.output_tokens_details or _Details()
     return Usage(
         model=found.model or "",
-        input_tokens=_first(reported.prompt_tokens, reported.input_tokens),
-        output_tokens=_first(reported.completion_tokens, reported.output_tokens),
+        input_tokens=_either(reported.prompt_tokens, reported.input_tokens),
+        output_tokens=_either(reported.completion_tokens, reported.output_tokens),
         cached_tokens=input_details.cached_tokens,
         reasoning_tokens=output_details.reasoning_tokens,
     )
 
 
-def _first(*counts: int | None) -> int | None:
-    return next((count for count in counts if count is not None), None)
+def _either(chat: int | None, responses: int | None) -> int | None:
+    return chat if chat is not None else responses

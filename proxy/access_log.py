@@ -1,0 +1,35 @@
+"""One structured line for every request. The lines of a moment go out in one write: a write for each would
+hand the interpreter's lock away in the middle of other requests.
+"""
+
+import asyncio
+
+import msgspec
+
+from llm_proxy_site import logs
+from usage.entry import UsageEntry
+
+FLUSH_SECONDS = 0.1
+
+
+class AccessLog:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lines: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def write(self, entry: UsageEntry) -> None:
+        """The request's line, within FLUSH_SECONDS."""
+        line = logs.info_line("request", msgspec.structs.asdict(entry))
+        if line is None:
+            return
+        self._lines.append(line)
+        if self._timer is None:
+            self._timer = self._loop.call_later(FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        lines, self._lines = self._lines, []
+        logs.write_lines(lines)
