@@ -22,6 +22,8 @@ class FactsCommand(BaseCommand):
             facts = self.facts(**options)
         except ValidationError as problem:
             raise CommandError(sentence(problem)) from None
+        except UnicodeEncodeError:
+            raise CommandError("The command line is not valid UTF-8.") from None
         except Error as problem:
             raise CommandError(f"The database does not answer: {' '.join(str(problem).split())}") from None
         self.stdout.write(json.dumps(facts, indent=2) if as_json else self.text(facts))

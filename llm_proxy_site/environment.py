@@ -22,8 +22,11 @@ class Environment:
 
     def read_file(self, path: Path) -> None:
         """Take variables from a KEY=value file, where there is one; the process's environment wins."""
-        if path.is_file():
-            self._env.read_env(path)
+        try:
+            if path.is_file():
+                self._env.read_env(path)
+        except (OSError, UnicodeDecodeError):
+            self.problems.append(f"{path} cannot be read as a file of KEY=value lines in UTF-8")
 
     def text(self, name: str, default: str = "") -> str:
         return str(self.read(name, str, default))

@@ -1,16 +1,31 @@
-"""Health endpoints. `/live`: this process answers. `/ready`: it can do its work, or which part cannot."""
+"""Health endpoints. `/live`: this process answers. `/ready`: it can do its work, or which part cannot.
+
+They are a middleware, the first: a probe names the host by its address, which ALLOWED_HOSTS does not know.
+"""
 
 from collections.abc import Callable
 
-from django.db import DEFAULT_DB_ALIAS, Error, connections
-from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, JsonResponse
+from django.db import Error, connection
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views.decorators.http import require_safe
 
+from llm_proxy_site.schema import unapplied_migrations
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.version import __version__
 
 OK = "ok"
+_known: set[str] = set()
+
+
+def middleware(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    views = {"/live": live, "/ready": ready, "/health": health}
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        return views.get(request.path, get_response)(request)
+
+    return answer
 
 
 @require_safe
@@ -47,7 +62,7 @@ def _run_checks() -> dict[str, str]:
 
 def _database() -> str:
     try:
-        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except Error:
         return "unreachable"
@@ -55,12 +70,17 @@ def _database() -> str:
 
 
 def _migrations() -> str:
+    """Once they are applied they stay so: another look would cost a walk through all of them."""
+    if "migrated" in _known:
+        return OK
     try:
-        executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
-        waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        waiting = unapplied_migrations()
     except Error:
         return "unknown"
-    return f"{len(waiting)} not applied" if waiting else OK
+    if waiting:
+        return f"{waiting} not applied"
+    _known.add("migrated")
+    return OK
 
 
 def _serving() -> str:

@@ -64,6 +64,9 @@ if DATABASES["default"]["ENGINE"] == SQLITE:
         # the price is one fsync a batch.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;",
     }
+else:
+    # A database that does not answer must not hold up those who ask it.
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 
 INSTALLED_APPS = [
     "llm_proxy_site",
@@ -83,6 +86,7 @@ INSTALLED_APPS = [
     "proxy",
 ]
 MIDDLEWARE = [
+    "llm_proxy_site.health.middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -3,7 +3,12 @@
 import time
 
 from proxy import policy
-from proxy.errors import AuthenticationError, RequestLimitReached, ServiceUnavailable
+from proxy.errors import (
+    AuthenticationError,
+    RequestLimitReached,
+    ServiceUnavailable,
+    UpstreamKeyUnavailable,
+)
 from proxy.request import ProxyRequest
 from tokens.directory import Directory, DirectoryUnavailableError, UnknownTokenError
 from tokens.grant import Grant
@@ -22,8 +27,9 @@ async def identify(directory: Directory, request: ProxyRequest) -> Grant:
 
 def acquire(limits: RequestLimits, grant: Grant) -> None:
     """Take one request from the token's limit, last of all checks. Raises ProxyError."""
-    # Reading the body may have taken its time: the token may have expired meanwhile.
     policy.check_grant(grant, time.time())
+    if grant.upstream_key is None:
+        raise UpstreamKeyUnavailable
     try:
         limits.acquire(grant)
     except RequestLimitReachedError:

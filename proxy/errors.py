@@ -22,7 +22,7 @@ from typing import ClassVar
 
 import msgspec
 
-Headers = list[tuple[bytes, bytes]]
+from proxy.types import Headers
 
 
 class ProxyError(Exception):
@@ -31,6 +31,8 @@ class ProxyError(Exception):
     code: str = "internal_error"
     message: str = "The proxy failed to handle the request."
     param: str | None = None
+    is_upstreams: ClassVar[bool] = False
+    """Whether it tells of a failure of upstream, not of a refusal of ours."""
     should_retry: ClassVar[bool | None] = None
     """What `x-should-retry` tells OpenAI's SDKs, over their own rules; None leaves it to them."""
     retry_after_seconds: ClassVar[int | None] = None
@@ -107,7 +109,10 @@ class BadRequest(ProxyError):
     status = 400
     type = "invalid_request_error"
     code = "bad_request"
-    message = "The request's Content-Length is not a number."
+
+    def __init__(self, message: str = "The request cannot be understood.") -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class RequestLimitReached(ProxyError):
@@ -126,6 +131,7 @@ class UpstreamKeyUnavailable(ProxyError):
 
 
 class UpstreamUnreachable(ProxyError):
+    is_upstreams = True
     status = 502
     code = "upstream_unreachable"
     message = "The upstream API could not be reached, or broke off before it answered."
@@ -133,6 +139,7 @@ class UpstreamUnreachable(ProxyError):
 
 
 class UpstreamTimeout(ProxyError):
+    is_upstreams = True
     status = 504
     code = "upstream_timeout"
     message = "The upstream API did not begin to answer in time."

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-Headers = list[tuple[bytes, bytes]]
+from proxy.types import Headers
 
 # RFC 9110 section 7.6.1, and what older software sends: they speak of one connection, never of the message.
 HOP_BY_HOP = frozenset(
@@ -40,7 +40,13 @@ _NOT_TO_UPSTREAM = HOP_BY_HOP | {
 _NOT_TO_UPSTREAM_PREFIXES = (b"x-forwarded-", b"x-llm-proxy-", b"cf-")
 
 # Upstream's word about its own origin: here they would act on this proxy's host, admin site included.
-_NOT_TO_CLIENT = HOP_BY_HOP | {b"alt-svc", b"clear-site-data", b"set-cookie", b"strict-transport-security"}
+_NOT_TO_CLIENT = HOP_BY_HOP | {
+    b"alt-svc",
+    b"clear-site-data",
+    b"set-cookie",
+    b"strict-transport-security",
+    b"x-llm-proxy-request-id",  # ours
+}
 
 
 def to_upstream(headers: Iterable[tuple[bytes, bytes]], upstream_key: str) -> Headers:

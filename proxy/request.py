@@ -1,5 +1,6 @@
 """The client's request: what it asks for, and the few facts peeked from a JSON body."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -8,8 +9,8 @@ import msgspec
 
 from proxy.client import Client
 from proxy.errors import BadRequest, EndpointNotFound, RequestTooLarge
-from proxy.headers import Headers, first, media_type
-from proxy.types import Scope
+from proxy.headers import first, media_type
+from proxy.types import Headers, Scope
 
 PREFIX = b"/v1"
 MAX_PEEKED_BYTES = 1024 * 1024
@@ -23,6 +24,7 @@ class Facts(msgspec.Struct, frozen=True):
     stream: bool | None = False
 
 
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _facts = msgspec.json.Decoder(Facts)
 
 
@@ -42,6 +44,8 @@ class ProxyRequest:
         if not raw_path.startswith(PREFIX + b"/"):
             raise EndpointNotFound
         headers: Headers = scope["headers"]
+        if any(_CONTROL.search(value) for _, value in headers):
+            raise BadRequest("A header has a control character in its value.")
         return cls(
             method=scope["method"],
             path=raw_path[len(PREFIX) :].decode("latin-1"),
@@ -79,7 +83,7 @@ def peek(body: bytes) -> Facts:
     """The facts in a JSON body; empty ones if it is not JSON of that shape: upstream will say so."""
     try:
         return _facts.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Facts()
 
 
@@ -98,7 +102,7 @@ def _content_length(headers: Headers, max_body_bytes: int) -> int | None:
     if value is None:
         return None
     if not value.isdigit():
-        raise BadRequest
+        raise BadRequest("The request's Content-Length is not a number.")
     length = int(value)
     if length > max_body_bytes:
         raise RequestTooLarge

@@ -4,8 +4,13 @@ from typing import Any
 
 from channels.routing import ProtocolTypeRouter
 
-from proxy.types import ASGIApplication, Receive, Scope, Send
+from proxy.client import Client
+from proxy.errors import RequestTooLarge
+from proxy.types import ASGIApplication, Message, Receive, Scope, Send
 from proxy.views import forward
+
+MAX_FORM_BYTES = 4 * 1024 * 1024
+"""Django keeps a whole body, in memory or on disk, before it asks who sent it."""
 
 
 def beside(control_plane: Any) -> ASGIApplication:
@@ -14,11 +19,29 @@ def beside(control_plane: Any) -> ASGIApplication:
     async def http(scope: Scope, receive: Receive, send: Send) -> None:
         # A prefix and not Channels' URLRouter: that tries patterns and copies the scope for each request.
         path = scope["path"]
-        plane = forward if path.startswith("/v1/") or path == "/v1" else control_plane
-        await plane(scope, receive, send)
+        if path.startswith("/v1/") or path == "/v1":
+            await forward(scope, receive, send)
+        else:
+            await control_plane(scope, _bounded(receive, send), send)
 
     application: ASGIApplication = ProtocolTypeRouter({"http": http, "websocket": refuse_websocket})
     return application
+
+
+def _bounded(receive: Receive, send: Send) -> Receive:
+    """A body of more than MAX_FORM_BYTES is refused; to the application its sender has gone."""
+    received = 0
+
+    async def bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received <= MAX_FORM_BYTES:
+            return message
+        await Client(receive, send, max_body_bytes=MAX_FORM_BYTES).refuse(RequestTooLarge())
+        return {"type": "http.disconnect"}
+
+    return bounded
 
 
 async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:

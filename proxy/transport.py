@@ -1,4 +1,4 @@
-"""httpx's transport interface over aiohttp's connections, faithful to the byte.
+"""httpx's transport interface over aiohttp's connections, faithful to what it is given.
 
 Repeated headers stay repeated, and the request target (the `target` extension) goes out as it came in: a
 general-purpose transport may join the one and normalise the other. aiohttp's pool is also several times
@@ -14,6 +14,7 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
+MAX_HEADER_BYTES = 64 * 1024
 _ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 # The first match wins: the more special stand first.
@@ -64,6 +65,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_ADDED_BY_AIOHTTP,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
         )
 
 
@@ -105,7 +108,8 @@ def _text(value: bytes) -> str:
 
 @lru_cache(maxsize=16)
 def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
+    # `connect` bounds the wait for a free connection too.
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=read)
 
 
 @contextmanager

@@ -3,12 +3,15 @@
 from functools import lru_cache
 
 import httpx
+import structlog
 
 from proxy.client import Client
-from proxy.errors import UpstreamKeyUnavailable, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import ProxyError, UpstreamTimeout, UpstreamUnreachable
 from proxy.headers import to_upstream
 from proxy.request import ProxyRequest
 from tokens.grant import Grant
+
+log = structlog.get_logger("proxy")
 
 
 class UpstreamCut(ConnectionAbortedError):
@@ -25,11 +28,9 @@ async def open_stream(
 ) -> httpx.Response:
     """Upstream's answer, its headers read, its body not. Whoever opens it closes it.
 
-    Raises UpstreamKeyUnavailable, UpstreamUnreachable, UpstreamTimeout, and the client's failure where its
-    body broke off on the way.
+    Raises UpstreamUnreachable, UpstreamTimeout, and the client's failure where its body broke off on the way.
     """
-    if grant.upstream_key is None:
-        raise UpstreamKeyUnavailable
+    assert grant.upstream_key is not None, "admission lets no such grant pass"
     url = _url(grant.base_url)
     upstream_request = httpx.Request(
         request.method,
@@ -39,13 +40,22 @@ async def open_stream(
         stream=httpx.ByteStream(body) if isinstance(body, bytes) else body,
     )
     try:
-        return await transport.handle_async_request(upstream_request)
-    except httpx.ConnectTimeout:
-        raise UpstreamUnreachable from None
-    except httpx.TimeoutException:
-        raise UpstreamTimeout from None
-    except httpx.TransportError:
-        raise client.failure or UpstreamUnreachable() from None
+        response = await transport.handle_async_request(upstream_request)
+    except httpx.TransportError as problem:
+        if client.failure is not None:
+            raise client.failure from None
+        log.warning("upstream failed", error=type(problem).__name__, reason=str(problem), url=str(url))
+        raise _named(problem) from None
+    if response.status_code < 200:
+        await response.aclose()
+        raise UpstreamUnreachable  # a switch of protocols that nobody asked for
+    return response
+
+
+def _named(problem: httpx.TransportError) -> ProxyError:
+    if isinstance(problem, httpx.TimeoutException) and not isinstance(problem, httpx.ConnectTimeout):
+        return UpstreamTimeout()
+    return UpstreamUnreachable()
 
 
 @lru_cache(maxsize=1024)

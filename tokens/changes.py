@@ -68,9 +68,11 @@ class ChangePoller:
             try:
                 self.poll()
                 failing = False
-            except Error as problem:
+            except Exception as problem:
                 if not failing:
-                    log.error("changes cannot be read", error=str(problem))
+                    log.error(
+                        "changes cannot be read", error=str(problem), exc_info=not isinstance(problem, Error)
+                    )
                 failing = True
                 connection.close()
         connection.close()

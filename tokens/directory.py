@@ -18,6 +18,7 @@ from tokens.grant import Grant
 
 UNKNOWN_TTL_SECONDS = 10.0
 MAX_LOADS = 1000
+MAX_READS = 3
 
 V = TypeVar("V")
 
@@ -104,12 +105,14 @@ class Directory:
             task.exception()  # taken note of: perhaps nobody waits for it any more
 
     async def _load_and_keep(self, digest: str) -> Grant | None:
-        while True:
+        for _ in range(MAX_READS):
             generation = self._generation
             grant = await self._load(digest)
             if generation == self._generation:
                 break
             # Something changed while we read: what was read may be older than the change. Read again.
+        else:
+            return grant  # changes come faster than we read; good for this request, but not for keeping
         if grant is None:
             self._unknown.put(digest, None)
         else:

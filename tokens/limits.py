@@ -5,6 +5,9 @@ from uuid import UUID
 
 from tokens.grant import Grant
 
+MAX_PASSED_OVER = 8
+"""Counters with a request under way that one step looks behind for some to forget."""
+
 
 class RequestLimitReachedError(Exception):
     """The token's `max_requests` are used up."""
@@ -33,8 +36,8 @@ class RequestLimits:
         """Count one request, or raise RequestLimitReachedError. One step: nothing else runs in between."""
         counter = self._counters.get(grant.token_id)
         if counter is None:
+            self._forget_oldest(room_for=1)
             counter = self._counters[grant.token_id] = _Counter(grant.request_count)
-            self._forget_oldest()
         else:
             self._counters.move_to_end(grant.token_id)
         if grant.max_requests is not None and counter.used >= grant.max_requests:
@@ -48,11 +51,14 @@ class RequestLimits:
             counter = self._counters.get(token_id)
             if counter is not None:
                 counter.unwritten -= count
-        self._forget_oldest()
+        self._forget_oldest(room_for=0)
 
-    def _forget_oldest(self) -> None:
-        while len(self._counters) > self._max_counters:
+    def _forget_oldest(self, *, room_for: int) -> None:
+        passed_over = 0
+        while len(self._counters) + room_for > self._max_counters and passed_over < MAX_PASSED_OVER:
             token_id, counter = next(iter(self._counters.items()))
             if counter.unwritten:
-                return  # the ledger will call `written` for it
-            del self._counters[token_id]
+                self._counters.move_to_end(token_id)
+                passed_over += 1
+            else:
+                del self._counters[token_id]

@@ -17,7 +17,11 @@ from twisted.web import http
 from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import provider
 
+from llm_proxy_site.server import lifecycle
+
 MAX_BUFFERED_BODY_BYTES = 256 * 1024
+MAX_PAUSE_SECONDS = 600.0
+"""How long an upload may stand still because nobody takes it on."""
 LINGER_SECONDS = 5.0
 """How long we go on reading a body that nobody wants any more: the client may still be writing it."""
 
@@ -160,9 +164,9 @@ class StreamingRequest(WebRequest):
         if message["type"] != "http.response.start" or self.finished or self.channel is None:
             return
         if self.channel.is_receiving:
-            # The answer comes before the body's end: the connection cannot be used again.
+            self.channel.persistent = False  # the answer comes before the body's end
+        if not self.channel.persistent:
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
-            self.channel.persistent = False
         http.Request.write(self, b"")  # the headers go out now, not with the first byte of the body
 
     def hold_writes(self) -> WriteGate:
@@ -182,10 +186,12 @@ class StreamingRequest(WebRequest):
         """The application failed. A started answer must not look whole."""
         if self.finished or self.channel is None:
             return
-        if self._response_started:
-            self.channel.loseConnection()
-        else:
+        if not self._response_started:
             super().handle_exception(exception)
+        elif self.chunked or self.responseHeaders.hasHeader(b"content-length"):
+            self.channel.loseConnection()  # after what has been written; the client misses the rest
+        else:
+            self.channel.transport.abortConnection()  # for HTTP/1.0 a clean end would be the answer's end
 
 
 class StreamingChannel(http.HTTPChannel):
@@ -218,8 +224,13 @@ class StreamingChannel(http.HTTPChannel):
         if self._lingering is not None:
             self.loseConnection()
 
+    def checkPersistence(self, request: StreamingRequest, version: bytes) -> bool:
+        """Whether the connection may serve another request after this one: not while the server stops."""
+        return not lifecycle.is_draining() and super().checkPersistence(request, version)
+
     def requestDone(self, request: StreamingRequest) -> None:
         if not self.is_receiving:
+            self._savedTimeOut = self.factory.timeOut
             super().requestDone(request)
             return
         # Closing now, with unread data in the socket, would reset the connection and could take our answer
@@ -230,17 +241,18 @@ class StreamingChannel(http.HTTPChannel):
         request.body.discard()
 
     def close_when_idle(self) -> None:
-        """Close now if no request is under way, else after it."""
+        """Close now if no request has begun, else after it."""
         self.persistent = False
-        if not self.requests:
+        if not self.requests or self.requests[0].body is None:
             self.loseConnection()
 
     def pause_reading(self) -> None:
-        self.setTimeout(None)  # it is we who make the client wait
+        # It is we who make the client wait, but not for ever: a paused socket does not tell of a hang-up.
+        self.setTimeout(MAX_PAUSE_SECONDS)
         self._networkProducer.pauseProducing()
 
     def resume_reading(self) -> None:
-        self.setTimeout(self.timeOut)
+        self.setTimeout(self.factory.timeOut if self.is_receiving else None)
         self._networkProducer.resumeProducing()
 
 

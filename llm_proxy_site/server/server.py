@@ -46,8 +46,8 @@ class ProxyServer(Server):
         self._ports: list[Any] = []
         self._running: set[asyncio.Task[None]] = set()
         self._draining: asyncio.Task[None] | None = None
-        self.failed = False
-        """Whether `run` ended because it could not listen."""
+        self.failure = ""
+        """Why `run` could not listen; empty if it could."""
 
     def run(self) -> None:
         self.connections: dict[Any, dict[str, Any]] = {}
@@ -62,7 +62,7 @@ class ProxyServer(Server):
             listening.addCallbacks(self._listens, self._cannot_listen)
         if self.signal_handlers:
             reactor.callWhenRunning(self._take_signals)
-        if not self.failed:
+        if not self.failure:
             _calm_the_collector()
             reactor.run(installSignalHandlers=False)
 
@@ -78,6 +78,11 @@ class ProxyServer(Server):
         task.add_done_callback(self._running.discard)
         self.connections[protocol]["application_instance"] = task
         return body
+
+    def protocol_disconnected(self, protocol: Any) -> None:
+        # A connection that lingers may outlive Daphne's memory of its request.
+        if protocol in self.connections:
+            super().protocol_disconnected(protocol)
 
     async def handle_reply(self, protocol: Any, message: Message) -> None:
         await super().handle_reply(protocol, message)
@@ -102,9 +107,11 @@ class ProxyServer(Server):
                 "requests were cut off", requests=len(self._running), grace_seconds=self._grace_seconds
             )
             await self._cancel_running()
-        if self._on_stop is not None:
-            await self._on_stop()
-        self.stop()
+        try:
+            if self._on_stop is not None:
+                await self._on_stop()
+        finally:
+            self.stop()
 
     async def _run_application(self, protocol: StreamingRequest, scope: Scope, body: RequestBody) -> None:
         try:
@@ -151,8 +158,7 @@ class ProxyServer(Server):
         self._on_ready(host.host, host.port)
 
     def _cannot_listen(self, failure: Any) -> None:
-        log.error("cannot listen", error=failure.getErrorMessage())
-        self.failed = True
+        self.failure = failure.getErrorMessage()
         self.stop()
 
     def _websocket_factory(self) -> WebSocketFactory:
@@ -175,6 +181,6 @@ def _calm_the_collector() -> None:
 
 def _log_failure(event: dict[str, Any]) -> None:
     """Twisted's own log: only what went wrong."""
-    failure = event.get("log_failure")
+    failure = event.get("log_failure") or event.get("failure")
     if failure is not None:
         log.error("server error", error=failure.getErrorMessage(), traceback=failure.getTraceback())

@@ -4,11 +4,12 @@ import hashlib
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from openai import OpenAI
 
 from llm_proxy_site.fake_upstream import pattern_sha256
 from tests.factories import issue_token
@@ -20,25 +21,26 @@ SIZE = 200 * MB
 STREAM = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
 
 
-def test_a_200_mb_upload_and_download_need_little_memory(private_live: LiveProxy) -> None:
+def test_a_200_mb_upload_and_download_by_the_sdk_need_little_memory(
+    private_live: LiveProxy, tmp_path: Path
+) -> None:
     live = private_live
     token, plain = issue_token()
-    with httpx.Client(headers={"authorization": f"Bearer {plain}"}, timeout=120) as client:
-        client.get(f"{live.base_url}/models").raise_for_status()
+    file = tmp_path / "big.jsonl"
+    with file.open("wb") as zeros:
+        zeros.truncate(SIZE)
+    digest = hashlib.sha256()
+    with OpenAI(base_url=live.base_url, api_key=plain, timeout=120, max_retries=0) as client:
+        client.models.list()
         before = live.rss_bytes()
-        uploaded = client.post(
-            f"{live.base_url}/files",
-            data={"purpose": "batch"},
-            files={"file": ("big.jsonl", _Zeros(SIZE))},
-        )
+        uploaded = client.files.create(file=file, purpose="batch")
         after_upload = live.rss_bytes()
-        digest = hashlib.sha256()
-        with client.stream("GET", f"{live.base_url}/files/file-size-{SIZE}/content") as download:
-            for chunk in download.iter_raw():
+        with client.files.with_streaming_response.content(f"file-size-{SIZE}") as download:
+            for chunk in download.iter_bytes():
                 digest.update(chunk)
         after_download = live.rss_bytes()
 
-    assert uploaded.json()["bytes"] == SIZE
+    assert uploaded.bytes == SIZE
     assert digest.hexdigest() == pattern_sha256(SIZE)
     assert after_upload - before < 32 * MB
     assert after_download - before < 32 * MB
@@ -189,21 +191,6 @@ def test_a_stream_that_outlasts_the_grace_is_cut_and_recorded(private_live: Live
         assert live.process.wait(10) == 0
 
     assert UsageRecord.objects.get(token=token).outcome == "interrupted"
-
-
-class _Zeros:
-    """A file of zeros that is never in memory."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-
-    def read(self, size: int = -1) -> bytes:
-        part = min(self._left, size if size >= 0 else 65536, 65536)
-        self._left -= part
-        return bytes(part)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(65536), b"")
 
 
 def _connected(live: LiveProxy) -> socket.socket:

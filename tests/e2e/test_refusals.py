@@ -1,8 +1,10 @@
 """Who may not pass, what they are told, and that upstream never hears of it."""
 
 import asyncio
+import socket
 from collections import Counter
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -53,17 +55,44 @@ def test_an_expired_token_is_refused_at_once(live: LiveProxy) -> None:
     assert answer.headers["x-should-retry"] == "false"
 
 
-def test_a_token_revoked_by_another_process_is_refused_within_two_seconds(live: LiveProxy) -> None:
+def test_a_token_revoked_by_another_process_is_refused_everywhere_within_two_seconds(
+    live: LiveProxy, private_live: LiveProxy
+) -> None:
     token, plain = issue_token()
-    assert get(live, plain).status_code == 200
+    assert {get(server, plain).status_code for server in (live, private_live)} == {200}
     manage("revoke_token", str(token.id), environment=database_of_the_test())
 
     revoked_at = AccessToken.objects.get(pk=token.pk).revoked_at
     assert revoked_at is not None
-    eventually(lambda: get(live, plain).status_code == 401, within_seconds=5)
+    eventually(
+        lambda: {get(server, plain).status_code for server in (live, private_live)} == {401}, within_seconds=5
+    )
     assert timezone.now() - revoked_at < timedelta(seconds=2)
     record = eventually(lambda: UsageRecord.objects.filter(token=token, outcome="refused").first())
     assert record.error_code == "invalid_api_key"
+
+
+def test_a_token_revoked_while_its_body_is_on_the_way_reaches_nothing(live: LiveProxy) -> None:
+    token, plain = issue_token()
+    other, other_plain = issue_token()
+    parts = urlsplit(live.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /v1/chat/completions?m=slow-body-marker HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 20\r\n"
+            b"Authorization: Bearer " + plain.encode() + b"\r\n\r\n{"
+        )
+        # Both are known to the server when they are revoked; the second tells when it has noticed.
+        assert get(live, plain).status_code == get(live, other_plain).status_code == 200
+        AccessToken.objects.filter(pk__in=[token.pk, other.pk]).update(
+            is_active=False, revoked_at=timezone.now(), updated_at=timezone.now()
+        )
+        eventually(lambda: get(live, other_plain).status_code == 401, within_seconds=5)
+        connection.sendall(b" " * 18 + b"}")
+        answer = connection.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert live.upstream_requests("slow-body-marker") == []
 
 
 def test_a_deactivated_project_is_refused_within_two_seconds_and_back_again(live: LiveProxy) -> None:

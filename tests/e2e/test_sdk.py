@@ -2,19 +2,22 @@
 
 import hashlib
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import openai
 import pytest
 from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
+from django.utils import timezone
 from openai import AsyncOpenAI, OpenAI
 
 from llm_proxy_site.fake_upstream import pattern_sha256
+from projects.models import Project
 from tests.factories import issue_token
 from tests.live import LiveProxy, eventually
 from tokens.format import digest
+from tokens.models import AccessToken
 from usage.models import UsageRecord
 
 MESSAGES = [{"role": "user", "content": "Say something short."}]
@@ -142,6 +145,52 @@ def test_a_wrong_token_is_an_authentication_error(live: LiveProxy) -> None:
 
     assert caught.value.code == "invalid_api_key"
     assert caught.value.type == "invalid_request_error"
+
+
+def _deactivate(token: AccessToken) -> None:
+    Project.objects.filter(pk=token.project_id).update(is_active=False, deactivated_at=timezone.now())
+
+
+def _nothing(token: AccessToken) -> None:
+    pass
+
+
+def _change(**fields: object) -> Callable[[AccessToken], object]:
+    return lambda token: AccessToken.objects.filter(pk=token.pk).update(**fields)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "path", "kind", "code"),
+    [
+        (_nothing, "/organization/users", openai.NotFoundError, "endpoint_not_found"),
+        (_deactivate, "/models", openai.PermissionDeniedError, "project_inactive"),
+        (_change(is_active=False), "/models", openai.PermissionDeniedError, "token_inactive"),
+        (_change(expires_at=timezone.now()), "/models", openai.AuthenticationError, "token_expired"),
+        (_change(request_count=5, max_requests=5), "/models", openai.RateLimitError, "request_limit_reached"),
+        (
+            lambda token: token.project.upstream_keys.all().delete(),
+            "/models",
+            openai.InternalServerError,
+            "upstream_key_unavailable",
+        ),
+    ],
+)
+def test_our_refusals_become_the_sdks_own_and_are_not_retried(
+    live: LiveProxy,
+    prepare: Callable[[AccessToken], object],
+    path: str,
+    kind: type[openai.APIStatusError],
+    code: str,
+) -> None:
+    token, plain = issue_token()
+    prepare(token)
+    client = OpenAI(base_url=live.base_url, api_key=plain)  # retries as it does by default
+    with pytest.raises(kind) as caught:
+        client.get(path, cast_to=object)
+
+    assert caught.value.code == code
+    eventually(lambda: _records(client).first())
+    assert [record.error_code for record in _records(client)] == [code]
 
 
 def _records(client: OpenAI) -> QuerySet[UsageRecord]:

@@ -1,15 +1,20 @@
 """The server itself: what it does with applications and clients that misbehave."""
 
 import base64
+import json
 import os
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from django.db import connection
 
+from llm_proxy_site.processes import MANAGE, running
 from tests.factories import issue_token
-from tests.live import LiveProxy
+from tests.live import LiveProxy, eventually
+from usage.models import UsageRecord
 
 
 def talk(live: LiveProxy, *sent: bytes) -> bytes:
@@ -105,15 +110,62 @@ def test_a_form_reaches_django_whole(live: LiveProxy) -> None:
 
 
 def test_each_request_is_one_log_line_with_its_facts(live: LiveProxy) -> None:
-    import json
-
     token, plain = issue_token()
     answer = httpx.get(f"{live.base_url}/models?secret=1", headers={"authorization": f"Bearer {plain}"})
     request_id = answer.headers["x-llm-proxy-request-id"]
-    (line,) = [line for line in live.log().splitlines() if request_id in line]
+    (line,) = eventually(lambda: [line for line in live.log().splitlines() if request_id in line])
     facts = json.loads(line)
 
     assert facts["event"] == "request"
     assert facts["token_id"] == str(token.id)
     assert (facts["outcome"], facts["status"], facts["endpoint"]) == ("completed", 200, "/models")
     assert "secret=1" not in line
+
+
+def test_runserver_serves_the_same(live: LiveProxy, tmp_path: Path) -> None:
+    token, plain = issue_token()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = {
+        "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
+        "UPSTREAM_BASE_URL": live.upstream_url,
+        "LEDGER_BATCH_SECONDS": "60",
+    }
+    with running(str(MANAGE), "runserver", "--noreload", address, environment=environment):
+        answer = eventually(lambda: _answer(f"http://{address}/v1/models", plain))
+
+    assert answer.status_code == 200
+    assert UsageRecord.objects.get(token=token).outcome == "completed"  # written when the server ended
+
+
+def _answer(url: str, plain: str) -> httpx.Response | None:
+    try:
+        return httpx.get(url, headers={"authorization": f"Bearer {plain}"})
+    except httpx.ConnectError:
+        return None
+
+
+def test_a_large_body_outside_v1_is_refused(live: LiveProxy) -> None:
+    answer = httpx.post(f"{live.url}/admin/login/", content=iter([bytes(1024 * 1024)] * 8))
+
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "request_too_large"
+
+
+def test_a_control_character_in_a_header_is_refused(live: LiveProxy) -> None:
+    answer = talk(live, b"GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-A: a\x01b\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b'"bad_request"' in answer
+
+
+def test_json_of_any_depth_reaches_upstream(live: LiveProxy) -> None:
+    _, plain = issue_token()
+    answer = httpx.post(
+        f"{live.base_url}/chat/completions",
+        content=b"[" * 100_000,
+        headers={"authorization": f"Bearer {plain}", "content-type": "application/json"},
+    )
+
+    assert answer.status_code == 400
+    assert answer.headers["x-request-id"].startswith("req_")  # it is upstream's answer

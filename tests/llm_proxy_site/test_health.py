@@ -4,6 +4,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
+from llm_proxy_site import health
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.version import __version__
 
@@ -21,7 +22,8 @@ def test_a_sound_process_is_ready(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_missing_migrations_are_named(client: Client) -> None:
+def test_missing_migrations_are_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_known", set())
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'usage'")
     answer = client.get("/ready")
@@ -60,3 +62,8 @@ def test_health_tells_the_version(client: Client) -> None:
 
 def test_only_reading_is_allowed(client: Client) -> None:
     assert client.post("/live").status_code == 405
+
+
+def test_a_probe_may_name_the_host_by_any_address(client: Client) -> None:
+    assert client.get("/live", headers={"host": "10.1.2.3:8000"}).status_code == 200
+    assert client.get("/admin/", headers={"host": "10.1.2.3:8000"}).status_code == 400

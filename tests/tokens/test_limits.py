@@ -134,3 +134,14 @@ def test_counters_come_back_to_their_number_after_the_ledger_has_caught_up() -> 
     limits.written({token.token_id: 1 for token in tokens})
     limits.acquire(grant())
     assert len([token for token in reversed(tokens) if not is_admitted(limits, token)]) <= 10
+
+
+def test_one_request_that_takes_long_does_not_keep_other_counters_from_being_forgotten() -> None:
+    limits, long_lived = RequestLimits(max_counters=10), grant(max_requests=1)
+    limits.acquire(long_lived)
+    tokens = [grant(max_requests=1) for _ in range(50)]
+    for token in tokens:
+        limits.acquire(token)
+        limits.written({token.token_id: 1})
+    assert not is_admitted(limits, long_lived)
+    assert len([token for token in reversed(tokens) if not is_admitted(limits, token)]) <= 10

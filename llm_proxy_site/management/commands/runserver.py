@@ -1,9 +1,23 @@
 """`manage.py runserver`: Django's development server, on the same server class as `serve`."""
 
+from typing import Any
+
 from daphne.management.commands.runserver import Command as DaphneCommand
+from django.core.management.base import CommandError
 
 from llm_proxy_site.server.server import ProxyServer
+from proxy.runtime import Runtime
+
+
+class DevelopmentServer(ProxyServer):
+    def __init__(self, application: Any, **options: Any) -> None:
+        super().__init__(application, on_stop=Runtime.stop_current, **options)
+
+    def run(self) -> None:
+        super().run()
+        if self.failure:
+            raise CommandError(f"Cannot listen: {self.failure}")
 
 
 class Command(DaphneCommand):
-    server_cls = ProxyServer
+    server_cls = DevelopmentServer

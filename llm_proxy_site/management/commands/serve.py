@@ -6,9 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection
-from django.db.migrations.executor import MigrationExecutor
 
 from llm_proxy_site.addresses import Address, parse_address
+from llm_proxy_site.schema import unapplied_migrations
 
 
 class Command(BaseCommand):
@@ -42,14 +42,13 @@ def serve(bind: Address, on_ready: Any) -> None:
         on_stop=Runtime.stop_current,
     )
     server.run()
-    if server.failed:
-        raise CommandError(f"Cannot listen on {bind}: is another server running there?")
+    if server.failure:
+        raise CommandError(f"Cannot listen on {bind}: {server.failure}")
 
 
 def _refuse_unmigrated() -> None:
     try:
-        executor = MigrationExecutor(connection)
-        waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        waiting = unapplied_migrations()
     except Error as problem:
         raise CommandError(f"The database cannot be reached: {problem}") from None
     finally:
