@@ -5,7 +5,7 @@ BIND ?= 127.0.0.1:8000
 RUN = $(VENV)/bin/python
 STAMP = $(VENV)/.installed
 DEV_STAMP = $(VENV)/.installed-dev
-UV = $(shell command -v uv)
+UV := $(shell command -v uv 2> /dev/null)
 
 .PHONY: setup demo run test test-all check format lock bench image clean
 

@@ -14,9 +14,9 @@ from daphne.endpoints import build_endpoint_description_strings
 from llm_proxy_site.addresses import Address, parse_address
 from llm_proxy_site.bench import UPSTREAM_KEY
 from llm_proxy_site.server.server import ProxyServer
-from proxy.headers import HOP_BY_HOP, Headers
+from proxy.headers import HOP_BY_HOP
 from proxy.transport import AiohttpTransport
-from proxy.types import Receive, Scope, Send
+from proxy.types import Headers, Receive, Scope, Send
 
 # As in the proxy's default settings.
 MAX_CONNECTIONS = 1000
@@ -39,8 +39,8 @@ def main() -> None:
         on_stop=application.transport.aclose,
     )
     server.run()
-    if server.failed:
-        sys.exit(f"Cannot listen on {options.bind}: is another server running there?")
+    if server.failure:
+        sys.exit(f"Cannot listen on {options.bind}: {server.failure}")
 
 
 class PassThrough:

@@ -110,7 +110,8 @@ def test_an_address_in_use_is_said(tmp_path: Path) -> None:
         done = run(tmp_path, "serve", "--bind", address)
 
     assert done.returncode == 1
-    assert f"Cannot listen on {address}" in done.stderr
+    assert f"Cannot listen on {address}: " in done.stderr
+    assert "in use" in done.stderr
 
 
 def test_a_data_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:

@@ -1,20 +1,15 @@
 import json
-import os
 import re
-import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
 
 from audit.models import AuditEvent
-from llm_proxy_site.processes import MANAGE
 from projects.models import Project, UpstreamKey
+from tests.commands import in_a_process, run, run_json
 from tests.factories import UPSTREAM_KEY, ProjectFactory, UpstreamKeyFactory, stored_text
 
 pytestmark = pytest.mark.django_db
@@ -25,30 +20,6 @@ NO_PROJECT = "There is no project 'beta'. `list_projects` shows them all."
 @pytest.fixture(autouse=True)
 def _whoever_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
-
-
-def run(command: str, *arguments: str) -> str:
-    """What the command prints, on either stream."""
-    printed = StringIO()
-    call_command(command, *arguments, stdout=printed, stderr=printed)
-    return printed.getvalue()
-
-
-def run_json(command: str, *arguments: str) -> Any:
-    return json.loads(run(command, *arguments, "--json"))
-
-
-def in_a_process(
-    *arguments: str, stdin: str = "", database: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    database = database or connection.settings_dict["NAME"]
-    return subprocess.run(
-        [sys.executable, str(MANAGE), *arguments],
-        env={**os.environ, "DATABASE_URL": f"sqlite:///{database}"},
-        input=stdin,
-        capture_output=True,
-        text=True,
-    )
 
 
 def test_create_project_prints_its_name_and_id() -> None:

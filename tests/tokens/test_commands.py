@@ -1,21 +1,15 @@
 import json
-import os
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
-from io import StringIO
-from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from audit.models import AuditEvent
-from llm_proxy_site.processes import MANAGE
+from tests.commands import in_a_process, run, run_json
 from tests.factories import AccessTokenFactory, ProjectFactory, issue_token, stored_text
 from tokens.format import digest, generate
 from tokens.models import AccessToken
@@ -29,27 +23,6 @@ NO_PROJECT = "There is no project 'beta'. `list_projects` shows them all."
 @pytest.fixture(autouse=True)
 def _whoever_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
-
-
-def run(command: str, *arguments: str) -> str:
-    """What the command prints, on either stream."""
-    printed = StringIO()
-    call_command(command, *arguments, stdout=printed, stderr=printed)
-    return printed.getvalue()
-
-
-def run_json(command: str, *arguments: str) -> Any:
-    return json.loads(run(command, *arguments, "--json"))
-
-
-def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
-    database = connection.settings_dict["NAME"]
-    return subprocess.run(
-        [sys.executable, str(MANAGE), *arguments],
-        env={**os.environ, "DATABASE_URL": f"sqlite:///{database}"},
-        capture_output=True,
-        text=True,
-    )
 
 
 def test_create_token_prints_the_plain_text_once() -> None:
@@ -310,3 +283,9 @@ def test_process_revokes_the_token_that_is_pasted_and_does_not_repeat_it() -> No
     assert done.returncode == 0
     assert token.revoked_at is not None
     assert plain not in done.stdout + done.stderr
+
+
+def test_name_that_is_not_utf_8_is_refused_in_a_sentence() -> None:
+    ProjectFactory.create(name="alpha")
+    with pytest.raises(CommandError, match="not valid UTF-8"):
+        call_command("create_token", "alpha", "--name", "\udcff")

@@ -2,6 +2,7 @@
 
 import sys
 from argparse import ArgumentParser
+from getpass import getpass
 from typing import Any
 
 from audit.actors import of_command_line
@@ -30,9 +31,14 @@ class Command(FactsCommand):
         )
 
     def facts(self, *, name: str, upstream_key: str, base_url: str, **options: Any) -> dict[str, Any]:
-        key = sys.stdin.readline().strip() if upstream_key == "-" else upstream_key
+        key = _read_key() if upstream_key == "-" else upstream_key
         project = create_project(name=name, upstream_key=key, base_url=base_url, actor=of_command_line())
         return project_facts(project)
 
     def text(self, facts: dict[str, Any]) -> str:
         return f"Project {facts['name']} ({facts['id']})"
+
+
+def _read_key() -> str:
+    """From standard input; a person at a terminal is asked, and does not see what they type."""
+    return (getpass("Upstream key: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
