@@ -69,4 +69,8 @@ def _stop(child: subprocess.Popen[str]) -> None:
 
 
 def _with(environment: dict[str, str]) -> dict[str, str]:
-    return {**os.environ, **environment}  # noqa: TID251 (handed on to the child, not read)
+    """Ours, handed on and not read. `-m` finds our packages wherever the parent was started, and the line
+    that we wait for comes at once.
+    """
+    ours = {"PYTHONPATH": str(MANAGE.parent), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **ours, **environment}  # noqa: TID251
