@@ -5,6 +5,7 @@ Django's, Daphne's and our own loggers all end here. Standard output belongs to 
 
 import logging.config
 import sys
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -69,18 +70,26 @@ def configure(config: dict[str, Any]) -> None:
     )
 
 
-def info_line(event: str, facts: dict[str, Any]) -> bytes | None:
-    """An event of level INFO as a line, by the configured processors; None if the level is not logged.
+def logs_info() -> bool:
+    """Whether the configured level has lines of level INFO."""
+    return logging.getLogger().isEnabledFor(logging.INFO)
 
-    For who writes many: it saves the way through a logger.
+
+def info_line(event: str, facts: dict[str, Any]) -> bytes:
+    """An event of level INFO as a line, by the configured processors. For who writes many: it saves the way
+    through a logger. Ask `logs_info` first.
     """
-    if not logging.getLogger().isEnabledFor(logging.INFO):
-        return None
     facts["event"] = event
     rendered: Any = facts
-    for processor in structlog.get_config()["processors"]:
+    for processor in _info_processors():
         rendered = processor(None, "info", rendered)
     return rendered if isinstance(rendered, bytes) else str(rendered).encode()
+
+
+@cache
+def _info_processors() -> list[structlog.typing.Processor]:
+    processors: list[structlog.typing.Processor] = structlog.get_config()["processors"]
+    return processors
 
 
 def write_lines(lines: list[bytes]) -> None:

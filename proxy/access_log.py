@@ -15,15 +15,15 @@ FLUSH_SECONDS = 0.1
 class AccessLog:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._is_on = logs.logs_info()
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, entry: UsageEntry) -> None:
         """The request's line, within FLUSH_SECONDS."""
-        line = logs.info_line("request", msgspec.structs.asdict(entry))
-        if line is None:
+        if not self._is_on:
             return
-        self._lines.append(line)
+        self._lines.append(logs.info_line("request", msgspec.structs.asdict(entry)))
         if self._timer is None:
             self._timer = self._loop.call_later(FLUSH_SECONDS, self.flush)
 

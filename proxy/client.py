@@ -57,6 +57,21 @@ class Client:
 
     async def read(self) -> bytes:
         """The whole body."""
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self._body_ended = True  # as almost always: all in one piece, whose length was declared
+            body: bytes = message.get("body", b"")
+            self.body_bytes = len(body)
+            return body
+        return await self._read_on(message)
+
+    async def _read_on(self, first: Message) -> bytes:
+        receive, pending = self._receive, [first]
+
+        async def receive_again() -> Message:
+            return pending.pop() if pending else await receive()
+
+        self._receive = receive_again
         return b"".join([chunk async for chunk in self.body()])
 
     @contextmanager

@@ -52,7 +52,7 @@ _NOT_TO_CLIENT = HOP_BY_HOP | {
 def to_upstream(headers: Iterable[tuple[bytes, bytes]], upstream_key: str) -> Headers:
     """The client's headers (lower-case names) as upstream gets them."""
     headers = list(headers)
-    dropped = _NOT_TO_UPSTREAM | _named_by_connection(headers)
+    dropped = _with_named_by_connection(_NOT_TO_UPSTREAM, headers)
     kept = [
         header
         for header in headers
@@ -66,7 +66,7 @@ def to_upstream(headers: Iterable[tuple[bytes, bytes]], upstream_key: str) -> He
 def to_client(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> Headers:
     """Upstream's headers as the client gets them, names in lower case."""
     lowered = [(name.lower(), value) for name, value in headers]
-    dropped = _NOT_TO_CLIENT | _named_by_connection(lowered)
+    dropped = _with_named_by_connection(_NOT_TO_CLIENT, lowered)
     kept = [header for header in lowered if header[0] not in dropped]
     kept.append((b"x-llm-proxy-request-id", request_id.encode()))
     return kept
@@ -85,11 +85,11 @@ def media_type(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return (first(headers, b"content-type") or b"").split(b";", 1)[0].strip().lower()
 
 
-def _named_by_connection(headers: Headers) -> frozenset[bytes]:
+def _with_named_by_connection(names: frozenset[bytes], headers: Headers) -> frozenset[bytes]:
     values = [value for name, value in headers if name == b"connection"]
     if not values:
-        return frozenset()
-    return frozenset(name.strip().lower() for value in values for name in value.split(b","))
+        return names
+    return names | {name.strip().lower() for value in values for name in value.split(b",")}
 
 
 def _readable_encoding(headers: Headers) -> bytes:

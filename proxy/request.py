@@ -44,7 +44,7 @@ class ProxyRequest:
         if not raw_path.startswith(PREFIX + b"/"):
             raise EndpointNotFound
         headers: Headers = scope["headers"]
-        if any(_CONTROL.search(value) for _, value in headers):
+        if _CONTROL.search(b" ".join([value for _, value in headers])):
             raise BadRequest("A header has a control character in its value.")
         return cls(
             method=scope["method"],

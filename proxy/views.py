@@ -64,13 +64,15 @@ async def _refuse(client: Client, error: ProxyError, entry: UsageEntry) -> None:
 async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageEntry) -> None:
     request = ProxyRequest.from_scope(scope, max_body_bytes=runtime.max_body_bytes)
     grant = await admission.identify(runtime.directory, request)
+    generation = runtime.directory.generation
     entry.token_id, entry.project_id = grant.token_id, grant.project_id
     policy.check_grant(grant, time.time())
     endpoint = policy.find_endpoint(runtime.providers, request.method, request.path)
     entry.endpoint = endpoint.path
     body = await _read_body(request, client, entry)
-    # That may have taken its time. The directory knows what has happened to the token meanwhile.
-    grant = await admission.identify(runtime.directory, request)
+    if runtime.directory.generation != generation:
+        # The body has taken its time, and something was changed meanwhile: perhaps this token.
+        grant = await admission.identify(runtime.directory, request)
     admission.acquire(runtime.limits, grant)
     entry.is_admitted = True
     with client.hangup_cancels():

@@ -60,7 +60,8 @@ class Directory:
         self._known: _DyingMap[Grant] = _DyingMap(max_tokens, ttl_seconds, clock)
         self._unknown: _DyingMap[None] = _DyingMap(max_tokens, UNKNOWN_TTL_SECONDS, clock)
         self._loading: dict[str, asyncio.Task[Grant | None]] = {}
-        self._generation = 0
+        self.generation = 0
+        """Moves with every change that was applied."""
 
     async def lookup(self, plain: str) -> Grant:
         """The grant of this token, revoked and expired ones included: what it allows is not our question.
@@ -82,7 +83,7 @@ class Directory:
         """Forget what has changed; the next request reads it anew."""
         if not changes:
             return
-        self._generation += 1
+        self.generation += 1
         self._known.discard([digest for digest, grant in self._known.items() if changes.touches(grant)])
         self._unknown.discard(changes.digests)
 
@@ -106,9 +107,9 @@ class Directory:
 
     async def _load_and_keep(self, digest: str) -> Grant | None:
         for _ in range(MAX_READS):
-            generation = self._generation
+            generation = self.generation
             grant = await self._load(digest)
-            if generation == self._generation:
+            if generation == self.generation:
                 break
             # Something changed while we read: what was read may be older than the change. Read again.
         else:
