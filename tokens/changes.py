@@ -68,7 +68,7 @@ class ChangePoller:
             try:
                 self.poll()
                 failing = False
-            except Exception as problem:
+            except Exception as problem:  # the thread's edge: a poller that died would let revocations pass
                 if not failing:
                     log.error(
                         "changes cannot be read", error=str(problem), exc_info=not isinstance(problem, Error)

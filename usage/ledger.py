@@ -86,7 +86,7 @@ class Ledger:
                 connection.close()
                 if self._stopping.wait(RETRY_SECONDS):
                     return
-            except Exception:
+            except Exception:  # whatever a row makes of the driver: the ledger must go on
                 log.exception("a batch of usage was refused, writing its rows one by one")
                 self._write_singly(len(batch))
             else:
