@@ -6,6 +6,9 @@ RUN = $(VENV)/bin/python
 STAMP = $(VENV)/.installed
 DEV_STAMP = $(VENV)/.installed-dev
 UV := $(shell command -v uv 2> /dev/null)
+# Extras stay in the lock: without them older pips take `coverage[toml]` for a package that is not pinned.
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-strip-extras
 
 .PHONY: setup demo run test test-all check format lock bench image clean
 
@@ -41,10 +44,8 @@ image:  ## the container image
 	docker build -t llm-proxy .
 
 lock:  ## compile pyproject.toml into the requirements files (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		pyproject.toml -o requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--group dev pyproject.toml -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) pyproject.toml -o requirements.txt
+	$(COMPILE) --group dev pyproject.toml -c requirements.txt -o requirements-dev.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
