@@ -100,10 +100,17 @@ def _head(call: Call, request: ChatRequest, kind: str) -> dict[str, object]:
 
 def _length(call: Call, request: ChatRequest) -> tuple[int, str]:
     """How many words the answer has, and why not more."""
-    limit = request.max_completion_tokens or request.max_tokens
-    if limit is not None and limit < call.faults.chunks:
-        return limit, "length"
-    return call.faults.chunks, "stop"
+    limit = _limit(request)
+    length = call.faults.length(None if limit is None else limit - _reasoning(request))
+    return length, "stop" if length == call.faults.chunks else "length"
+
+
+def _limit(request: ChatRequest) -> int | None:
+    return request.max_completion_tokens or request.max_tokens
+
+
+def _reasoning(request: ChatRequest) -> int:
+    return reasoning_tokens(request.reasoning_effort, _limit(request))
 
 
 def _service_tier(request: ChatRequest) -> str | None:
@@ -113,7 +120,7 @@ def _service_tier(request: ChatRequest) -> str | None:
 
 def _usage(request: ChatRequest, length: int) -> dict[str, object]:
     prompt_tokens = count_prompt_tokens(request.messages)
-    reasoning = reasoning_tokens(request.reasoning_effort)
+    reasoning = _reasoning(request)
     completion_tokens = length * (request.n or 1) + reasoning
     return {
         "prompt_tokens": prompt_tokens,

@@ -66,9 +66,8 @@ def _choice(content: str, finish_reason: str | None = None) -> dict[str, object]
 
 
 def _length(call: Call, request: CompletionRequest) -> tuple[int, str]:
-    if request.max_tokens is not None and request.max_tokens < call.faults.chunks:
-        return request.max_tokens, "length"
-    return call.faults.chunks, "stop"
+    length = call.faults.length(request.max_tokens)
+    return length, "stop" if length == call.faults.chunks else "length"
 
 
 def _usage(request: CompletionRequest, length: int) -> dict[str, object]:

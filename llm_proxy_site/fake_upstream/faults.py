@@ -28,7 +28,8 @@ class Faults(
     retry_after: HeaderValue | None = None  # sent as it is, with any status
     delay_ms: Milliseconds = 0  # before the response's head
     chunk_delay_ms: Milliseconds = 0  # between chunks
-    chunks: Count = 8  # words in the answer
+    chunks: Count = 8  # words in the answer, if the request permits so many
+    ignore_limits: Literal["1"] | None = None  # say them all, whatever the request permits
     cut_after: Count | None = None  # chunks, after which the connection is reset
     hang: Literal["1", "headers"] | None = None
     encoding: Literal["gzip"] | None = None
@@ -43,6 +44,10 @@ class Faults(
             or self.cut_after is not None
             or self.size_bytes is not None
         )
+
+    def length(self, limit: int | None) -> int:
+        """How many words the answer has when the request permits `limit`."""
+        return self.chunks if limit is None or self.ignore_limits else min(limit, self.chunks)
 
 
 UNSCRIPTED = Faults()

@@ -24,8 +24,10 @@ def cached_tokens(prompt_tokens: int) -> int:
     return prompt_tokens // 128 * 128 if prompt_tokens >= 1024 else 0
 
 
-def reasoning_tokens(effort: str | None) -> int:
-    return {"low": 16, "medium": 64, "high": 256}.get(effort or "", 0)
+def reasoning_tokens(effort: str | None, limit: int | None) -> int:
+    """What is thought before the answer; it counts towards the limit of the output."""
+    thought = {"low": 16, "medium": 64, "high": 256}.get(effort or "", 0)
+    return thought if limit is None else min(thought, limit)
 
 
 def _count_content(content: str | list[Part] | None) -> int:

@@ -124,15 +124,19 @@ def _part(content: str) -> dict[str, object]:
 
 
 def _length(call: Call, request: ResponsesRequest) -> int:
-    if request.max_output_tokens is None:
-        return call.faults.chunks
-    return min(request.max_output_tokens, call.faults.chunks)
+    limit = request.max_output_tokens
+    return call.faults.length(None if limit is None else limit - _reasoning(request))
+
+
+def _reasoning(request: ResponsesRequest) -> int:
+    effort = request.reasoning.effort if request.reasoning else None
+    return reasoning_tokens(effort, request.max_output_tokens)
 
 
 def _usage(request: ResponsesRequest, length: int) -> dict[str, object]:
     messages = [Message(content=request.input)] if isinstance(request.input, str) else request.input
     input_tokens = count_prompt_tokens(messages) + count_words(request.instructions or "")
-    reasoning = reasoning_tokens(request.reasoning.effort if request.reasoning else None)
+    reasoning = _reasoning(request)
     return {
         "input_tokens": input_tokens,
         "input_tokens_details": {"cached_tokens": cached_tokens(input_tokens)},

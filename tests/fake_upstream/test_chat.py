@@ -39,6 +39,23 @@ async def test_a_long_prompt_is_partly_cached(client: Sdk) -> None:
     assert completion.usage.prompt_tokens_details.cached_tokens == 1024
 
 
+async def test_what_is_thought_counts_towards_max_tokens(client: Sdk) -> None:
+    completion = await client.chat.completions.create(
+        model="o3", messages=MESSAGES, reasoning_effort="medium", max_completion_tokens=66
+    )
+
+    assert completion.usage.completion_tokens == 66
+    assert completion.usage.completion_tokens_details.reasoning_tokens == 64
+
+
+async def test_max_tokens_can_be_ignored(client: Sdk) -> None:
+    completion = await client.chat.completions.create(
+        model="gpt-4o", messages=MESSAGES, max_tokens=2, extra_headers={"x-fake-ignore-limits": "1"}
+    )
+
+    assert completion.usage.completion_tokens == 8
+
+
 async def test_max_tokens_shortens_the_answer(client: Sdk) -> None:
     completion = await client.chat.completions.create(model="gpt-4o", messages=MESSAGES, max_tokens=2)
 
