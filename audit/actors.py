@@ -1,7 +1,10 @@
-"""Who acts, as audit events name it: `user:NAME` for the admin, `cli:NAME` for the command line."""
+"""Who acts, as audit events name it: `user:NAME` for the admin, `cli:NAME` for the command line, `token:ID`
+for the holder of an access token.
+"""
 
 import getpass
 import os
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
@@ -16,3 +19,7 @@ def of_command_line() -> str:
         return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):
         return f"cli:{os.getuid()}"
+
+
+def of_token(token_id: UUID) -> str:
+    return f"token:{token_id}"

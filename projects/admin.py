@@ -16,7 +16,9 @@ from audit import trail
 from audit.actors import of_user
 from projects import lifecycle
 from projects.forms import ProjectAddForm, ProjectChangeForm, ProjectForm
+from projects.limits import BUDGETS, LIMITS
 from projects.models import Project, UpstreamKey
+from projects.reading import for_reading
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Project]
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
 else:
     ModelAdmin = admin.ModelAdmin
     TabularInline = admin.TabularInline
+
+
+LIMIT_FIELDSETS: list[Any] = [("Limits", {"fields": LIMITS}), ("Budgets (USD)", {"fields": BUDGETS})]
+"""For whatever has them."""
+LIFETIME_FIELDSET: Any = (
+    "Lifetime",
+    {"fields": ["default_ttl", "longest_ttl", "permits_never", "permits_renewal"]},
+)
+POLICY_FIELDSET: Any = ("Policy", {"fields": ["death_policy", "unpriced_policy", "flat_price_microusd"]})
 
 
 class CountedProject(Protocol):
@@ -87,11 +98,15 @@ class ProjectAdmin(ModelAdmin):
     def get_inlines(self, request: HttpRequest, obj: Project | None) -> tuple[type[UpstreamKeyInline], ...]:
         return (UpstreamKeyInline,) if obj else ()
 
-    def get_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[str, ...]:
-        if obj is None:
-            return ("name", "base_url", "upstream_key")
-        shown = ("name", "base_url", *self.readonly_fields)
-        return (*shown, "upstream_key") if self._may_add_key(request, obj) else shown
+    def get_fieldsets(self, request: HttpRequest, obj: Project | None = None) -> list[Any]:
+        shown = ["name", "base_url"]
+        if obj is not None:
+            shown += self.readonly_fields
+        if obj is None or self._may_add_key(request, obj):
+            shown.append("upstream_key")
+        fieldsets = [(None, {"fields": shown}), LIFETIME_FIELDSET, *LIMIT_FIELDSETS, POLICY_FIELDSET]
+        may_write = obj is None or self.has_change_permission(request, obj)
+        return fieldsets if may_write else for_reading(fieldsets, ProjectForm.base_fields)
 
     def get_form(
         self, request: HttpRequest, obj: Project | None = None, change: bool = False, **kwargs: Any
@@ -114,12 +129,7 @@ class ProjectAdmin(ModelAdmin):
         project: Project = super().save_form(request, form, change)
         if change:
             return project
-        return lifecycle.create_project(
-            name=project.name,
-            base_url=project.base_url,
-            upstream_key=form.cleaned_data["upstream_key"],
-            actor=of_user(request.user),
-        )
+        return lifecycle.create_project(**form.cleaned_data, actor=of_user(request.user))
 
     def save_model(
         self, request: HttpRequest, project: Project, form: forms.ModelForm[Project], change: bool
@@ -128,12 +138,8 @@ class ProjectAdmin(ModelAdmin):
         if not change:
             return
         actor = of_user(request.user)
-        edited = [field for field in form.changed_data if field in ProjectForm.Meta.fields]
-        if edited:
-            project.save(update_fields=[*edited, "updated_at"])
-            trail.record(
-                "project.changed", project, actor=actor, project_id=project.id, details={"fields": edited}
-            )
+        edited = {field: form.cleaned_data[field] for field in form.changed_data if field != "upstream_key"}
+        lifecycle.update_project(project, **edited, actor=actor)
         if upstream_key := form.cleaned_data.get("upstream_key"):
             lifecycle.add_upstream_key(project, upstream_key, actor=actor)
 

@@ -1,13 +1,16 @@
 """The admin's forms for projects. An upstream key goes in, and is never rendered again."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 
+from projects.form_fields import LifetimeField, LimitField, UsdField
+from projects.limits import BUDGETS, LIMITS, NO_LIMIT
 from projects.models import Project, validate_key
+from projects.policy import POLICY, check_policy
 
 if TYPE_CHECKING:
-    ModelForm = forms.ModelForm[Project]
+    ModelForm = forms.ModelForm[Any]
 else:
     ModelForm = forms.ModelForm
 
@@ -21,13 +24,46 @@ class UpstreamKeyField(forms.CharField):
     default_validators = [validate_key]
 
 
-class ProjectForm(ModelForm):
+class LimitsForm(ModelForm):
+    """The limits and budgets of whatever has them."""
+
+    max_requests = LimitField(help_text=f"Over the whole life. {NO_LIMIT}")
+    max_requests_per_minute = LimitField(help_text=NO_LIMIT)
+    max_model_tokens_per_minute = LimitField(help_text=f"Input and output together. {NO_LIMIT}")
+    max_concurrent_requests = LimitField(help_text=NO_LIMIT)
+    total_budget_microusd = UsdField(
+        label="Total budget", help_text=f"US dollars, such as 12.50, over the whole life. {NO_LIMIT}"
+    )
+    daily_budget_microusd = UsdField(label="Daily budget", help_text=f"From midnight UTC. {NO_LIMIT}")
+    weekly_budget_microusd = UsdField(label="Weekly budget", help_text=f"From Monday, UTC. {NO_LIMIT}")
+    monthly_budget_microusd = UsdField(label="Monthly budget", help_text=f"From the 1st, UTC. {NO_LIMIT}")
+
+    def limits(self) -> dict[str, int | None]:
+        return {field: self.cleaned_data[field] for field in (*LIMITS, *BUDGETS)}
+
+
+class ProjectForm(LimitsForm):
+    default_ttl = LifetimeField(
+        label="Default lifetime", help_text="Of its tokens, such as 15m, 24h or 7d. Empty: TOKEN_DEFAULT_TTL."
+    )
+    longest_ttl = LifetimeField(
+        label="Longest lifetime", help_text="That a token which expires may have. Empty: 365d."
+    )
+    flat_price_microusd = UsdField(
+        label="Flat price (USD)", help_text="Of a request whose model has no price, where that is charged."
+    )
+
     class Meta:
         model = Project
-        fields = ["name", "base_url"]
+        fields = ["name", "base_url", *POLICY, *LIMITS, *BUDGETS]
 
     def clean_base_url(self) -> str:
         return str(self.cleaned_data["base_url"]).rstrip("/")
+
+    def clean(self) -> None:
+        super().clean()
+        if not self.errors.keys() & set(POLICY):
+            check_policy(Project(**{field: self.cleaned_data[field] for field in POLICY}))
 
 
 class ProjectAddForm(ProjectForm):

@@ -1,25 +1,54 @@
 """What can be done to a project. Every act is one transaction with its audit event."""
 
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
 from audit import trail
+from projects.edits import differences, fact
+from projects.limits import BUDGETS, LIMITS
 from projects.models import Project, UpstreamKey, validate_key
+from projects.policy import check_limits, check_policy
 
 
 @transaction.atomic
-def create_project(*, name: str, upstream_key: str, base_url: str = "", actor: str) -> Project:
-    """A new project with its first upstream key. Raises ValidationError for a bad name, key or URL."""
-    project = Project(name=name.strip(), base_url=base_url.rstrip("/"))
-    project.full_clean()
+def create_project(*, name: str, upstream_key: str, base_url: str = "", actor: str, **rules: Any) -> Project:
+    """A new project with its first upstream key. `rules`: its policy and limits, by field.
+
+    Raises ValidationError for a bad name, key, URL or rule.
+    """
+    project = Project(name=name.strip(), base_url=base_url.rstrip("/"), **rules)
+    _check(project)
     validate_key(upstream_key)
     project.save()
+    usual = Project()
+    given = {field: fact(value) for field, value in rules.items() if value != getattr(usual, field)}
     trail.record(
-        "project.created", project, actor=actor, project_id=project.id, details={"base_url": project.base_url}
+        "project.created",
+        project,
+        actor=actor,
+        project_id=project.id,
+        details={"base_url": project.base_url, **given},
     )
     add_upstream_key(project, upstream_key, actor=actor)
     return project
+
+
+@transaction.atomic
+def update_project(project: Project, *, actor: str, **edits: Any) -> bool:
+    """Change name, base URL, policy or limits, by field; True if that was one. Raises ValidationError."""
+    project.refresh_from_db(from_queryset=Project.objects.select_for_update())
+    before = {field: getattr(project, field) for field in edits}
+    for field, value in edits.items():
+        setattr(project, field, value)
+    changes = differences(before, project, edits)
+    if not changes:
+        return False
+    _check(project)
+    project.save(update_fields=[*changes, "updated_at"])
+    trail.record("project.changed", project, actor=actor, project_id=project.id, details=changes)
+    return True
 
 
 @transaction.atomic
@@ -43,3 +72,9 @@ def set_project_active(project: Project, active: bool, *, actor: str, now: datet
         "project.activated" if active else "project.deactivated", project, actor=actor, project_id=project.id
     )
     return True
+
+
+def _check(project: Project) -> None:
+    check_limits({field: getattr(project, field) for field in (*LIMITS, *BUDGETS)})
+    check_policy(project)
+    project.full_clean()

@@ -8,10 +8,11 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator, URLValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, TextChoices
 from uuid_utils.compat import uuid7
 
 from projects.encryption import decrypt, encrypt
+from projects.limits import Limited
 
 validate_key = RegexValidator(r"^[\x21-\x7e]{8,512}\Z", "An upstream key is 8 to 512 printable characters.")
 
@@ -33,7 +34,25 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         return by_id if by_id.exists() else self.filter(name=name_or_id)
 
 
-class Project(models.Model):
+class DeathPolicy(TextChoices):
+    """What becomes of the running requests of a token that dies."""
+
+    CUT = "cut", "cut"
+    """They end within 2 s, with an error."""
+    FINISH = "finish", "let finish"
+
+
+class UnpricedPolicy(TextChoices):
+    """What becomes of a request whose model has no known price."""
+
+    ALLOW = "allow", "allow"
+    """It passes, costs the budgets nothing, and is listed as unpriced."""
+    REFUSE = "refuse", "refuse"
+    FLAT = "flat", "charge a flat price"
+    """It passes, and `flat_price_microusd` is charged."""
+
+
+class Project(Limited):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, unique=True)
     base_url = models.CharField(
@@ -46,6 +65,35 @@ class Project(models.Model):
     )
     is_active = models.BooleanField("active", default=True)
     deactivated_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    default_ttl = models.DurationField(
+        "default lifetime", null=True, blank=True, help_text="Of its tokens. Empty: TOKEN_DEFAULT_TTL."
+    )
+    longest_ttl = models.DurationField(
+        "longest lifetime", null=True, blank=True, help_text="That a token may have. Empty: 365 days."
+    )
+    permits_never = models.BooleanField(
+        "permits tokens that never expire", default=False, help_text="Only then may a token be issued so."
+    )
+    permits_renewal = models.BooleanField(
+        "permits renewal",
+        default=False,
+        help_text="Holders may renew their tokens, up to the longest lifetime from the day of issue.",
+    )
+    death_policy = models.CharField(
+        "when a token dies, its running requests",
+        max_length=10,
+        choices=DeathPolicy.choices,
+        default=DeathPolicy.CUT,
+        help_text="When it is revoked, expires, uses up its budget, or when the project is switched off.",
+    )
+    unpriced_policy = models.CharField(
+        "models without a price", max_length=10, choices=UnpricedPolicy.choices, default=UnpricedPolicy.ALLOW
+    )
+    flat_price_microusd = models.PositiveBigIntegerField(
+        "flat price", null=True, blank=True, help_text="Of a request whose model has no price."
+    )
+
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True, db_index=True)
 
@@ -54,6 +102,15 @@ class Project(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
+            *Limited.Meta.constraints,
+            models.CheckConstraint(
+                condition=Q(death_policy__in=DeathPolicy.values), name="project_death_policy_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(unpriced_policy__in=[UnpricedPolicy.ALLOW, UnpricedPolicy.REFUSE])
+                | Q(unpriced_policy=UnpricedPolicy.FLAT, flat_price_microusd__isnull=False),
+                name="project_flat_price_is_set",
+            ),
             models.CheckConstraint(condition=~Q(name=""), name="project_has_a_name"),
             models.CheckConstraint(
                 condition=Q(is_active=True, deactivated_at=None)

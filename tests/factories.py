@@ -11,11 +11,14 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 from django.utils import timezone
 from factory.django import DjangoModelFactory, Password
+from uuid_utils.compat import uuid7
 
 from projects.models import Project, UpstreamKey
 from tokens import lifecycle
+from tokens.lifetime import NEVER
 from tokens.models import AccessToken
-from usage.models import UsageRecord
+from usage.entry import UsageEntry
+from usage.models import DailySpend, UsageRecord
 from usage.outcomes import Outcome
 
 UPSTREAM_KEY = "sk-upstream-0123456789abcdefWXYZ"
@@ -92,6 +95,35 @@ class UsageRecordFactory(DjangoModelFactory[UsageRecord]):
     duration_seconds = 0.5
 
 
+class DailySpendFactory(DjangoModelFactory[DailySpend]):
+    """Of a `subject` alone, a token or a project: no other row follows. Today, or on a `day`."""
+
+    class Meta:
+        model = DailySpend
+
+    class Params:
+        subject = factory.SubFactory(AccessTokenFactory)
+
+    subject_id = factory.SelfAttribute("subject.id")
+    day = factory.LazyFunction(lambda: timezone.now().date())
+    requests = 1
+
+
+def usage_entry(token: AccessToken, **fields: Any) -> UsageEntry:
+    """An admitted request of this token that has ended at once, as it is handed to the ledger."""
+    values = {
+        "id": uuid7(),
+        "started_at": timezone.now().timestamp(),
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "project_id": token.project_id,
+        "token_id": token.id,
+        "outcome": Outcome.COMPLETED,
+        "is_admitted": True,
+    }
+    return UsageEntry(**(values | fields))
+
+
 def issue_token(**overrides: Any) -> tuple[AccessToken, str]:
     """A token and its plain text. Overrides: lifecycle.issue's arguments, then fields of the row."""
     arguments: dict[str, Any] = {
@@ -102,7 +134,7 @@ def issue_token(**overrides: Any) -> tuple[AccessToken, str]:
         "now": timezone.now(),
     }
     arguments |= {name: overrides.pop(name) for name in arguments.keys() & overrides.keys()}
-    project = overrides.pop("project", None) or ProjectFactory.create()
+    project = overrides.pop("project", None) or ProjectFactory.create(permits_never=arguments["ttl"] == NEVER)
     token, plain = lifecycle.issue(project, **arguments)
     for field, value in overrides.items():
         setattr(token, field, value)

@@ -1,8 +1,9 @@
-"""Access tokens: issue, read, edit a little, revoke. The plain text is in one response and nowhere else."""
+"""Access tokens: issue, read, edit, revoke, reactivate. The plain text is in one response, nowhere else."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -15,10 +16,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.views.decorators.debug import sensitive_variables
 
 from audit import trail
 from audit.actors import of_user
+from projects.admin import LIMIT_FIELDSETS
+from projects.edits import differences
+from projects.lifetime import ttl_text
+from projects.reading import for_reading
 from tokens import lifecycle
 from tokens.forms import IssueForm, TokenForm
 from tokens.models import AccessToken
@@ -27,6 +33,45 @@ if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[AccessToken]
 else:
     ModelAdmin = admin.ModelAdmin
+
+
+FIELDSETS: list[Any] = [
+    (None, {"fields": ["name", "project", "display", "id", "state", "revoked_at"]}),
+    (
+        "Lifetime",
+        {
+            "fields": [
+                "expires_at",
+                "idle_ttl",
+                "idle_until",
+                "issued_ttl",
+                "created_at",
+                "renewed_at",
+                "rotation",
+            ]
+        },
+    ),
+    ("Use", {"fields": ["requests", "last_used_at"]}),
+    *LIMIT_FIELDSETS,
+]
+ISSUE_FIELDSETS: list[Any] = [
+    (None, {"fields": ["project", "name"]}),
+    ("Lifetime", {"fields": ["lifetime", "idle_ttl"]}),
+    *LIMIT_FIELDSETS,
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What is done to chosen tokens, by a button or an action."""
+
+    do: Callable[..., bool]
+    done: str
+
+
+REVOKE = Act(lifecycle.revoke, "Revoked")
+REACTIVATE = Act(lifecycle.reactivate, "Reactivated")
+BUTTONS = {"_revoke": REVOKE, "_reactivate": REACTIVATE}
 
 
 @admin.register(AccessToken)
@@ -52,12 +97,15 @@ class AccessTokenAdmin(ModelAdmin):
         "project",
         "state",
         "requests",
+        "issued_ttl",
+        "idle_until",
+        "rotation",
         "created_at",
+        "renewed_at",
         "last_used_at",
         "revoked_at",
     ]
-    fields = ["name", "expires_at", "max_requests", *readonly_fields]
-    actions = ["revoke_selected"]
+    actions = ["revoke_selected", "reactivate_selected"]
 
     class Media:
         css = {"all": ["llm_proxy/admin.css"]}
@@ -78,10 +126,29 @@ class AccessTokenAdmin(ModelAdmin):
     def requests(self, token: AccessToken) -> str:
         return f"{token.request_count} / {token.max_requests or '∞'}"
 
+    @admin.display(description="lifetime as issued")
+    def issued_ttl(self, token: AccessToken) -> str:
+        return ttl_text(token.ttl) if token.ttl else "-"
+
+    @admin.display(description="idle expiry")
+    def idle_until(self, token: AccessToken) -> str:
+        return date_format(token.idle_expires_at, "DATETIME_FORMAT") if token.idle_expires_at else "-"
+
+    @admin.display(description="rotation")
+    def rotation(self, token: AccessToken) -> str:
+        ends_at = token.previous_digest_dies_at
+        if ends_at is None or ends_at <= timezone.now():
+            return "-"
+        return f"the plain text before it works until {date_format(ends_at, 'DATETIME_FORMAT')}"
+
     def has_change_permission(self, request: HttpRequest, obj: AccessToken | None = None) -> bool:
         """A revoked token can only be read."""
         is_revoked = obj is not None and obj.revoked_at is not None
         return not is_revoked and super().has_change_permission(request, obj)
+
+    def get_fieldsets(self, request: HttpRequest, obj: AccessToken | None = None) -> list[Any]:
+        may_write = self.has_change_permission(request, obj)
+        return FIELDSETS if may_write else for_reading(FIELDSETS, TokenForm.base_fields)
 
     def has_delete_permission(self, request: HttpRequest, obj: AccessToken | None = None) -> bool:
         return False
@@ -100,8 +167,9 @@ class AccessTokenAdmin(ModelAdmin):
             token, plain = lifecycle.issue(
                 form.cleaned_data["project"],
                 ttl=form.cleaned_data["lifetime"],
+                idle_ttl=form.cleaned_data["idle_ttl"],
                 name=form.cleaned_data["name"],
-                max_requests=form.cleaned_data["max_requests"],
+                **form.limits(),
                 actor=of_user(request.user),
                 now=timezone.now(),
             )
@@ -109,7 +177,7 @@ class AccessTokenAdmin(ModelAdmin):
         return self._issued_page(request, token, plain)
 
     def _issue_page(self, request: HttpRequest, form: IssueForm) -> HttpResponse:
-        admin_form = AdminForm(form, [(None, {"fields": list(form.fields)})], {}, model_admin=self)
+        admin_form = AdminForm(form, ISSUE_FIELDSETS, {}, model_admin=self)
         context = {
             **self.admin_site.each_context(request),
             "title": "Issue an access token",
@@ -129,6 +197,7 @@ class AccessTokenAdmin(ModelAdmin):
             "opts": self.opts,
             "token": token,
             "plain": plain,
+            "idle_ttl": token.idle_ttl and ttl_text(token.idle_ttl),
             "base_url": request.build_absolute_uri("/v1"),
             "media": self.media,
         }
@@ -146,29 +215,35 @@ class AccessTokenAdmin(ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """The Revoke button is answered before the form is read: a bad value in it must not be in the way."""
-        if request.method == "POST" and "_revoke" in request.POST:
-            return self._revoke_one(request, object_id)
-        return super().change_view(request, object_id, form_url, extra_context)
+        """Our buttons are answered before the form is read: a bad value in it must not be in the way."""
+        for button, act in BUTTONS.items():
+            if request.method == "POST" and button in request.POST:
+                return self._press(request, object_id, act)
+        context = {"may_act": self.has_change_permission(request), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
 
-    def _revoke_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        token = self.get_object(request, unquote(object_id))
-        if not self.has_change_permission(request, token):
+    def _press(self, request: HttpRequest, object_id: str, act: Act) -> HttpResponse:
+        if not self.has_change_permission(request):
             raise PermissionDenied
+        token = self.get_object(request, unquote(object_id))
         if token is not None:
-            self._revoke(request, [token])
+            self._do(request, [token], act)
         return HttpResponseRedirect(request.path)
 
     @admin.action(description="Revoke selected tokens", permissions=["change"])
     def revoke_selected(self, request: HttpRequest, tokens: QuerySet[AccessToken]) -> None:
-        self._revoke(request, tokens)
+        self._do(request, tokens, REVOKE)
 
-    def _revoke(self, request: HttpRequest, tokens: QuerySet[AccessToken] | list[AccessToken]) -> None:
+    @admin.action(description="Reactivate selected tokens", permissions=["change"])
+    def reactivate_selected(self, request: HttpRequest, tokens: QuerySet[AccessToken]) -> None:
+        self._do(request, tokens, REACTIVATE)
+
+    def _do(self, request: HttpRequest, tokens: Iterable[AccessToken], act: Act) -> None:
         actor, now = of_user(request.user), timezone.now()
-        revoked = [token for token in tokens if lifecycle.revoke(token, actor=actor, now=now)]
-        for token in revoked:
-            self.log_change(request, token, "Revoked.")
-        self.message_user(request, f"Revoked: {len(revoked)}.", messages.SUCCESS)
+        changed = [token for token in tokens if act.do(token, actor=actor, now=now)]
+        for token in changed:
+            self.log_change(request, token, f"{act.done}.")
+        self.message_user(request, f"{act.done}: {len(changed)}.", messages.SUCCESS)
 
     def save_model(
         self, request: HttpRequest, token: AccessToken, form: forms.ModelForm[AccessToken], change: bool
@@ -182,12 +257,5 @@ class AccessTokenAdmin(ModelAdmin):
             token,
             actor=of_user(request.user),
             project_id=token.project_id,
-            details={
-                field: {"before": _fact(form.initial[field]), "after": _fact(getattr(token, field))}
-                for field in form.changed_data
-            },
+            details=differences(form.initial, token, form.changed_data),
         )
-
-
-def _fact(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else value

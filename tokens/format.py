@@ -35,9 +35,9 @@ class ParsedToken:
     created_at: datetime
 
 
-def generate() -> tuple[UUID, str]:
-    """A new token: its id and its plain text, which exists nowhere else."""
-    token_id = uuid7()
+def generate(token_id: UUID | None = None) -> tuple[UUID, str]:
+    """A new token, or a new secret for this id: the id, and the plain text, which exists nowhere else."""
+    token_id = token_id or uuid7()
     body = (
         PREFIX + _encode(token_id.int, _ID_LENGTH) + _encode(secrets.randbits(_SECRET_BITS), _SECRET_LENGTH)
     )

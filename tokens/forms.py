@@ -1,82 +1,58 @@
-"""The admin's forms for access tokens: one to issue, one to edit the little that may be edited."""
+"""The admin's forms for access tokens: one to issue, one to edit what may be edited."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from django import forms
-from django.conf import settings
-from django.contrib.admin.widgets import AdminBigIntegerFieldWidget, AdminTextInputWidget
-from django.core.exceptions import ValidationError
+from django.contrib.admin.widgets import AdminTextInputWidget
+from django.utils import timezone
 
+from projects.form_fields import IdleLifetimeField, LifetimeField
+from projects.forms import LimitsForm
+from projects.limits import BUDGETS, LIMITS
 from projects.models import Project
-from tokens.lifetime import NEVER, InvalidTTLError, parse_ttl
+from tokens.lifetime import MIN_TTL, NEVER, InvalidTTLError, permitted_ttl
 from tokens.models import AccessToken
 
-if TYPE_CHECKING:
-    ModelForm = forms.ModelForm[AccessToken]
-else:
-    ModelForm = forms.ModelForm
-
-_UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1)))
+IDLE_HELP = "It dies when it is unused for so long, such as 7d. Empty: it does not."
 
 
-class LifetimeField(forms.CharField):
-    """`15m`, `24h`, `7d` or `never`, cleaned to a timedelta."""
-
-    widget = AdminTextInputWidget
-
-    def clean(self, value: str | None) -> timedelta:
-        text = super().clean(value)
-        try:
-            return parse_ttl(text)
-        except InvalidTTLError as problem:
-            raise ValidationError(str(problem)) from problem
-
-
-class CapField(forms.IntegerField):
-    """How many requests a token may make; empty: no limit."""
-
-    widget = AdminBigIntegerFieldWidget
-
-    def __init__(self) -> None:
-        super().__init__(
-            label="Max requests",
-            required=False,
-            min_value=1,
-            max_value=2**63 - 1,
-            help_text="Empty: no limit.",
-        )
-
-
-class IssueForm(ModelForm):
+class IssueForm(LimitsForm):
     project = forms.ModelChoiceField(Project.objects.filter(is_active=True))
-    lifetime = LifetimeField(
-        initial=lambda: ttl_text(settings.TOKEN_DEFAULT_TTL), help_text="Such as 15m, 24h or 7d, or never."
-    )
-    max_requests = CapField()
+    lifetime = LifetimeField(help_text="Such as 15m, 24h or 7d, or never. Empty: the project's default.")
+    idle_ttl = IdleLifetimeField(label="Idle lifetime", help_text=IDLE_HELP)
 
     class Meta:
         model = AccessToken
-        fields = ["project", "name", "max_requests"]
+        fields = ["project", "name", "idle_ttl", *LIMITS, *BUDGETS]
         widgets = {"name": AdminTextInputWidget}
         help_texts = {"name": "Who or what will use it."}
 
-    field_order = ["project", "name", "lifetime", "max_requests"]
+    def clean(self) -> None:
+        super().clean()
+        project, lifetime = self.cleaned_data.get("project"), self.cleaned_data.get("lifetime")
+        if project and lifetime:
+            _check(self, "lifetime", project, lifetime)
 
 
-class TokenForm(ModelForm):
-    max_requests = CapField()
+class TokenForm(LimitsForm):
+    idle_ttl = IdleLifetimeField(label="Idle lifetime", help_text=IDLE_HELP)
 
     class Meta:
         model = AccessToken
-        fields = ["name", "expires_at", "max_requests"]
+        fields = ["name", "expires_at", "idle_ttl", *LIMITS, *BUDGETS]
+
+    def clean(self) -> None:
+        """A new expiry is at most so far from now as the project permits; the one it has may stay."""
+        super().clean()
+        if "expires_at" not in self.changed_data or "expires_at" in self.errors:
+            return
+        expires_at = self.cleaned_data["expires_at"]
+        ttl = NEVER if expires_at is None else max(MIN_TTL, expires_at - timezone.now())
+        _check(self, "expires_at", self.instance.project, ttl)
 
 
-def ttl_text(ttl: timedelta) -> str:
-    """The lifetime as a person would type it: parse_ttl's inverse. A single day is 24h."""
-    if ttl == NEVER:
-        return "never"
-    for letter, unit in _UNITS:
-        if not ttl % unit and (ttl > unit or letter != "d"):
-            return f"{ttl // unit}{letter}"
-    return f"{ttl // timedelta(seconds=1)}s"
+def _check(form: LimitsForm, field: str, project: Project, ttl: timedelta) -> None:
+    try:
+        permitted_ttl(project, ttl)
+    except InvalidTTLError as problem:
+        form.add_error(field, str(problem))

@@ -1,40 +1,59 @@
-"""How long an access token lives: the bounds, and the text form `15m`, `24h`, `7d`, `never`."""
+"""How long an access token may live: what its project permits, within the bounds of every lifetime."""
 
-import re
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-MIN_TTL = timedelta(minutes=1)
-MAX_TTL = timedelta(days=365)
-NEVER = timedelta.max
-"""The lifetime of a token that does not expire."""
+from django.conf import settings
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_OUT_OF_BOUNDS = "A token lives at least 1 minute and at most 365 days, or never expires."
-_TTL = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+from projects.lifetime import MAX_TTL, MIN_TTL, NEVER, InvalidTTLError, check_ttl, parse_ttl, ttl_text
+
+if TYPE_CHECKING:
+    from projects.models import Project
+
+__all__ = [
+    "MAX_GRACE",
+    "MAX_TTL",
+    "MIN_TTL",
+    "NEVER",
+    "InvalidTTLError",
+    "check_grace",
+    "check_ttl",
+    "default_ttl",
+    "longest_ttl",
+    "parse_ttl",
+    "permitted_ttl",
+]
+
+MAX_GRACE = timedelta(days=30)
+"""How long the plain text that a rotation replaces can go on working."""
 
 
-class InvalidTTLError(ValueError):
-    """The text is not a lifetime, or one out of bounds; the message is fit for a user."""
-
-
-def parse_ttl(text: str) -> timedelta:
-    """The lifetime that `text` stands for: a number and a unit (s, m, h, d, w), or `never`.
-
-    Raises InvalidTTLError for anything else, and for a lifetime outside MIN_TTL..MAX_TTL.
-    """
-    text = text.strip().lower()
-    if text == "never":
+def default_ttl(project: "Project") -> timedelta:
+    """The lifetime of a token for which none is asked. Never longer than the project permits."""
+    ttl = project.default_ttl or settings.TOKEN_DEFAULT_TTL
+    if ttl == NEVER and project.permits_never:
         return NEVER
-    match = _TTL.fullmatch(text)
-    if match is None:
-        raise InvalidTTLError("A lifetime is a number and a unit, such as 15m, 24h or 7d, or the word never.")
-    try:
-        return check_ttl(timedelta(**{_UNITS[match[2]]: int(match[1])}))
-    except OverflowError:
-        raise InvalidTTLError(_OUT_OF_BOUNDS) from None
+    return min(ttl, longest_ttl(project))
 
 
-def check_ttl(ttl: timedelta) -> timedelta:
-    if ttl != NEVER and not MIN_TTL <= ttl <= MAX_TTL:
-        raise InvalidTTLError(_OUT_OF_BOUNDS)
+def permitted_ttl(project: "Project", ttl: timedelta) -> timedelta:
+    """`ttl`, if the project permits it. Raises InvalidTTLError."""
+    check_ttl(ttl)
+    if ttl == NEVER:
+        if not project.permits_never:
+            raise InvalidTTLError(f"The project {project.name} does not permit tokens that never expire.")
+    elif ttl > longest_ttl(project):
+        longest = ttl_text(longest_ttl(project))
+        raise InvalidTTLError(f"The project {project.name} permits a lifetime of at most {longest}.")
     return ttl
+
+
+def longest_ttl(project: "Project") -> timedelta:
+    """The longest of those that end."""
+    return project.longest_ttl or MAX_TTL
+
+
+def check_grace(grace: timedelta) -> timedelta:
+    if not timedelta(0) <= grace <= MAX_GRACE:
+        raise InvalidTTLError(f"A grace is at least 0 and at most {MAX_GRACE.days} days.")
+    return grace

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,12 +8,15 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import AuditEvent
+from projects.limits import BUDGETS, LIMITS
 from projects.models import Project, UpstreamKey
 from tests.factories import UPSTREAM_KEY, AccessTokenFactory, ProjectFactory, UserFactory, stored_text
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:projects_project_changelist")
 ADD = reverse("admin:projects_project_add")
+POLICY = {"death_policy": "cut", "unpriced_policy": "allow"}
+"""What a browser sends for the policy of a project that has none of its own."""
 SECOND_KEY = "sk-second-upstream-key-9876MNOP"
 
 
@@ -26,10 +30,15 @@ def page(project: Project, view: str = "change") -> str:
     return reverse(f"admin:projects_project_{view}", args=[project.pk])
 
 
+def add_form(**values: Any) -> dict[str, Any]:
+    return {"name": "alpha", "base_url": "", "upstream_key": UPSTREAM_KEY, **POLICY} | values
+
+
 def change_form(project: Project, **values: Any) -> dict[str, Any]:
     """What a browser would send from the change page."""
     keys = list(project.upstream_keys.all())
     form: dict[str, Any] = {"name": project.name, "base_url": project.base_url, "upstream_key": ""}
+    form |= POLICY | {field: getattr(project, field) or "" for field in LIMITS}
     form |= {"upstream_keys-TOTAL_FORMS": len(keys), "upstream_keys-INITIAL_FORMS": len(keys)}
     for number, key in enumerate(keys):
         form[f"upstream_keys-{number}-id"] = key.pk
@@ -61,11 +70,7 @@ def test_list_is_searched_by_name_and_filtered_by_state(ada: Client) -> None:
 
 
 def test_adding_a_project_stores_its_key_encrypted(ada: Client) -> None:
-    response = ada.post(
-        ADD,
-        {"name": "alpha", "base_url": "http://upstream.test/v1/", "upstream_key": UPSTREAM_KEY},
-        follow=True,
-    )
+    response = ada.post(ADD, add_form(base_url="http://upstream.test/v1/"), follow=True)
     project = Project.objects.get()
     assert response.redirect_chain == [(LIST, 302)]
     assert (project.name, project.base_url) == ("alpha", "http://upstream.test/v1")
@@ -75,7 +80,7 @@ def test_adding_a_project_stores_its_key_encrypted(ada: Client) -> None:
 
 
 def test_upstream_key_is_in_no_response_and_in_no_row(ada: Client) -> None:
-    added = ada.post(ADD, {"name": "alpha", "base_url": "", "upstream_key": UPSTREAM_KEY}, follow=True)
+    added = ada.post(ADD, add_form(), follow=True)
     project = Project.objects.get()
     changed = ada.post(page(project), change_form(project, upstream_key=SECOND_KEY), follow=True)
     pages = [added, changed, *(ada.get(url) for url in (LIST, ADD, page(project), page(project, "history")))]
@@ -88,21 +93,21 @@ def test_upstream_key_is_in_no_response_and_in_no_row(ada: Client) -> None:
 
 
 def test_upstream_key_is_not_rendered_again_after_an_error_elsewhere(ada: Client) -> None:
-    response = ada.post(ADD, {"name": "", "base_url": "", "upstream_key": UPSTREAM_KEY})
+    response = ada.post(ADD, add_form(name=""))
     assert response.context["errors"]
     assert UPSTREAM_KEY not in response.content.decode()
     assert not Project.objects.exists()
 
 
 def test_refused_upstream_key_is_not_rendered_again(ada: Client) -> None:
-    response = ada.post(ADD, {"name": "alpha", "base_url": "", "upstream_key": "two words"})
+    response = ada.post(ADD, add_form(upstream_key="two words"))
     assert "An upstream key is 8 to 512 printable characters." in response.content.decode()
     assert "two words" not in response.content.decode()
     assert "two words" not in stored_text()
 
 
 def test_upstream_key_is_required_for_a_new_project(ada: Client) -> None:
-    response = ada.post(ADD, {"name": "alpha", "base_url": "", "upstream_key": ""})
+    response = ada.post(ADD, add_form(upstream_key=""))
     assert response.context["adminform"].errors == {"upstream_key": ["This field is required."]}
 
 
@@ -113,27 +118,110 @@ def test_browsers_are_told_not_to_fill_in_the_upstream_key(ada: Client) -> None:
 
 
 def test_base_url_that_is_no_url_is_a_field_error(ada: Client) -> None:
-    response = ada.post(ADD, {"name": "alpha", "base_url": "ftp://x", "upstream_key": UPSTREAM_KEY})
+    response = ada.post(ADD, add_form(base_url="ftp://x"))
     assert list(response.context["adminform"].errors) == ["base_url"]
 
 
 def test_second_project_of_a_name_is_refused(ada: Client) -> None:
     ProjectFactory(name="alpha")
-    response = ada.post(ADD, {"name": " alpha ", "base_url": "", "upstream_key": UPSTREAM_KEY})
+    response = ada.post(ADD, add_form(name=" alpha "))
     assert list(response.context["adminform"].errors) == ["name"]
 
 
-def test_editing_names_the_changed_fields_in_the_audit_trail(ada: Client) -> None:
-    project = ProjectFactory(name="alpha")
-    ada.post(page(project), change_form(project, base_url="http://upstream.test/v1/"))
+def test_editing_is_audited_with_before_and_after(ada: Client) -> None:
+    project = ProjectFactory(name="alpha", max_requests=5, longest_ttl=timedelta(days=30))
+    edit = {"base_url": "http://upstream.test/v1/", "max_requests": "", "daily_budget_microusd": "12.50"}
+    edit |= {"longest_ttl": "7d", "permits_renewal": "on", "death_policy": "finish"}
+    ada.post(page(project), change_form(project, **edit))
     event = AuditEvent.objects.get()
     project.refresh_from_db()
     assert project.base_url == "http://upstream.test/v1"
     assert (event.action, event.actor, event.details) == (
         "project.changed",
         "user:ada",
-        {"fields": ["base_url"]},
+        {
+            "base_url": {"before": "", "after": "http://upstream.test/v1"},
+            "longest_ttl": {"before": "30d", "after": "7d"},
+            "permits_renewal": {"before": False, "after": True},
+            "death_policy": {"before": "cut", "after": "finish"},
+            "max_requests": {"before": 5, "after": None},
+            "daily_budget_microusd": {"before": None, "after": 12_500_000},
+        },
     )
+    assert (project.longest_ttl, project.daily_budget_microusd) == (timedelta(days=7), 12_500_000)
+
+
+def test_project_is_added_with_its_policy_limits_and_budgets(ada: Client) -> None:
+    policy = {"default_ttl": "12h", "longest_ttl": "7d", "permits_never": "on", "permits_renewal": "on"}
+    policy |= {"death_policy": "finish", "unpriced_policy": "flat", "flat_price_microusd": "0.01"}
+    limits = {field: str(number) for number, field in enumerate(LIMITS, start=1)}
+    budgets = {field: f"{number}.5" for number, field in enumerate(BUDGETS, start=1)}
+    ada.post(ADD, add_form(**policy, **limits, **budgets))
+    project = Project.objects.get()
+    assert (project.default_ttl, project.longest_ttl) == (timedelta(hours=12), timedelta(days=7))
+    assert (project.permits_never, project.permits_renewal) == (True, True)
+    assert (project.death_policy, project.unpriced_policy) == ("finish", "flat")
+    assert project.flat_price_microusd == 10_000
+    assert {field: str(getattr(project, field)) for field in LIMITS} == limits
+    assert [getattr(project, field) for field in BUDGETS] == [1_500_000, 2_500_000, 3_500_000, 4_500_000]
+    details = AuditEvent.objects.get(action="project.created").details
+    assert (details["longest_ttl"], details["daily_budget_microusd"]) == ("7d", 2_500_000)
+
+
+@pytest.mark.parametrize(
+    ("edit", "problems"),
+    [
+        (
+            {"default_ttl": "8d", "longest_ttl": "7d"},
+            {"default_ttl": ["It is longer than the longest lifetime, 7d."]},
+        ),
+        (
+            {"default_ttl": "never"},
+            {
+                "default_ttl": [
+                    "A project's lifetimes end; whether it permits tokens that never expire is asked apart."
+                ]
+            },
+        ),
+        (
+            {"longest_ttl": "366d"},
+            {"longest_ttl": ["A token lives at least 1 minute and at most 365 days, or never expires."]},
+        ),
+        ({"unpriced_policy": "flat"}, {"flat_price_microusd": ["Charging a flat price needs one."]}),
+        (
+            {"unpriced_policy": "flat", "flat_price_microusd": "0"},
+            {"flat_price_microusd": ["An amount of US dollars is above 0 and at most 9 thousand million."]},
+        ),
+        (
+            {"daily_budget_microusd": "five"},
+            {"daily_budget_microusd": ["An amount is a number of US dollars, such as 5 or 0.25."]},
+        ),
+        ({"max_requests": "0"}, {"max_requests": ["Ensure this value is greater than or equal to 1."]}),
+    ],
+)
+def test_policy_that_makes_no_sense_is_an_error_of_its_field(
+    ada: Client, edit: dict[str, str], problems: dict[str, list[str]]
+) -> None:
+    project = ProjectFactory()
+    added, changed = ada.post(ADD, add_form(**edit)), ada.post(page(project), change_form(project, **edit))
+    assert added.context["adminform"].errors == changed.context["adminform"].errors == problems
+    assert events() == []
+
+
+def test_policy_is_shown_as_it_is_typed(ada: Client) -> None:
+    project = ProjectFactory(longest_ttl=timedelta(days=7), daily_budget_microusd=12_500_000)
+    html = ada.get(page(project)).content.decode()
+    for shown in ('value="7d"', 'value="12.50"', "Lifetime", "Limits", "Budgets (USD)", "Policy"):
+        assert shown in html
+
+
+def test_who_may_only_view_reads_the_policy_as_it_would_be_typed(client: Client) -> None:
+    client.force_login(staff_with("view_project"))
+    project = ProjectFactory(longest_ttl=timedelta(days=7), daily_budget_microusd=12_500_000)
+    html = client.get(page(project)).content.decode()
+    for shown in ("Longest lifetime", ">7d<", "Daily budget", ">12.50<"):
+        assert shown in html
+    assert not any(hidden in html for hidden in ("12500000", "millionths", ">None<"))
 
 
 def test_saving_without_an_edit_leaves_no_event(ada: Client) -> None:
@@ -207,7 +295,7 @@ def test_projects_are_never_deleted(ada: Client) -> None:
 
 def test_name_is_escaped_everywhere(ada: Client) -> None:
     name = "<script>alert(1)</script>"
-    added = ada.post(ADD, {"name": name, "base_url": "", "upstream_key": UPSTREAM_KEY}, follow=True)
+    added = ada.post(ADD, add_form(name=name), follow=True)
     project = Project.objects.get(name=name)
     changed = ada.post(
         page(project), change_form(project, base_url="http://a.test", _continue=""), follow=True

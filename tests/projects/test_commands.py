@@ -1,6 +1,7 @@
 import json
 import re
 import sys
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -8,11 +9,47 @@ import pytest
 from django.core.management.base import CommandError
 
 from audit.models import AuditEvent
+from projects.lifecycle import update_project
 from projects.models import Project, UpstreamKey
 from tests.commands import in_a_process, run, run_json
 from tests.factories import UPSTREAM_KEY, ProjectFactory, UpstreamKeyFactory, stored_text
 
 pytestmark = pytest.mark.django_db
+RULES = [
+    *("--default-ttl=12h", "--longest-ttl=7d", "--permit-never=yes", "--permit-renewal=yes"),
+    *("--when-dead=finish", "--unpriced=flat", "--flat-price=0.01"),
+    *("--max-requests=100", "--max-requests-per-minute=60", "--max-model-tokens-per-minute=9000"),
+    *("--max-concurrent-requests=4", "--total-budget=12.5", "--daily-budget=$1", "--weekly-budget=0.5"),
+    "--monthly-budget=3",
+]
+RULES_AS_FACTS = {
+    "default_ttl": "12h",
+    "longest_ttl": "7d",
+    "permits_never": True,
+    "permits_renewal": True,
+    "death_policy": "finish",
+    "unpriced_policy": "flat",
+    "flat_price_usd": "0.01",
+    "max_requests": 100,
+    "max_requests_per_minute": 60,
+    "max_model_tokens_per_minute": 9000,
+    "max_concurrent_requests": 4,
+    "total_budget_usd": "12.50",
+    "daily_budget_usd": "1.00",
+    "weekly_budget_usd": "0.50",
+    "monthly_budget_usd": "3.00",
+}
+CLEARED = ["--permit-never=no", "--permit-renewal=no", "--when-dead=cut", "--unpriced=allow"] + [
+    f"{option.split('=')[0]}=none"
+    for option in RULES
+    if not option.startswith(("--permit", "--when", "--unpriced"))
+]
+NO_RULES = dict.fromkeys(RULES_AS_FACTS) | {
+    "permits_never": False,
+    "permits_renewal": False,
+    "death_policy": "cut",
+    "unpriced_policy": "allow",
+}
 BAD_KEY = "An upstream key is 8 to 512 printable characters."
 NO_PROJECT = "There is no project 'beta'. `list_projects` shows them all."
 
@@ -41,8 +78,15 @@ def test_create_project_gives_facts() -> None:
         "base_url": "http://upstream.test/v1",
         "is_active": True,
         "upstream_keys": ["…WXYZ"],
+        **NO_RULES,
         "created_at": project.created_at.isoformat(),
     }
+
+
+def test_create_project_takes_its_policy_limits_and_budgets() -> None:
+    facts = run_json("create_project", "alpha", "--upstream-key", UPSTREAM_KEY, *RULES)
+    assert {name: facts[name] for name in NO_RULES} == RULES_AS_FACTS
+    assert Project.objects.get().longest_ttl == timedelta(days=7)
 
 
 @pytest.mark.parametrize("line", [UPSTREAM_KEY, f"{UPSTREAM_KEY}\n", f"  {UPSTREAM_KEY}\r\nmore\n"])
@@ -92,11 +136,18 @@ def test_list_projects_shows_a_line_for_each_by_name() -> None:
     alpha = ProjectFactory.create(name="alpha", base_url="http://upstream.test/v1")
     UpstreamKeyFactory.create(project=alpha, plain="sk-upstream-second")
     UpstreamKeyFactory.create(project=alpha, plain="sk-upstream-switched-off", is_active=False)
+    update_project(
+        beta, longest_ttl=timedelta(days=7), max_requests=9, daily_budget_microusd=1, actor="cli:ada"
+    )
+    update_project(alpha, default_ttl=timedelta(hours=3), permits_never=True, actor="cli:ada")
     heading, *lines = run("list_projects").splitlines()
-    assert heading.split() == ["ID", "NAME", "STATE", "KEYS", "BASE", "URL"]
+    assert heading.split() == ["ID", "NAME", "STATE", "KEYS", "BASE", "URL", "LIFETIMES", "LIMITS"]
     assert [line.split() for line in lines] == [
-        [str(alpha.id), "alpha", "active", "…WXYZ", "…cond", "http://upstream.test/v1"],
-        [str(beta.id), "beta", "inactive", "-", "default"],
+        [str(alpha.id), "alpha", "active", "…WXYZ", "…cond", "http://upstream.test/v1", "3h..never", "-"],
+        [
+            *(str(beta.id), "beta", "inactive", "-", "default", "default..7d"),
+            *("9", "requests,", "0.000001", "USD/day"),
+        ],
     ]
 
 
@@ -109,6 +160,7 @@ def test_list_projects_gives_facts() -> None:
             "base_url": None,
             "is_active": False,
             "upstream_keys": ["…WXYZ"],
+            **NO_RULES,
             "created_at": project.created_at.isoformat(),
         }
     ]
@@ -117,6 +169,67 @@ def test_list_projects_gives_facts() -> None:
 def test_list_of_no_projects_is_its_heading_only() -> None:
     assert len(run("list_projects").splitlines()) == 1
     assert run_json("list_projects") == []
+
+
+def test_update_project_changes_what_is_named() -> None:
+    project = ProjectFactory.create(name="alpha", max_requests=5)
+    assert run("update_project", "alpha", "--longest-ttl", "7d") == "Project alpha is changed.\n"
+    project.refresh_from_db()
+    assert (project.longest_ttl, project.max_requests) == (timedelta(days=7), 5)
+    event = AuditEvent.objects.get()
+    assert (event.action, event.actor) == ("project.changed", "cli:ada")
+    assert event.details == {"longest_ttl": {"before": None, "after": "7d"}}
+
+
+def test_update_project_sets_and_clears_every_rule() -> None:
+    project = ProjectFactory.create(name="alpha")
+    facts = run_json("update_project", str(project.id), *RULES)
+    assert {name: facts[name] for name in NO_RULES} == RULES_AS_FACTS
+    cleared = run_json("update_project", "alpha", *CLEARED)
+    assert {name: cleared[name] for name in NO_RULES} == NO_RULES
+    assert (facts["changed"], cleared["changed"]) == (True, True)
+
+
+def test_update_project_to_what_it_is_changes_nothing() -> None:
+    ProjectFactory.create(name="alpha")
+    assert run("update_project", "alpha", "--permit-never=no") == "Project alpha is as it already was.\n"
+    assert run_json("update_project", "alpha", "--permit-never=no")["changed"] is False
+    assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["alpha"], "Say what to change: an option at least."),
+        (["beta", "--permit-never", "yes"], NO_PROJECT),
+        (["alpha", "--default-ttl", "8d"], "default_ttl: It is longer than the longest lifetime, 7d."),
+        (
+            ["alpha", "--default-ttl", "never"],
+            "argument --default-ttl: must end; --permit-never says whether",
+        ),
+        (["alpha", "--longest-ttl", "366d"], "argument --longest-ttl: A token lives at least 1 minute"),
+        (["alpha", "--permit-never", "maybe"], "argument --permit-never: must be yes or no"),
+        (["alpha", "--when-dead", "linger"], "argument --when-dead: invalid choice: 'linger'"),
+        (["alpha", "--unpriced", "flat"], "flat_price_microusd: Charging a flat price needs one."),
+        (["alpha", "--flat-price", "0"], "argument --flat-price: An amount of US dollars is above 0"),
+        (["alpha", "--daily-budget", "1,5"], "argument --daily-budget: An amount is a number of US dollars"),
+        (["alpha", "--max-requests", "0"], "argument --max-requests: must be a whole number above 0"),
+    ],
+)
+def test_update_project_says_in_a_sentence_what_is_wrong(arguments: list[str], problem: str) -> None:
+    ProjectFactory.create(name="alpha", longest_ttl=timedelta(days=7))
+    with pytest.raises(CommandError, match=re.escape(problem)):
+        run("update_project", *arguments)
+    assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("options", [[], ["--daily-budget", "five"]])
+def test_process_that_is_told_nothing_or_nonsense_ends_with_2(options: list[str]) -> None:
+    ProjectFactory.create(name="alpha")
+    done = in_a_process("update_project", "alpha", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
 
 
 def test_deactivate_project_switches_it_off() -> None:

@@ -7,12 +7,21 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from audit.models import AuditEvent
-from projects.lifecycle import add_upstream_key, create_project, set_project_active
+from projects.lifecycle import add_upstream_key, create_project, set_project_active, update_project
 from projects.models import Project, UpstreamKey
 from tests.factories import UPSTREAM_KEY, ProjectFactory, stored_text
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
+BAD_RULES: list[tuple[dict[str, Any], str]] = [
+    ({"default_ttl": timedelta(days=8), "longest_ttl": timedelta(days=7)}, "default_ttl"),
+    ({"longest_ttl": timedelta(days=366)}, "longest_ttl"),
+    ({"unpriced_policy": "flat"}, "flat_price_microusd"),
+    ({"unpriced_policy": "free"}, "unpriced_policy"),
+    ({"death_policy": "linger"}, "death_policy"),
+    ({"max_requests": 0}, "max_requests"),
+    ({"daily_budget_microusd": -1}, "daily_budget_microusd"),
+]
 
 
 def created(**overrides: Any) -> Project:
@@ -40,6 +49,95 @@ def test_creation_leaves_audit_events_of_the_project_and_of_its_key() -> None:
     ]
     assert {event.project_id for event in AuditEvent.objects.all()} == {project.id}
     assert AuditEvent.objects.get(action="project.created").details == {"base_url": "http://upstream.test/v1"}
+
+
+def test_project_is_created_with_its_policy_and_limits() -> None:
+    rules = {"longest_ttl": timedelta(days=7), "permits_renewal": True, "daily_budget_microusd": 5}
+    created(**rules, max_requests=None, permits_never=False)
+    project = Project.objects.get()
+    assert {field: getattr(project, field) for field in rules} == rules
+    assert AuditEvent.objects.get(action="project.created").details == {
+        "base_url": "",
+        "longest_ttl": "7d",
+        "permits_renewal": True,
+        "daily_budget_microusd": 5,
+    }
+
+
+@pytest.mark.parametrize(("bad", "field"), BAD_RULES)
+def test_project_is_not_created_with_a_bad_rule(bad: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        created(**bad)
+    assert list(caught.value.message_dict) == [field]
+    assert not Project.objects.exists()
+
+
+def test_update_changes_what_is_named_and_nothing_else() -> None:
+    project = ProjectFactory.create(name="alpha", max_requests=5, max_concurrent_requests=2)
+    before: dict[str, Any] = dict(Project.objects.values().get())
+    edits = {"longest_ttl": timedelta(days=7), "max_requests": None, "unpriced_policy": "refuse"}
+    assert update_project(project, actor="user:ada", **edits) is True
+    after: dict[str, Any] = dict(Project.objects.values().get())
+    assert {field for field in after if after[field] != before[field]} == {*edits, "updated_at"}
+    assert {field: after[field] for field in edits} == edits
+    assert {field: getattr(project, field) for field in edits} == edits
+
+
+def test_update_leaves_an_audit_event_with_before_and_after() -> None:
+    project = ProjectFactory.create(name="alpha", max_requests=5)
+    update_project(project, name="beta", longest_ttl=timedelta(days=7), max_requests=5, actor="user:ada")
+    event = AuditEvent.objects.get()
+    assert (event.action, event.actor, event.subject_id, event.project_id) == (
+        "project.changed",
+        "user:ada",
+        str(project.id),
+        project.id,
+    )
+    assert event.details == {
+        "name": {"before": "alpha", "after": "beta"},
+        "longest_ttl": {"before": None, "after": "7d"},
+    }
+
+
+def test_update_to_what_the_project_is_changes_nothing() -> None:
+    project = ProjectFactory.create(max_requests=5)
+    before = Project.objects.values().get()
+    assert update_project(project, max_requests=5, actor="user:ada") is False
+    assert Project.objects.values().get() == before
+    assert events() == []
+
+
+def test_update_does_not_undo_what_changed_behind_its_back() -> None:
+    project = ProjectFactory.create()
+    set_project_active(Project.objects.get(), False, actor="user:bob", now=NOW)
+    update_project(project, max_requests=5, actor="user:ada")
+    assert not Project.objects.get().is_active
+
+
+def test_update_is_a_change_that_the_poller_can_see() -> None:
+    project = ProjectFactory.create()
+    Project.objects.update(updated_at=NOW - timedelta(days=1))
+    update_project(project, max_requests=5, actor="user:ada")
+    assert Project.objects.get().updated_at >= NOW
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"), [*BAD_RULES, ({"name": ""}, "name"), ({"base_url": "x"}, "base_url")]
+)
+def test_project_is_not_updated_with_a_bad_rule(bad: dict[str, Any], field: str) -> None:
+    project = ProjectFactory.create()
+    before = Project.objects.values().get()
+    with pytest.raises(ValidationError) as caught:
+        update_project(project, actor="user:ada", **bad)
+    assert list(caught.value.message_dict) == [field]
+    assert Project.objects.values().get() == before
+
+
+def test_project_is_not_updated_when_its_audit_event_cannot_be_written() -> None:
+    project = ProjectFactory.create()
+    with pytest.raises(IntegrityError):
+        update_project(project, max_requests=5, actor="")
+    assert Project.objects.get().max_requests is None
 
 
 def test_upstream_key_is_in_no_row() -> None:

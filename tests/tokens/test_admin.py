@@ -9,13 +9,17 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from pytest_django import Settings
 
 from audit.models import AuditEvent
+from projects.lifetime import ttl_text
+from projects.limits import BUDGETS, LIMITS
 from projects.models import Project
+from projects.money import usd_text
 from tests.factories import AccessTokenFactory, ProjectFactory, UserFactory, issue_token, stored_text
-from tokens.forms import ttl_text
-from tokens.lifetime import NEVER, parse_ttl
+from tokens import lifecycle
+from tokens.lifetime import NEVER
 from tokens.models import AccessToken
 
 pytestmark = pytest.mark.django_db
@@ -35,14 +39,17 @@ def page(token: AccessToken, view: str = "change") -> str:
 
 
 def issue_form(project: Project, **values: Any) -> dict[str, Any]:
-    return {"project": project.pk, "name": "", "lifetime": "24h", "max_requests": ""} | values
+    return {"project": project.pk, "name": "", "lifetime": "24h"} | values
 
 
 def change_form(token: AccessToken, **values: Any) -> dict[str, Any]:
     """What a browser would send from the change page."""
     date, time = token.expires_at.strftime("%Y-%m-%d %H:%M:%S").split() if token.expires_at else ("", "")
-    form = {"name": token.name, "max_requests": token.max_requests or ""}
-    return form | {"expires_at_0": date, "expires_at_1": time} | values
+    form = {"name": token.name, "expires_at_0": date, "expires_at_1": time}
+    form["idle_ttl"] = ttl_text(token.idle_ttl) if token.idle_ttl else ""
+    form |= {field: getattr(token, field) or "" for field in LIMITS}
+    form |= {field: usd_text(getattr(token, field)) if getattr(token, field) else "" for field in BUDGETS}
+    return form | values
 
 
 def errors(response: Any) -> list[str]:
@@ -106,19 +113,55 @@ def test_plain_token_is_in_the_answer_to_its_issue_and_nowhere_else(ada: Client)
         assert plain not in response.content.decode()
 
 
-def test_issue_form_offers_the_default_lifetime_and_active_projects_only(
-    ada: Client, settings: Settings
-) -> None:
+def test_token_is_issued_with_the_limits_and_budgets_that_are_typed(ada: Client) -> None:
+    limits = {field: str(number) for number, field in enumerate(LIMITS, start=1)}
+    budgets = {field: f"{number}.5" for number, field in enumerate(BUDGETS, start=1)}
+    html = ada.post(ADD, issue_form(ProjectFactory(), idle_ttl="7d", **limits, **budgets)).content.decode()
+    token = AccessToken.objects.get()
+    assert {field: str(getattr(token, field)) for field in LIMITS} == limits
+    assert [getattr(token, field) for field in BUDGETS] == [1_500_000, 2_500_000, 3_500_000, 4_500_000]
+    assert token.idle_ttl == timedelta(days=7)
+    assert "Dies when it is unused for 7d." in html
+
+
+@pytest.mark.parametrize("idle_ttl", ["", "never"])
+def test_token_is_issued_without_an_idle_lifetime(ada: Client, idle_ttl: str) -> None:
+    ada.post(ADD, issue_form(ProjectFactory(), idle_ttl=idle_ttl))
+    assert AccessToken.objects.get().idle_ttl is None
+
+
+def test_lifetime_left_empty_is_the_projects_default(ada: Client, settings: Settings) -> None:
     settings.TOKEN_DEFAULT_TTL = timedelta(minutes=15)
+    ada.post(ADD, issue_form(ProjectFactory(default_ttl=timedelta(hours=3)), lifetime=""))
+    ada.post(ADD, issue_form(ProjectFactory(), lifetime=""))
+    assert {token.ttl for token in AccessToken.objects.all()} == {timedelta(hours=3), timedelta(minutes=15)}
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "problem"),
+    [
+        ("8d", "The project alpha permits a lifetime of at most 7d."),
+        ("never", "The project alpha does not permit tokens that never expire."),
+    ],
+)
+def test_lifetime_that_the_project_does_not_permit_is_a_field_error(
+    ada: Client, lifetime: str, problem: str
+) -> None:
+    project = ProjectFactory(name="alpha", longest_ttl=timedelta(days=7))
+    response = ada.post(ADD, issue_form(project, lifetime=lifetime))
+    assert response.context["adminform"].errors == {"lifetime": [problem]}
+    assert not AccessToken.objects.exists()
+
+
+def test_issue_form_offers_active_projects_only(ada: Client) -> None:
     ProjectFactory(name="alpha")
     ProjectFactory(name="beta", is_active=False)
     html = ada.get(ADD).content.decode()
-    assert 'value="15m"' in html
     assert "alpha" in html
     assert "beta" not in html
 
 
-@pytest.mark.parametrize("lifetime", ["soon", "0h", "366d", "", "99999999999d"])
+@pytest.mark.parametrize("lifetime", ["soon", "0h", "366d", "99999999999d"])
 def test_bad_lifetime_is_a_field_error(ada: Client, lifetime: str) -> None:
     response = ada.post(ADD, issue_form(ProjectFactory(), lifetime=lifetime))
     assert errors(response) == ["lifetime"]
@@ -130,13 +173,27 @@ def test_bad_cap_is_a_field_error(ada: Client, cap: str) -> None:
     assert errors(ada.post(ADD, issue_form(ProjectFactory(), max_requests=cap))) == ["max_requests"]
 
 
+@pytest.mark.parametrize("budget", ["0", "-1", "five", "0.0000001", "99999999999999"])
+def test_bad_budget_is_a_field_error(ada: Client, budget: str) -> None:
+    response = ada.post(ADD, issue_form(ProjectFactory(), total_budget_microusd=budget))
+    assert errors(response) == ["total_budget_microusd"]
+
+
+def test_what_is_typed_comes_back_as_it_was_typed_beside_an_error(ada: Client) -> None:
+    html = ada.post(
+        ADD, issue_form(ProjectFactory(), lifetime="soon", daily_budget_microusd="12.5", idle_ttl="7d")
+    ).content.decode()
+    for typed in ("soon", "12.5", "7d"):
+        assert f'value="{typed}"' in html
+
+
 def test_no_token_is_issued_for_an_inactive_project(ada: Client) -> None:
     assert errors(ada.post(ADD, issue_form(ProjectFactory(is_active=False)))) == ["project"]
     assert not AccessToken.objects.exists()
 
 
 def test_token_that_never_expires_can_be_issued(ada: Client) -> None:
-    ada.post(ADD, issue_form(ProjectFactory(), lifetime="never"))
+    ada.post(ADD, issue_form(ProjectFactory(permits_never=True), lifetime="never"))
     assert AccessToken.objects.get().expires_at is None
 
 
@@ -148,18 +205,84 @@ def test_issued_page_escapes_names(ada: Client) -> None:
 
 
 def test_editing_is_audited_with_before_and_after(ada: Client) -> None:
-    token = AccessTokenFactory(name="laptop", max_requests=5, ttl=NEVER)
-    edit = {"name": "tablet", "max_requests": "", "expires_at_0": "2040-01-02", "expires_at_1": "03:04:05"}
-    ada.post(page(token), change_form(token, **edit))
+    token = AccessTokenFactory(name="laptop", max_requests=5, idle_ttl=timedelta(days=7), ttl=NEVER)
+    expires_at = (timezone.now() + timedelta(days=7)).replace(microsecond=0)
+    edit = {"name": "tablet", "max_requests": "", "idle_ttl": "12h", "daily_budget_microusd": "12.5"}
+    ada.post(page(token), change_form(token, **edit, **typed(expires_at)))
     token.refresh_from_db()
-    assert (token.name, token.max_requests) == ("tablet", None)
-    assert token.expires_at == datetime(2040, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert (token.name, token.max_requests, token.daily_budget_microusd) == ("tablet", None, 12_500_000)
+    assert (token.expires_at, token.idle_ttl) == (expires_at, timedelta(hours=12))
     assert last_event() == ("token.changed", "user:ada")
     assert AuditEvent.objects.latest("id").details == {
         "name": {"before": "laptop", "after": "tablet"},
+        "expires_at": {"before": None, "after": expires_at.isoformat()},
+        "idle_ttl": {"before": "7d", "after": "12h"},
         "max_requests": {"before": 5, "after": None},
-        "expires_at": {"before": None, "after": "2040-01-02T03:04:05+00:00"},
+        "daily_budget_microusd": {"before": None, "after": 12_500_000},
     }
+
+
+def typed(instant: datetime | None) -> dict[str, str]:
+    if instant is None:
+        return {"expires_at_0": "", "expires_at_1": ""}
+    return {"expires_at_0": f"{instant:%Y-%m-%d}", "expires_at_1": f"{instant:%H:%M:%S}"}
+
+
+@pytest.mark.parametrize(
+    ("days", "problem"),
+    [
+        (8, "The project alpha permits a lifetime of at most 7d."),
+        (None, "The project alpha does not permit tokens that never expire."),
+    ],
+)
+def test_expiry_is_edited_within_what_the_project_permits(
+    ada: Client, days: int | None, problem: str
+) -> None:
+    token = AccessTokenFactory(project=ProjectFactory(name="alpha", longest_ttl=timedelta(days=7)))
+    expires_at = None if days is None else timezone.now() + timedelta(days=days)
+    response = ada.post(page(token), change_form(token, **typed(expires_at)))
+    assert response.context["adminform"].errors == {"expires_at": [problem]}
+    assert AccessToken.objects.get().expires_at == token.expires_at
+
+
+@pytest.mark.parametrize("expires_at", [None, datetime(2040, 1, 2, 3, 4, 5, tzinfo=UTC)])
+def test_expiry_that_the_project_would_not_permit_any_more_may_stay(
+    ada: Client, expires_at: datetime | None
+) -> None:
+    token = AccessTokenFactory(expires_at=expires_at)
+    ada.post(page(token), change_form(token, name="tablet"))
+    assert (AccessToken.objects.get().name, AccessToken.objects.get().expires_at) == ("tablet", expires_at)
+
+
+def test_expiry_can_be_edited_to_the_past(ada: Client) -> None:
+    token = AccessTokenFactory()
+    ada.post(page(token), change_form(token, **typed(datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC))))
+    assert AccessToken.objects.get().state(timezone.now()) == "expired"
+
+
+@pytest.mark.parametrize("field", ["total_budget_microusd", "idle_ttl"])
+def test_bad_edit_is_a_field_error(ada: Client, field: str) -> None:
+    token = AccessTokenFactory()
+    assert errors(ada.post(page(token), change_form(token, **{field: "nonsense"}))) == [field]
+
+
+def test_page_shows_state_lifetimes_counters_and_the_grace_of_a_rotation(ada: Client) -> None:
+    token = AccessTokenFactory(
+        ttl=timedelta(days=3), idle_ttl=timedelta(hours=5), request_count=2, daily_budget_microusd=12_500_000
+    )
+    lifecycle.rotate(token, grace=timedelta(hours=1), actor="user:bob", now=timezone.now())
+    html = ada.get(page(token)).content.decode()
+    assert f"works until {date_format(token.previous_digest_dies_at, 'DATETIME_FORMAT')}" in html
+    assert date_format(token.idle_expires_at, "DATETIME_FORMAT") in html
+    for shown in ("active", ">3d<", 'value="5h"', "2 / ∞", 'value="12.50"', token.display):
+        assert shown in html
+    assert token.digest not in html
+    assert token.previous_digest not in html
+
+
+def test_page_says_nothing_of_a_rotation_whose_grace_has_ended(ada: Client) -> None:
+    token = AccessTokenFactory(previous_digest="a" * 64, previous_digest_dies_at=timezone.now())
+    assert "works until" not in ada.get(page(token)).content.decode()
 
 
 def test_editing_one_field_leaves_the_others_as_they_are(ada: Client) -> None:
@@ -172,7 +295,7 @@ def test_editing_one_field_leaves_the_others_as_they_are(ada: Client) -> None:
 
 
 def test_saving_without_an_edit_leaves_no_event(ada: Client) -> None:
-    token = AccessTokenFactory()
+    token = AccessTokenFactory(idle_ttl=timedelta(days=1), max_requests=5, daily_budget_microusd=12_500_000)
     assert ada.post(page(token), change_form(token)).status_code == 302
     assert last_event()[0] == "token.issued"
 
@@ -207,7 +330,46 @@ def test_revoked_token_can_only_be_read(ada: Client) -> None:
     assert 'type="submit" value="Save"' not in html
     assert 'name="_revoke"' not in html
     assert ada.post(page(token), change_form(token, name="tablet")).status_code == 403
-    assert ada.post(page(token), {"_revoke": "Revoke"}).status_code == 403
+
+
+def test_revoked_token_is_read_as_the_form_would_write_it(ada: Client) -> None:
+    token = AccessTokenFactory(
+        is_active=False,
+        revoked_at=timezone.now(),
+        idle_ttl=timedelta(days=7),
+        max_requests_per_minute=60,
+        daily_budget_microusd=12_500_000,
+    )
+    html = ada.get(page(token)).content.decode()
+    for shown in ("Idle lifetime", ">7d<", ">60<", "Daily budget", ">12.50<"):
+        assert shown in html
+    assert not any(hidden in html for hidden in ("12500000", "millionths", ">None<"))
+
+
+@pytest.mark.parametrize("revoked_at", [timezone.now(), None], ids=["revoked", "deactivated"])
+def test_dead_token_is_reactivated_by_the_button(ada: Client, revoked_at: datetime | None) -> None:
+    token = AccessTokenFactory(is_active=False, revoked_at=revoked_at, max_requests=5, request_count=2)
+    html = ada.get(page(token)).content.decode()
+    assert 'name="_reactivate"' in html
+    assert ('name="_revoke"' in html) is (revoked_at is None)
+    response = ada.post(page(token), {"_reactivate": "Reactivate"}, follow=True)
+    assert "Reactivated: 1." in response.content.decode()
+    token.refresh_from_db()
+    assert (token.is_active, token.revoked_at) == (True, None)
+    assert (token.max_requests, token.request_count) == (5, 2)
+    assert last_event() == ("token.reactivated", "user:ada")
+    assert 'name="_reactivate"' not in response.content.decode()
+
+
+def test_selected_tokens_are_reactivated_by_the_action(ada: Client) -> None:
+    chosen, other = (AccessTokenFactory(is_active=False, revoked_at=timezone.now()) for _ in range(2))
+    alive = AccessTokenFactory()
+    selected = {"action": "reactivate_selected", "_selected_action": [chosen.pk, alive.pk]}
+    response = ada.post(LIST, selected, follow=True)
+    assert "Reactivated: 1." in response.content.decode()
+    assert AccessToken.objects.get(pk=chosen.pk).is_active
+    assert not AccessToken.objects.get(pk=other.pk).is_active
+    assert AuditEvent.objects.get(action="token.reactivated").actor == "user:ada"
 
 
 def test_revoking_needs_a_csrf_token() -> None:
@@ -245,7 +407,7 @@ def test_users_who_are_not_staff_are_refused(client: Client) -> None:
     assert not AccessToken.objects.exists()
 
 
-def test_who_may_only_view_can_neither_issue_nor_revoke(client: Client) -> None:
+def test_who_may_only_view_can_neither_issue_nor_revoke_nor_reactivate(client: Client) -> None:
     user = UserFactory(is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename="view_accesstoken"))
     client.force_login(user)
@@ -256,8 +418,8 @@ def test_who_may_only_view_can_neither_issue_nor_revoke(client: Client) -> None:
     assert client.post(page(token), {"_revoke": "Revoke"}).status_code == 403
     client.post(LIST, {"action": "revoke_selected", "_selected_action": [token.pk]})
     assert AccessToken.objects.get().revoked_at is None
-
-
-@pytest.mark.parametrize("text", ["90s", "1m", "15m", "1h", "24h", "25h", "7d", "365d", "never"])
-def test_lifetime_is_written_as_it_is_read(text: str) -> None:
-    assert ttl_text(parse_ttl(text)) == text
+    AccessToken.objects.update(is_active=False)
+    assert 'name="_reactivate"' not in client.get(page(token)).content.decode()
+    assert client.post(page(token), {"_reactivate": "Reactivate"}).status_code == 403
+    client.post(LIST, {"action": "reactivate_selected", "_selected_action": [token.pk]})
+    assert not AccessToken.objects.get().is_active

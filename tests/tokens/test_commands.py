@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from audit.models import AuditEvent
+from projects.limits import BUDGETS, LIMITS
 from tests.commands import in_a_process, run, run_json
 from tests.factories import AccessTokenFactory, ProjectFactory, issue_token, stored_text
 from tokens.format import digest, generate
@@ -17,6 +18,26 @@ from tokens.models import AccessToken
 pytestmark = pytest.mark.django_db
 PLAIN = re.compile(r"sk-wt-[0-9A-Za-z]{55}")
 NO_TOKEN = "There is no such access token. `list_tokens` shows them all."
+UNLIMITED = {
+    "max_requests": None,
+    "max_requests_per_minute": None,
+    "max_model_tokens_per_minute": None,
+    "max_concurrent_requests": None,
+    "total_budget_usd": None,
+    "daily_budget_usd": None,
+    "weekly_budget_usd": None,
+    "monthly_budget_usd": None,
+}
+LIMIT_OPTIONS = {
+    "--max-requests": "100",
+    "--max-requests-per-minute": "60",
+    "--max-model-tokens-per-minute": "9000",
+    "--max-concurrent-requests": "4",
+    "--total-budget": "12.5",
+    "--daily-budget": "$1",
+    "--weekly-budget": "0.50",
+    "--monthly-budget": "3",
+}
 NO_PROJECT = "There is no project 'beta'. `list_projects` shows them all."
 
 
@@ -53,12 +74,54 @@ def test_create_token_gives_facts_with_the_plain_text_once() -> None:
         "project_id": str(project.id),
         "project": "alpha",
         "state": "active",
+        "ttl": "24h",
         "expires_at": token.expires_at.isoformat(),
+        "idle_ttl": None,
+        "idle_expires_at": None,
+        "previous_token_dies_at": None,
+        **UNLIMITED,
         "max_requests": 5,
         "request_count": 0,
         "created_at": token.created_at.isoformat(),
+        "renewed_at": None,
         "last_used_at": None,
     }
+
+
+def test_create_token_takes_limits_budgets_and_an_idle_lifetime() -> None:
+    ProjectFactory.create(name="alpha")
+    options = [word for option, value in LIMIT_OPTIONS.items() for word in (option, value)]
+    facts = run_json("create_token", "alpha", "--idle-ttl", "7d", *options)
+    token = AccessToken.objects.get()
+    assert [getattr(token, field) for field in (*LIMITS, *BUDGETS)] == [
+        100,
+        60,
+        9000,
+        4,
+        12_500_000,
+        1_000_000,
+        500_000,
+        3_000_000,
+    ]
+    assert {name: facts[name] for name in UNLIMITED} == {
+        "max_requests": 100,
+        "max_requests_per_minute": 60,
+        "max_model_tokens_per_minute": 9000,
+        "max_concurrent_requests": 4,
+        "total_budget_usd": "12.50",
+        "daily_budget_usd": "1.00",
+        "weekly_budget_usd": "0.50",
+        "monthly_budget_usd": "3.00",
+    }
+    assert token.idle_ttl == timedelta(days=7)
+    assert (facts["idle_ttl"], facts["idle_expires_at"]) == ("7d", token.idle_expires_at.isoformat())
+
+
+def test_create_token_without_a_limit_says_none_or_nothing() -> None:
+    ProjectFactory.create(name="alpha")
+    facts = run_json("create_token", "alpha", "--idle-ttl", "never", "--daily-budget", "none")
+    assert {name: facts[name] for name in UNLIMITED} == UNLIMITED
+    assert facts["idle_ttl"] is None
 
 
 def test_plain_text_is_stored_nowhere() -> None:
@@ -84,8 +147,13 @@ def test_created_token_lives_as_long_as_asked(arguments: list[str], ttl: timedel
     assert before + ttl <= expires_at <= timezone.now() + ttl
 
 
+def test_created_token_lives_as_its_project_says_by_default() -> None:
+    ProjectFactory.create(name="alpha", default_ttl=timedelta(hours=3))
+    assert run_json("create_token", "alpha")["ttl"] == "3h"
+
+
 def test_created_token_may_never_expire() -> None:
-    ProjectFactory.create(name="alpha")
+    ProjectFactory.create(name="alpha", permits_never=True)
     printed = run("create_token", "alpha", "--ttl", "never")
     assert "Shown this once; never expires. Id: " in printed
     assert AccessToken.objects.get().expires_at is None
@@ -106,6 +174,12 @@ def test_create_token_is_audited_as_the_one_who_ran_it() -> None:
         (["alpha", "--ttl", "tomorrow"], "A lifetime is a number and a unit, such as 15m, 24h or 7d"),
         (["alpha", "--ttl", "10s"], "A token lives at least 1 minute and at most 365 days"),
         (["alpha", "--ttl", "366d"], "A token lives at least 1 minute and at most 365 days"),
+        (["alpha", "--ttl", "never"], "The project alpha does not permit tokens that never expire."),
+        (["alpha", "--ttl", "300d"], "The project alpha permits a lifetime of at most 7d."),
+        (["alpha", "--idle-ttl", "10s"], "argument --idle-ttl: A token lives at least 1 minute"),
+        (["alpha", "--total-budget", "0"], "argument --total-budget: An amount of US dollars is above 0"),
+        (["alpha", "--daily-budget", "five"], "argument --daily-budget: An amount is a number of US dollars"),
+        (["alpha", "--max-concurrent-requests", "0"], "argument --max-concurrent-requests: must be a whole"),
         (["alpha", "--max-requests", "0"], "argument --max-requests: must be a whole number above 0"),
         (["alpha", "--max-requests", "-1"], "argument --max-requests"),
         (["alpha", "--max-requests", "many"], "argument --max-requests: must be a whole number above 0"),
@@ -124,7 +198,7 @@ def test_create_token_is_audited_as_the_one_who_ran_it() -> None:
     ],
 )
 def test_create_token_says_in_a_sentence_what_is_wrong(arguments: list[str], problem: str) -> None:
-    ProjectFactory.create(name="alpha")
+    ProjectFactory.create(name="alpha", longest_ttl=timedelta(days=7))
     ProjectFactory.create(name="off", is_active=False)
     with pytest.raises(CommandError, match=re.escape(problem)):
         run("create_token", *arguments)
@@ -135,21 +209,37 @@ def test_list_tokens_shows_a_line_for_each_the_newest_first() -> None:
     project = ProjectFactory.create(name="alpha")
     expires_at = datetime(2099, 1, 2, 3, 4, 5, tzinfo=UTC)
     first = AccessTokenFactory.create(
-        project=project, name="laptop", max_requests=5, request_count=2, expires_at=expires_at
+        project=project,
+        name="laptop",
+        max_requests=5,
+        request_count=2,
+        expires_at=expires_at,
+        max_requests_per_minute=60,
+        max_concurrent_requests=2,
+        daily_budget_microusd=12_500_000,
     )
     second = AccessTokenFactory.create(project=project, is_active=False, expires_at=None)
     heading, *lines = run("list_tokens").splitlines()
-    assert heading.split() == ["ID", "TOKEN", "NAME", "PROJECT", "STATE", "EXPIRES", "REQUESTS"]
+    assert heading.split() == ["ID", "TOKEN", "NAME", "PROJECT", "STATE", "EXPIRES", "REQUESTS", "LIMITS"]
     assert [line.split() for line in lines] == [
-        [str(second.id), second.display, "-", "alpha", "inactive", "never", "0/-"],
-        [str(first.id), first.display, "laptop", "alpha", "active", "2099-01-02T03:04:05+00:00", "2/5"],
+        [str(second.id), second.display, "-", "alpha", "inactive", "never", "0/-", "-"],
+        [
+            *(str(first.id), first.display, "laptop", "alpha", "active", "2099-01-02T03:04:05+00:00", "2/5"),
+            *("60", "requests/min,", "2", "at", "once,", "12.50", "USD/day"),
+        ],
     ]
     assert len({line.index("alpha") for line in lines}) == 1
 
 
 def test_list_tokens_gives_facts() -> None:
     used_at = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
-    token = AccessTokenFactory.create(max_requests=2, request_count=2, expires_at=None, last_used_at=used_at)
+    token = AccessTokenFactory.create(
+        max_requests=2,
+        request_count=2,
+        expires_at=None,
+        idle_ttl=timedelta(minutes=15),
+        last_used_at=used_at,
+    )
     assert run_json("list_tokens") == [
         {
             "id": str(token.id),
@@ -158,10 +248,16 @@ def test_list_tokens_gives_facts() -> None:
             "project_id": str(token.project_id),
             "project": token.project.name,
             "state": "exhausted",
+            "ttl": "1h",
             "expires_at": None,
+            "idle_ttl": "15m",
+            "idle_expires_at": (token.created_at + timedelta(minutes=15)).isoformat(),
+            "previous_token_dies_at": None,
+            **UNLIMITED,
             "max_requests": 2,
             "request_count": 2,
             "created_at": token.created_at.isoformat(),
+            "renewed_at": None,
             "last_used_at": "2025-01-02T03:04:05+00:00",
         }
     ]
@@ -231,14 +327,17 @@ def test_revoke_token_of_an_unknown_one_is_refused_without_repeating_it(text: st
     assert AccessToken.objects.filter(revoked_at=None).count() == 1
 
 
-def test_no_command_but_create_token_prints_a_plain_text() -> None:
+def test_no_command_but_those_that_make_one_prints_a_plain_text() -> None:
     token, plain = issue_token(name="laptop")
     secret = plain[28:55]
-    printed = [
-        run(*command, *form)
-        for command in (["list_tokens"], ["revoke_token", plain], ["revoke_token", str(token.id)])
-        for form in ([], ["--json"])
-    ]
+    commands = (
+        ["list_tokens"],
+        ["extend_token", plain, "--ttl", "2h"],
+        ["revoke_token", plain],
+        ["revoke_token", str(token.id)],
+        ["reactivate_token", plain],
+    )
+    printed = [run(*command, *form) for command in commands for form in ([], ["--json"])]
     assert all("laptop" in text or str(token.id) in text for text in printed)
     assert not any(secret in text or token.digest in text for text in printed)
 

@@ -1,6 +1,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from uuid_utils.compat import uuid7
 
+from tests.grants import make_grant
 from tokens.directory import (
     MAX_LOADS,
     UNKNOWN_TTL_SECONDS,
@@ -52,18 +54,18 @@ class Database:
         return plain
 
     def put(self, plain: str, token_id: UUID, project_id: UUID, *, revoked: bool = False) -> None:
-        self.grants[digest(plain)] = Grant(
+        self.grants[digest(plain)] = make_grant(
             token_id=token_id,
             project_id=project_id,
+            digest=digest(plain),
             token_active=not revoked,
             token_revoked=revoked,
-            project_active=True,
-            expires_at=float("inf"),
-            max_requests=None,
-            request_count=0,
-            base_url="http://upstream.test/v1",
-            upstream_key="sk-upstream",
         )
+
+    def use(self, plain: str, *, idle_expires_at: float) -> None:
+        """Another process has used it: it becomes idle at that instant only."""
+        of = digest(plain)
+        self.grants[of] = replace(self.grants[of], idle_expires_at=idle_expires_at)
 
     def revoke(self, plain: str) -> Changes:
         """The change as the poller would tell it."""
@@ -99,7 +101,7 @@ def database() -> Database:
 
 @pytest.fixture
 def directory(database: Database, clock: Clock) -> Directory:
-    return Directory(database.load, max_tokens=100, ttl_seconds=TTL_SECONDS, clock=clock)
+    return Directory(database.load, max_tokens=100, ttl_seconds=TTL_SECONDS, clock=clock, wall_clock=clock)
 
 
 async def refused(directory: Directory, plain: str) -> bool:
@@ -124,6 +126,31 @@ async def test_malformed_token_is_refused_without_a_query(
     with pytest.raises(UnknownTokenError):
         await directory.lookup(text)
     assert database.loads == []
+
+
+async def test_token_that_looks_idle_is_read_again_for_it_may_have_been_used(
+    directory: Directory, database: Database, clock: Clock
+) -> None:
+    plain = database.issue()
+    database.use(plain, idle_expires_at=1010)
+    assert (await directory.lookup(plain)).idle_expires_at == 1010
+    clock.seconds += 5
+    database.use(plain, idle_expires_at=1030)
+    assert (await directory.lookup(plain)).idle_expires_at == 1010  # not idle yet: from memory
+    clock.seconds += 6
+    assert (await directory.lookup(plain)).idle_expires_at == 1030
+    assert len(database.loads) == 2
+
+
+async def test_idle_token_costs_a_query_a_second_at_the_most(
+    directory: Directory, database: Database, clock: Clock
+) -> None:
+    plain = database.issue()
+    database.use(plain, idle_expires_at=clock.seconds - 1)
+    for _ in range(20):
+        await directory.lookup(plain)
+        clock.seconds += 0.1
+    assert len(database.loads) == 2
 
 
 async def test_revoked_token_is_found_as_such(directory: Directory, database: Database) -> None:

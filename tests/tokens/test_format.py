@@ -56,6 +56,14 @@ def test_no_two_tokens_share_an_id_or_a_secret() -> None:
     assert len({plain[28:55] for _, plain in tokens}) == 1000
 
 
+def test_new_secret_for_an_id_keeps_that_and_nothing_else() -> None:
+    token_id, first = generate()
+    same_id, second = generate(token_id)
+    assert same_id == parse(second).id == token_id
+    assert first[:28] == second[:28]
+    assert first[28:55] != second[28:55]
+
+
 def test_tokens_sort_by_the_time_of_their_issue() -> None:
     plains = [generate()[1] for _ in range(100)]
     assert plains == sorted(plains)

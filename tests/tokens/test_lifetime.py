@@ -1,81 +1,94 @@
-from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from pytest_django import Settings
 
-from tokens.lifetime import MAX_TTL, MIN_TTL, NEVER, InvalidTTLError, check_ttl, parse_ttl
+from projects.models import Project
+from tokens.lifetime import (
+    MAX_GRACE,
+    MAX_TTL,
+    MIN_TTL,
+    NEVER,
+    InvalidTTLError,
+    check_grace,
+    default_ttl,
+    longest_ttl,
+    permitted_ttl,
+)
+
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
+
+
+def project(**policy: Any) -> Project:
+    return Project(name="alpha", **policy)
 
 
 @pytest.mark.parametrize(
-    ("text", "ttl"),
+    ("policy", "setting", "default"),
     [
-        ("60s", timedelta(minutes=1)),
-        ("1m", timedelta(minutes=1)),
-        ("15m", timedelta(minutes=15)),
-        ("24h", timedelta(days=1)),
-        ("7d", timedelta(days=7)),
-        ("2w", timedelta(days=14)),
-        ("365d", timedelta(days=365)),
-        ("007d", timedelta(days=7)),
-        (" 24H\n", timedelta(days=1)),
-        ("never", NEVER),
-        (" Never ", NEVER),
+        ({}, DAY, DAY),
+        ({"default_ttl": HOUR}, DAY, HOUR),
+        ({"default_ttl": WEEK}, DAY, WEEK),
+        ({"longest_ttl": HOUR}, DAY, HOUR),
+        ({"default_ttl": DAY, "longest_ttl": DAY}, HOUR, DAY),
+        ({"longest_ttl": WEEK}, NEVER, WEEK),
+        ({}, NEVER, MAX_TTL),
+        ({"permits_never": True, "longest_ttl": WEEK}, NEVER, NEVER),
+        ({"permits_never": True, "default_ttl": HOUR}, NEVER, HOUR),
     ],
 )
-def test_text_is_read_as_a_lifetime(text: str, ttl: timedelta) -> None:
-    assert parse_ttl(text) == ttl
+def test_default_is_the_projects_then_the_settings_and_not_longer_than_permitted(
+    policy: dict[str, Any], setting: timedelta, default: timedelta, settings: Settings
+) -> None:
+    settings.TOKEN_DEFAULT_TTL = setting
+    assert default_ttl(project(**policy)) == default
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", " ", "24", "h", "24 h", "24hh", "1h30m", "1.5h", "-1h", "+1h", "1e3s", "٣h", "24y", "forever", "\0"],
+    ("policy", "ttl"),
+    [({}, MIN_TTL), ({}, MAX_TTL), ({"longest_ttl": DAY}, DAY), ({"permits_never": True}, NEVER)],
 )
-def test_text_that_is_no_lifetime_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(InvalidTTLError, match="such as 15m, 24h or 7d, or the word never"):
-        parse_ttl(text)
-
-
-@pytest.mark.parametrize("text", ["0s", "59s", "0m", "0d", "366d", "53w", "8761h", "999999999d"])
-def test_lifetime_out_of_bounds_is_refused_with_the_bounds(text: str) -> None:
-    with pytest.raises(InvalidTTLError, match="at least 1 minute and at most 365 days"):
-        parse_ttl(text)
-
-
-@pytest.mark.parametrize("text", ["142857143w", "999999999w"])
-def test_lifetime_that_no_timedelta_holds_is_refused(text: str) -> None:
-    with pytest.raises(InvalidTTLError):
-        parse_ttl(text)
-
-
-@pytest.mark.parametrize("ttl", [MIN_TTL, timedelta(hours=24), MAX_TTL, NEVER])
-def test_lifetime_within_the_bounds_is_permitted(ttl: timedelta) -> None:
-    assert check_ttl(ttl) == ttl
+def test_lifetime_that_the_project_permits_is_given(policy: dict[str, Any], ttl: timedelta) -> None:
+    assert permitted_ttl(project(**policy), ttl) == ttl
 
 
 @pytest.mark.parametrize(
-    "ttl",
+    ("policy", "ttl", "problem"),
     [
-        timedelta.min,
-        timedelta(0),
-        MIN_TTL - timedelta.resolution,
-        MAX_TTL + timedelta.resolution,
-        NEVER - timedelta.resolution,
+        ({}, MAX_TTL + timedelta(seconds=1), "at least 1 minute and at most 365 days"),
+        ({}, MIN_TTL - timedelta(seconds=1), "at least 1 minute and at most 365 days"),
+        (
+            {"longest_ttl": DAY},
+            DAY + timedelta(seconds=1),
+            "The project alpha permits a lifetime of at most 24h.",
+        ),
+        ({"longest_ttl": WEEK}, NEVER, "The project alpha does not permit tokens that never expire."),
+        (
+            {"permits_never": True, "longest_ttl": DAY},
+            WEEK,
+            "The project alpha permits a lifetime of at most 24h.",
+        ),
     ],
 )
-def test_lifetime_beyond_the_bounds_is_not(ttl: timedelta) -> None:
-    with pytest.raises(InvalidTTLError):
-        check_ttl(ttl)
+def test_any_other_lifetime_is_refused_with_a_reason(
+    policy: dict[str, Any], ttl: timedelta, problem: str
+) -> None:
+    with pytest.raises(InvalidTTLError, match=problem):
+        permitted_ttl(project(**policy), ttl)
 
 
-@given(
-    st.text()
-    | st.from_regex(r"\s?[0-9]{1,10}[smhdwSMHDW]\s?", fullmatch=True)
-    | st.builds("{}{}".format, st.integers(), st.sampled_from("smhdwy"))
-)
-@example("999999999w")
-def test_any_text_is_a_permitted_lifetime_or_an_invalid_one(text: str) -> None:
-    with suppress(InvalidTTLError):
-        ttl = parse_ttl(text)
-        assert ttl == NEVER or MIN_TTL <= ttl <= MAX_TTL
+def test_longest_lifetime_is_a_year_where_the_project_says_nothing() -> None:
+    assert longest_ttl(project()) == MAX_TTL
+    assert longest_ttl(project(longest_ttl=DAY)) == DAY
+
+
+@pytest.mark.parametrize("grace", [timedelta(0), HOUR, MAX_GRACE])
+def test_grace_within_the_bounds_is_permitted(grace: timedelta) -> None:
+    assert check_grace(grace) == grace
+
+
+@pytest.mark.parametrize("grace", [-timedelta.resolution, MAX_GRACE + timedelta.resolution, NEVER])
+def test_grace_beyond_the_bounds_is_not(grace: timedelta) -> None:
+    with pytest.raises(InvalidTTLError, match="at least 0 and at most 30 days"):
+        check_grace(grace)

@@ -1,6 +1,6 @@
 import math
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +18,8 @@ from tests.factories import (
 )
 from tokens.format import digest
 from tokens.grant import Grant
-from tokens.loader import load_grant
+from tokens.limits.values import Kind, Limits, Subject
+from tokens.loader import keep_alive, load_grant
 from tokens.models import AccessToken
 
 pytestmark = pytest.mark.django_db
@@ -33,19 +34,64 @@ def load(token: AccessToken) -> Grant:
 def test_grant_says_all_that_a_token_allows() -> None:
     project = ProjectFactory.create(base_url="http://upstream.test/v1")
     expires_at = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-    token, plain = issue_token(project=project, max_requests=5, request_count=2, expires_at=expires_at)
+    token, plain = issue_token(project=project, name="laptop", max_requests=5, expires_at=expires_at)
     assert load_grant(digest(plain)) == Grant(
         token_id=token.id,
         project_id=project.id,
+        digest=digest(plain),
         token_active=True,
         token_revoked=False,
         project_active=True,
         expires_at=1893553445.0,
-        max_requests=5,
-        request_count=2,
         base_url="http://upstream.test/v1",
         upstream_key=UPSTREAM_KEY,
+        subjects=(Subject(Kind.TOKEN, token.id, Limits(max_requests=5)),),
+        token_name="laptop",
+        project_name=project.name,
+        created_at=token.created_at,
+        expires_at_text=b"2030-01-02T03:04:05Z",
     )
+
+
+def test_limits_of_the_token_and_of_its_project_are_in_the_grant() -> None:
+    project = ProjectFactory.create(max_requests_per_minute=60, monthly_budget_microusd=9)
+    token = AccessTokenFactory.create(project=project, max_concurrent_requests=2, daily_budget_microusd=5)
+    assert load(token).subjects == (
+        Subject(Kind.TOKEN, token.id, Limits(max_concurrent_requests=2, budgets=(None, 5, None, None))),
+        Subject(Kind.PROJECT, project.id, Limits(max_requests_per_minute=60, budgets=(None, None, None, 9))),
+    )
+
+
+def test_projects_policy_is_in_the_grant() -> None:
+    project = ProjectFactory.create(
+        death_policy="finish", unpriced_policy="flat", flat_price_microusd=7, permits_renewal=True
+    )
+    grant = load(AccessTokenFactory.create(project=project))
+    assert (grant.death_policy, grant.unpriced_policy) == ("finish", "flat")
+    assert (grant.flat_price_microusd, grant.permits_renewal) == (7, True)
+
+
+def test_digest_before_the_rotation_is_found_until_its_grace_ends() -> None:
+    now = timezone.now()
+    token = AccessTokenFactory.create(
+        previous_digest="1" * 64, previous_digest_dies_at=now + timedelta(minutes=5)
+    )
+    old = load_grant("1" * 64)
+    assert old is not None
+    assert (old.token_id, old.digest) == (token.id, "1" * 64)
+    assert old.digest_dies_at == (now + timedelta(minutes=5)).timestamp()
+    assert load(token).digest_dies_at == math.inf
+    AccessToken.objects.update(previous_digest_dies_at=now)
+    assert load_grant("1" * 64) is None
+
+
+def test_idle_expiry_counts_from_the_last_sign_of_life() -> None:
+    token = AccessTokenFactory.create(idle_ttl=timedelta(hours=1))
+    used_at = token.created_at + timedelta(minutes=30)
+    assert load(token).idle_expires_at == (token.created_at + timedelta(hours=1)).timestamp()
+    keep_alive([token.id], used_at)
+    keep_alive([token.id], token.created_at)  # a look that comes late
+    assert load(token).idle_expires_at == (used_at + timedelta(hours=1)).timestamp()
 
 
 def test_unknown_digest_has_no_grant() -> None:
@@ -58,8 +104,7 @@ def test_unknown_digest_has_no_grant() -> None:
     [
         ({"is_active": False}, {"token_active": False}),
         ({"is_active": False, "revoked_at": timezone.now()}, {"token_active": False, "token_revoked": True}),
-        ({"expires_at": None}, {"expires_at": math.inf}),
-        ({"max_requests": 7}, {"max_requests": 7}),
+        ({"expires_at": None}, {"expires_at": math.inf, "expires_at_text": b"never"}),
     ],
 )
 def test_what_the_token_does_not_allow_is_in_its_grant(

@@ -8,6 +8,7 @@ from typing import Any
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
 from projects.lifecycle import create_project
+from projects.management.options import add_limit_options, add_policy_options, limits_in, policy_in
 from projects.management.projects import project_facts
 
 
@@ -29,10 +30,19 @@ class Command(FactsCommand):
             metavar="URL",
             help="as an SDK would be given it, with /v1 (default: UPSTREAM_BASE_URL)",
         )
+        add_policy_options(parser)
+        add_limit_options(parser)
 
     def facts(self, *, name: str, upstream_key: str, base_url: str, **options: Any) -> dict[str, Any]:
         key = _read_key() if upstream_key == "-" else upstream_key
-        project = create_project(name=name, upstream_key=key, base_url=base_url, actor=of_command_line())
+        project = create_project(
+            name=name,
+            upstream_key=key,
+            base_url=base_url,
+            actor=of_command_line(),
+            **policy_in(options),
+            **limits_in(options),
+        )
         return project_facts(project)
 
     def text(self, facts: dict[str, Any]) -> str:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from llm_proxy_site.commands import FactsCommand, table
-from projects.management.projects import project_facts
+from projects.lifetime import MAX_TTL, ttl_text
+from projects.management.projects import limits_text, project_facts
 from projects.models import Project
 
 
@@ -21,7 +22,14 @@ class Command(FactsCommand):
                 "active" if project["is_active"] else "inactive",
                 " ".join(project["upstream_keys"]) or "-",
                 project["base_url"] or "default",
+                _lifetimes(project),
+                limits_text(project),
             ]
             for project in facts
         ]
-        return table(["ID", "NAME", "STATE", "KEYS", "BASE URL"], rows)
+        return table(["ID", "NAME", "STATE", "KEYS", "BASE URL", "LIFETIMES", "LIMITS"], rows)
+
+
+def _lifetimes(project: dict[str, Any]) -> str:
+    longest = "never" if project["permits_never"] else project["longest_ttl"] or ttl_text(MAX_TTL)
+    return f"{project['default_ttl'] or 'default'}..{longest}"

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from llm_proxy_site.commands import FactsCommand, table
-from projects.management.projects import find_project
+from projects.management.projects import find_project, limits_text
 from tokens.management.tokens import token_facts
 from tokens.models import AccessToken
 
@@ -32,7 +32,8 @@ class Command(FactsCommand):
                 token["state"],
                 token["expires_at"] or "never",
                 f"{token['request_count']}/{token['max_requests'] or '-'}",
+                limits_text({**token, "max_requests": None}),
             ]
             for token in facts
         ]
-        return table(["ID", "TOKEN", "NAME", "PROJECT", "STATE", "EXPIRES", "REQUESTS"], rows)
+        return table(["ID", "TOKEN", "NAME", "PROJECT", "STATE", "EXPIRES", "REQUESTS", "LIMITS"], rows)

@@ -3,27 +3,23 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import CommandError
 from django.utils import timezone
 
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
 from tokens.lifecycle import revoke
-from tokens.management.tokens import token_facts
-from tokens.models import AccessToken
+from tokens.management.tokens import add_token_argument, find_token, token_facts
 
 
 class Command(FactsCommand):
-    help = "Revoke an access token for good: it is refused everywhere within 2 s."
+    help = "Revoke an access token: it is refused everywhere within 2 s, until it is reactivated."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("token", metavar="ID|TOKEN", help="its id, or its plain text")
+        add_token_argument(parser)
 
     def facts(self, *, token: str, **options: Any) -> dict[str, Any]:
-        found = AccessToken.objects.select_related("project").of(token).first()
-        if found is None:
-            raise CommandError("There is no such access token. `list_tokens` shows them all.")
+        found = find_token(token)
         changed = revoke(found, actor=of_command_line(), now=timezone.now())
         return {**token_facts(found), "changed": changed}
 

@@ -1,0 +1,24 @@
+"""What an edit changed, as the audit trail keeps it. Whoever edits a secret does not come here."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from django.db.models import Model
+
+from projects.lifetime import ttl_text
+
+
+def differences(before: Mapping[str, object], after: Model, fields: Iterable[str]) -> dict[str, object]:
+    """Of the fields that differ, in their order: what was, and what is."""
+    return {
+        field: {"before": fact(before[field]), "after": fact(getattr(after, field))}
+        for field in fields
+        if before[field] != getattr(after, field)
+    }
+
+
+def fact(value: object) -> object:
+    """A column's value as JSON can hold it and people read it."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return ttl_text(value) if isinstance(value, timedelta) else value

@@ -1,0 +1,80 @@
+"""Form fields for lifetimes, money and limits: typed as people write them, cleaned to what is stored."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib.admin.widgets import AdminBigIntegerFieldWidget, AdminTextInputWidget
+from django.core.exceptions import ValidationError
+
+from projects.lifetime import NEVER, parse_ttl, ttl_text
+from projects.money import parse_usd, usd_text
+
+
+class TextField(forms.CharField):
+    """A value that has a text form; None is the empty text."""
+
+    widget = AdminTextInputWidget
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, **options)
+
+    def parse(self, text: str) -> Any:
+        """Raises a ValueError whose message is fit for a user."""
+        raise NotImplementedError
+
+    def write(self, value: Any) -> str:
+        raise NotImplementedError
+
+    def clean(self, value: str | None) -> Any:
+        text = super().clean(value)
+        try:
+            return self.parse(text) if text else None
+        except ValueError as problem:
+            raise ValidationError(str(problem)) from problem
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if value is None or isinstance(value, str) else self.write(value)
+
+    def has_changed(self, initial: Any, data: str | None) -> bool:
+        try:
+            return bool(self.clean(data) != initial)
+        except ValidationError:
+            return True
+
+
+class LifetimeField(TextField):
+    """`15m`, `24h`, `7d` or `never`, cleaned to a timedelta."""
+
+    def parse(self, text: str) -> timedelta | None:
+        return parse_ttl(text)
+
+    def write(self, value: timedelta) -> str:
+        return ttl_text(value)
+
+
+class IdleLifetimeField(LifetimeField):
+    """A lifetime where to have none is to live on: `never` is cleaned to None, as nothing is."""
+
+    def parse(self, text: str) -> timedelta | None:
+        ttl = parse_ttl(text)
+        return None if ttl == NEVER else ttl
+
+
+class UsdField(TextField):
+    """`12.50`, cleaned to micro-USD; empty: none."""
+
+    def parse(self, text: str) -> int:
+        return parse_usd(text)
+
+    def write(self, value: int) -> str:
+        return usd_text(value)
+
+
+class LimitField(forms.IntegerField):
+    """A whole number from 1; empty: no limit."""
+
+    widget = AdminBigIntegerFieldWidget
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, min_value=1, max_value=2**63 - 1, **options)

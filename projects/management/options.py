@@ -1,0 +1,106 @@
+"""The options that commands share: each is written, read and bounded here, and named as its field.
+
+One that is not given is absent from the options, so that `none` can clear what it stands for.
+"""
+
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from projects.lifetime import NEVER, parse_period, parse_ttl
+from projects.limits import BUDGETS, LIMITS
+from projects.models import DeathPolicy, UnpricedPolicy
+from projects.money import parse_usd
+from projects.policy import POLICY
+
+T = TypeVar("T")
+
+
+def add_limit_options(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("limits and budgets (none: no limit; days, weeks and months of UTC)")
+    for field in LIMITS:
+        group.add_argument(_option(field), type=or_none(positive), default=SUPPRESS, metavar="N|none")
+    for field in BUDGETS:
+        option = _option(field.removesuffix("_microusd"))
+        group.add_argument(option, dest=field, type=or_none(usd), default=SUPPRESS, metavar="USD|none")
+
+
+def add_policy_options(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("policy")
+
+    def add(option: str, field: str, **how: Any) -> None:
+        group.add_argument(option, dest=field, default=SUPPRESS, **how)
+
+    lifetime, decision = (
+        {"type": or_none(_ending), "metavar": "7d|none"},
+        {"type": yes_or_no, "metavar": "yes|no"},
+    )
+    add("--default-ttl", "default_ttl", help="of its tokens (none: TOKEN_DEFAULT_TTL)", **lifetime)
+    add("--longest-ttl", "longest_ttl", help="that its tokens may have (none: 365d)", **lifetime)
+    add("--permit-never", "permits_never", help="whether its tokens may never expire", **decision)
+    add("--permit-renewal", "permits_renewal", help="whether holders may renew their tokens", **decision)
+    add("--when-dead", "death_policy", choices=DeathPolicy.values, help="a token's running requests")
+    add("--unpriced", "unpriced_policy", choices=UnpricedPolicy.values, help="models without a price")
+    add(
+        "--flat-price",
+        "flat_price_microusd",
+        type=or_none(usd),
+        metavar="USD|none",
+        help="with --unpriced flat",
+    )
+
+
+def limits_in(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: options[field] for field in (*LIMITS, *BUDGETS) if field in options}
+
+
+def policy_in(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: options[field] for field in POLICY if field in options}
+
+
+def positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 2**63:
+        raise ArgumentTypeError("must be a whole number above 0")
+    return int(text)
+
+
+def usd(text: str) -> int:
+    return _told(parse_usd, text)
+
+
+def ttl(text: str) -> timedelta:
+    return _told(parse_ttl, text)
+
+
+def period(text: str) -> timedelta:
+    return _told(parse_period, text)
+
+
+def yes_or_no(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ArgumentTypeError("must be yes or no")
+    return text == "yes"
+
+
+def or_none(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    return lambda text: None if text == "none" else parse(text)
+
+
+def _ending(text: str) -> timedelta:
+    ending = ttl(text)
+    if ending == NEVER:
+        raise ArgumentTypeError("must end; --permit-never says whether tokens may never expire")
+    return ending
+
+
+def _told(parse: Callable[[str], T], text: str) -> T:
+    """`parse`, with what is wrong as argparse tells it."""
+    try:
+        return parse(text)
+    except ValueError as problem:
+        raise ArgumentTypeError(str(problem)) from None
+
+
+def _option(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
