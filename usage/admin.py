@@ -1,29 +1,39 @@
-"""The ledger of requests, to be read.
+"""The ledger of requests, to be read, and the prices of models, to be set.
 
-It outlives projects and tokens, and an inner join would hide the rows whose project or token is gone: so
-the two are fetched by id (prefetch), never joined (select_related).
+The ledger outlives projects and tokens, and an inner join would hide the rows whose project or token is gone:
+so the two are fetched by id (prefetch), never joined (select_related).
 """
 
+from __future__ import annotations
+
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django import forms
 from django.contrib import admin
+from django.db import models
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from audit.actors import of_user
 from projects.models import Project
+from projects.money import usd_text
 from tokens.models import AccessToken
-from usage.models import UsageRecord
+from usage import lifecycle
+from usage.models import ModelPrice, UsageRecord
+from usage.outcomes import CostSource
+from usage.price_overrides import usd
 
 if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[UsageRecord]
+    RecordAdmin = admin.ModelAdmin[UsageRecord]
+    PriceAdmin = admin.ModelAdmin[ModelPrice]
 else:
-    ModelAdmin = admin.ModelAdmin
+    RecordAdmin = PriceAdmin = admin.ModelAdmin
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ModelAdmin):
+class UsageRecordAdmin(RecordAdmin):
     list_display = [
         "started_at",
         "project_name",
@@ -34,9 +44,10 @@ class UsageRecordAdmin(ModelAdmin):
         "outcome",
         "input_tokens",
         "output_tokens",
+        "cost",
         "duration",
     ]
-    list_filter = ["outcome", "project"]
+    list_filter = ["outcome", "cost_source", "project"]
     search_fields = ["id", "upstream_request_id"]  # shows the box; get_search_results does the work
     search_help_text = "The whole x-llm-proxy-request-id, or upstream's whole x-request-id."
     show_full_result_count = False
@@ -65,12 +76,17 @@ class UsageRecordAdmin(ModelAdmin):
                     "output_tokens",
                     "cached_tokens",
                     "reasoning_tokens",
+                    "cache_write_tokens",
+                    "audio_input_tokens",
+                    "audio_output_tokens",
+                    "service_tier",
                 ]
             },
         ),
+        ("Cost", {"fields": ["cost", "cost_source"]}),
         ("Time", {"fields": ["duration_seconds", "first_byte_seconds", "upstream_processing_seconds"]}),
     ]
-    readonly_fields = ["project_name", "token_name"]
+    readonly_fields = ["project_name", "token_name", "cost"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -110,6 +126,63 @@ class UsageRecordAdmin(ModelAdmin):
         except AccessToken.DoesNotExist:
             return f"{record.token_id} (gone)"
 
+    @admin.display(description="cost in USD", ordering="cost_microusd")
+    def cost(self, record: UsageRecord) -> str:
+        return str(CostSource.UNPRICED) if record.cost_microusd is None else usd_text(record.cost_microusd)
+
     @admin.display(description="duration", ordering="duration_seconds")
     def duration(self, record: UsageRecord) -> str:
         return f"{record.duration_seconds:.3f} s"
+
+
+@admin.register(ModelPrice)
+class ModelPriceAdmin(PriceAdmin):
+    list_display = ["model", "input", "cached_input", "output", "updated_at"]
+    search_fields = ["model"]
+    fieldsets = [
+        (None, {"fields": ["model"]}),
+        (
+            "US dollars per million model tokens",
+            {
+                "fields": [
+                    "input_price",
+                    "cached_input_price",
+                    "output_price",
+                    "audio_input_price",
+                    "audio_output_price",
+                ]
+            },
+        ),
+        ("Limits", {"fields": ["context_window", "max_output_tokens"]}),
+    ]
+
+    @admin.display(description="input", ordering="input_price")
+    def input(self, price: ModelPrice) -> str | None:
+        return usd(price.input_price)
+
+    @admin.display(description="cached input", ordering="cached_input_price")
+    def cached_input(self, price: ModelPrice) -> str | None:
+        return usd(price.cached_input_price)
+
+    @admin.display(description="output", ordering="output_price")
+    def output(self, price: ModelPrice) -> str | None:
+        return usd(price.output_price)
+
+    def formfield_for_dbfield(
+        self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> forms.Field | None:
+        if isinstance(db_field, models.DecimalField):
+            kwargs["min_value"] = 0
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def save_model(
+        self, request: HttpRequest, price: ModelPrice, form: forms.ModelForm[ModelPrice], change: bool
+    ) -> None:
+        lifecycle.set_price(price, actor=of_user(request.user))
+
+    def delete_model(self, request: HttpRequest, price: ModelPrice) -> None:
+        lifecycle.remove_price(price, actor=of_user(request.user))
+
+    def delete_queryset(self, request: HttpRequest, prices: QuerySet[ModelPrice]) -> None:
+        for price in prices:
+            lifecycle.remove_price(price, actor=of_user(request.user))

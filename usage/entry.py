@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from usage.outcomes import Outcome, UsageSource
+from usage.outcomes import CostSource, Outcome, UsageSource
 
 
 class UsageEntry(msgspec.Struct, kw_only=True):
@@ -30,6 +30,12 @@ class UsageEntry(msgspec.Struct, kw_only=True):
     output_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    service_tier: str = ""
+    cost_source: CostSource = CostSource.FREE
+    cost_microusd: int | None = 0
     duration_seconds: float = 0.0
     first_byte_seconds: float | None = None
     upstream_processing_seconds: float | None = None

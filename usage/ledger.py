@@ -6,22 +6,17 @@ The event loop never waits for the database. While the database is away, records
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import cache
-from typing import Any
 from uuid import UUID
 
-import msgspec
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Case, CharField, DateTimeField, F, Field, ForeignKey, UUIDField, Value, When
 
-from tokens.models import AccessToken
+from usage.alerts import lock_projects, raise_alerts
+from usage.daily_spend import sum_up
 from usage.entry import UsageEntry
-from usage.models import UsageRecord
+from usage.statements import add_to_days, insert_records, use_tokens
 
 BATCH_ROWS = 500
-ROWS_PER_STATEMENT = 100
 RETRY_SECONDS = 1.0
 STOP_SECONDS = 30.0
 """Longer than SQLite waits for a lock."""
@@ -37,8 +32,8 @@ class Ledger:
         max_pending: int,
         on_written: Callable[[dict[UUID, int]], None] = lambda counts: None,
     ) -> None:
-        """`on_written` is called, from any thread, with the admitted requests by token that are written, or
-        given up.
+        """`on_written` is called, from any thread, with the numbers of admitted requests that are written, or
+        given up, by subject: of each token and of each project.
         """
         self._batch_seconds = batch_seconds
         self._max_pending = max_pending
@@ -118,81 +113,22 @@ class Ledger:
 
 @transaction.atomic
 def write_batch(batch: list[UsageEntry]) -> dict[UUID, int]:
-    """Write records and move their tokens' counters, in one transaction. The admitted requests by token."""
-    with connection.cursor() as cursor:
-        for start in range(0, len(batch), ROWS_PER_STATEMENT):
-            entries = batch[start : start + ROWS_PER_STATEMENT]
-            values = [value for entry in entries for value in to_row(entry)]
-            cursor.execute(_insert_statement(len(entries)), values)
-    counts = _admitted(batch)
-    last_used: dict[UUID, float] = {}
-    for entry in batch:
-        if entry.token_id:
-            last_used[entry.token_id] = max(entry.started_at, last_used.get(entry.token_id, 0))
-    # In one order everywhere, so that two writers cannot lock each other out.
-    for token_id in sorted(last_used):
-        used_at = _instant(last_used[token_id])
-        AccessToken.objects.filter(pk=token_id).update(
-            request_count=F("request_count") + counts.get(token_id, 0),
-            last_used_at=Case(When(last_used_at__gt=used_at, then=F("last_used_at")), default=Value(used_at)),
-        )
-    return counts
+    """Write records and move what is summed from them, in one transaction. The admitted requests by subject.
+
+    Rows are locked in one order everywhere, so that two writers cannot lock each other out: projects by id,
+    tokens by id, days by their subject's id and the day.
+    """
+    days = sum_up(batch)
+    projects = lock_projects(days)
+    insert_records(batch)
+    use_tokens(days)
+    add_to_days(days)
+    raise_alerts(days, projects)
+    return _admitted(batch)
 
 
 def _admitted(batch: list[UsageEntry]) -> dict[UUID, int]:
-    return dict(Counter(entry.token_id for entry in batch if entry.is_admitted and entry.token_id))
-
-
-def to_row(entry: UsageEntry) -> list[Any]:
-    """The entry as the database takes it, column by column; strings as long as their columns."""
-    row = list(msgspec.structs.astuple(entry))
-    for position, adapt in _adapters():
-        row[position] = adapt(row[position])
-    return row
-
-
-# By hand, because for so many small rows bulk_create's own work costs more than the database's; many rows in
-# one statement, because each statement takes the interpreter's lock from the event loop and back.
-@cache
-def _insert_statement(rows: int) -> str:
-    quote = connection.ops.quote_name
-    columns = ", ".join(quote(str(field.column)) for field in _fields())
-    row = f"({', '.join(['%s'] * len(_fields()))})"
-    table = quote(UsageRecord._meta.db_table)
-    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * rows)}"  # noqa: S608
-
-
-@cache
-def _adapters() -> list[tuple[int, Callable[[Any], Any]]]:
-    """For the columns whose values the driver does not take as they are: where, and how."""
-    adapters = [(position, _adapter(field)) for position, field in enumerate(_fields())]
-    return [(position, adapt) for position, adapt in adapters if adapt is not None]
-
-
-def _fields() -> "list[Field[Any, Any]]":
-    """The table's columns, in the order of an entry's fields; their names are the same."""
-    by_name = {field.attname: field for field in UsageRecord._meta.concrete_fields}
-    return [by_name[name] for name in UsageEntry.__struct_fields__]
-
-
-def _adapter(field: "Field[Any, Any]") -> Callable[[Any], Any] | None:
-    if isinstance(field, CharField):
-        return str if field.choices else _fitting(field.max_length or 0)
-    if isinstance(field, DateTimeField):
-        return lambda seconds: connection.ops.adapt_datetimefield_value(_instant(seconds))
-    if isinstance(field, UUIDField | ForeignKey) and not connection.features.has_native_uuid_field:
-        return lambda value: value.hex
-    return None
-
-
-def _fitting(length: int) -> Callable[[str], str]:
-    def fit(text: str) -> str:
-        if len(text) <= length and "\0" not in text:
-            return text
-        return text.replace("\0", "\ufffd")[:length]  # PostgreSQL has no NUL in text
-
-    return fit
-
-
-def _instant(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+    """By subject."""
+    admitted = [entry for entry in batch if entry.is_admitted]
+    counts = Counter(entry.token_id for entry in admitted) + Counter(entry.project_id for entry in admitted)
+    return {subject_id: count for subject_id, count in counts.items() if subject_id is not None}

@@ -6,7 +6,7 @@ from uuid_utils.compat import uuid7
 
 from projects.models import Project
 from tokens.models import AccessToken
-from usage.outcomes import Outcome, UsageSource
+from usage.outcomes import CostSource, Outcome, UsageSource
 
 
 class UsageRecord(models.Model):
@@ -43,6 +43,15 @@ class UsageRecord(models.Model):
     output_tokens = models.PositiveBigIntegerField(null=True)
     cached_tokens = models.PositiveBigIntegerField(null=True)
     reasoning_tokens = models.PositiveBigIntegerField(null=True)
+    cache_write_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the input tokens.")
+    audio_input_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the input tokens.")
+    audio_output_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the output tokens.")
+    service_tier = models.CharField(max_length=20, blank=True, help_text="That upstream says it used.")
+
+    cost_source = models.CharField(max_length=10, choices=CostSource.choices, default=CostSource.UNPRICED)
+    cost_microusd = models.PositiveBigIntegerField(
+        "cost in micro-USD", null=True, help_text="Empty: unknown."
+    )
 
     duration_seconds = models.FloatField()
     first_byte_seconds = models.FloatField(null=True)
@@ -62,9 +71,107 @@ class UsageRecord(models.Model):
                 condition=Q(outcome__in=Outcome.values), name="usage_record_outcome_is_known"
             ),
             models.CheckConstraint(
+                condition=Q(cost_source=CostSource.UNPRICED, cost_microusd=None)
+                | (~Q(cost_source=CostSource.UNPRICED) & Q(cost_microusd__isnull=False)),
+                name="usage_record_cost_is_known_or_unpriced",
+            ),
+            models.CheckConstraint(
                 condition=Q(duration_seconds__gte=0), name="usage_record_duration_is_positive"
             ),
         ]
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class DailySpend(models.Model):
+    """What one subject did on one UTC day: sums of the ledger's rows, moved in the same transaction.
+
+    A project has rows of its own, so that it is summed as quickly as a token. The limits are rebuilt
+    from here. Like the ledger it outlives tokens and projects.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    subject_id = models.UUIDField(help_text="The token's or the project's.")
+    day = models.DateField(help_text="On which the requests began.")
+    requests = models.PositiveBigIntegerField(default=0, help_text="Admitted ones.")
+    cost_microusd = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject_id", "day"], name="daily_spend_is_one_a_subject_and_day"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject_id} {self.day}"
+
+
+class ModelPrice(models.Model):
+    """A price that goes before the one which genai-prices knows. In USD per million model tokens."""
+
+    id = models.BigAutoField(primary_key=True)
+    model = models.CharField(
+        max_length=100,
+        unique=True,
+        help_text="A model's name, or a pattern such as my-model-*. The name wins, then the longest pattern.",
+    )
+    input_price = models.DecimalField(max_digits=12, decimal_places=6)
+    cached_input_price = models.DecimalField(
+        max_digits=12, decimal_places=6, null=True, blank=True, help_text="Empty: the input price."
+    )
+    audio_input_price = models.DecimalField(
+        max_digits=12, decimal_places=6, null=True, blank=True, help_text="Empty: the input price."
+    )
+    output_price = models.DecimalField(max_digits=12, decimal_places=6, default=0)
+    audio_output_price = models.DecimalField(
+        max_digits=12, decimal_places=6, null=True, blank=True, help_text="Empty: the output price."
+    )
+    context_window = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Model tokens that an input can have. Empty: as known, or unbounded."
+    )
+    max_output_tokens = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Model tokens that an output can have. Empty: as known."
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["model"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(input_price__gte=0)
+                & Q(output_price__gte=0)
+                & (Q(cached_input_price=None) | Q(cached_input_price__gte=0))
+                & (Q(audio_input_price=None) | Q(audio_input_price__gte=0))
+                & (Q(audio_output_price=None) | Q(audio_output_price__gte=0)),
+                name="model_price_is_not_negative",
+            ),
+            models.CheckConstraint(condition=~Q(model=""), name="model_price_names_a_model"),
+        ]
+
+    def __str__(self) -> str:
+        return self.model
+
+
+class BudgetAlert(models.Model):
+    """That a budget has reached a threshold: once for each limit, period and threshold."""
+
+    id = models.BigAutoField(primary_key=True)
+    subject_id = models.UUIDField(help_text="The token's or the project's.")
+    window = models.CharField(max_length=10)
+    period = models.DateField(help_text="Its first day.")
+    limit_microusd = models.PositiveBigIntegerField()
+    percent = models.PositiveSmallIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject_id", "window", "period", "limit_microusd", "percent"],
+                name="budget_alert_is_given_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject_id} {self.window} {self.percent} %"

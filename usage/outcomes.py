@@ -12,6 +12,8 @@ class Outcome(TextChoices):
     """Upstream could not be reached, or did not begin to answer."""
     UPSTREAM_CUT = "upstream_cut", "cut by upstream"
     """Upstream's answer ended before its end."""
+    CUT = "cut", "cut by the proxy"
+    """The token died, or its budget was used up, while the request ran."""
     CLIENT_CLOSED = "client_closed", "closed by client"
     """The client hung up before the end."""
     INTERRUPTED = "interrupted", "interrupted"
@@ -20,4 +22,17 @@ class Outcome(TextChoices):
 
 class UsageSource(TextChoices):
     UPSTREAM = "upstream", "reported by upstream"
+    ESTIMATED = "estimated", "estimated"
+    """Upstream reported nothing, but has worked: the input by its size, the output by what passed."""
     NONE = "none", "not reported"
+
+
+class CostSource(TextChoices):
+    """Where `cost_microusd` comes from."""
+
+    PRICE = "price", "the model's price"
+    FLAT = "flat", "the project's flat price"
+    UNPRICED = "unpriced", "unpriced"
+    """The model has no known price: the cost is unknown, not 0."""
+    FREE = "free", "costs nothing"
+    """Refused, not answered by upstream, or an endpoint that costs nothing."""

@@ -1,16 +1,23 @@
+import re
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from audit.models import AuditEvent
 from tests.factories import AccessTokenFactory, UsageRecordFactory, UserFactory
-from usage.models import UsageRecord
-from usage.outcomes import Outcome
+from tests.usage.factories import ModelPriceFactory
+from usage.models import ModelPrice, UsageRecord
+from usage.outcomes import CostSource, Outcome
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:usage_usagerecord_changelist")
+PRICES = reverse("admin:usage_modelprice_changelist")
+ADD_PRICE = reverse("admin:usage_modelprice_add")
 GONE = UUID("0190c8b0-0000-7000-8000-000000000000")
 
 
@@ -101,3 +108,127 @@ def test_strangers_are_sent_to_sign_in(client: Client) -> None:
 def test_users_who_are_not_staff_are_refused(client: Client) -> None:
     client.force_login(UserFactory())
     assert "not authorized to access this page" in client.get(LIST, follow=True).content.decode()
+
+
+def test_list_shows_what_each_request_cost(ada: Client) -> None:
+    UsageRecordFactory(cost_source=CostSource.PRICE, cost_microusd=1_250_000)
+    UsageRecordFactory(cost_source=CostSource.FREE, cost_microusd=0)
+    UsageRecordFactory(cost_source=CostSource.UNPRICED, cost_microusd=None)
+    html = ada.get(LIST).content.decode()
+    assert sorted(re.findall(r'<td class="field-cost[^"]*">([^<]*)</td>', html)) == [
+        "0.00",
+        "1.25",
+        "unpriced",
+    ]
+
+
+def test_page_shows_the_cost_and_what_it_was_of(ada: Client) -> None:
+    record = UsageRecordFactory(
+        cost_source=CostSource.FLAT,
+        cost_microusd=12_345,
+        cache_write_tokens=1_111,
+        audio_input_tokens=2_222,
+        audio_output_tokens=3_333,
+        service_tier="flex",
+    )
+    html = ada.get(page(record)).content.decode()
+    for shown in ("0.012345", "the project&#x27;s flat price", "1111", "2222", "3333", "flex"):
+        assert shown in html
+
+
+def test_list_is_filtered_by_where_costs_come_from(ada: Client) -> None:
+    UsageRecordFactory(model="wanted-model")
+    UsageRecordFactory(model="other-model", cost_source=CostSource.PRICE, cost_microusd=1)
+    html = ada.get(LIST, {"cost_source__exact": "unpriced"}).content.decode()
+    assert "wanted-model" in html
+    assert "other-model" not in html
+
+
+def price_page(price: ModelPrice, view: str = "change") -> str:
+    return reverse(f"admin:usage_modelprice_{view}", args=[price.pk])
+
+
+def price_form(**values: str) -> dict[str, str]:
+    """What a browser would send."""
+    empty = (
+        "cached_input_price",
+        "audio_input_price",
+        "audio_output_price",
+        "context_window",
+        "max_output_tokens",
+    )
+    return {"model": "my-*", "input_price": "2.5", "output_price": "10", **dict.fromkeys(empty, "")} | values
+
+
+def price_events() -> list[tuple[str, str, str, str]]:
+    events = AuditEvent.objects.order_by("id")
+    return [(event.action, event.actor, event.subject_name, event.details["input_price"]) for event in events]
+
+
+def test_prices_are_listed_in_us_dollars(ada: Client) -> None:
+    ModelPriceFactory(model="my-*", input_price="2.5", output_price="10")
+    html = ada.get(PRICES).content.decode()
+    assert re.findall(r'<td class="field-(?:input|cached_input|output)">([^<]*)</td>', html) == [
+        "2.50",
+        "-",
+        "10.00",
+    ]
+
+
+def test_price_is_added_changed_and_deleted(ada: Client) -> None:
+    ada.post(ADD_PRICE, price_form())
+    price = ModelPrice.objects.get()
+    assert (price.model, price.input_price, price.output_price) == ("my-*", Decimal("2.5"), Decimal(10))
+    ada.post(price_page(price), price_form(input_price="3", cached_input_price="0"))
+    price.refresh_from_db()
+    assert (price.input_price, price.cached_input_price) == (Decimal(3), Decimal(0))
+    ada.post(price_page(price, "delete"), {"post": "yes"})
+    assert not ModelPrice.objects.exists()
+    assert price_events() == [
+        ("price.set", "user:ada", "my-*", "2.50"),
+        ("price.set", "user:ada", "my-*", "3.00"),
+        ("price.removed", "user:ada", "my-*", "3.00"),
+    ]
+
+
+def test_prices_that_are_deleted_from_the_list_are_each_audited(ada: Client) -> None:
+    prices = ModelPriceFactory.create_batch(2)
+    chosen = [price.pk for price in prices]
+    ada.post(PRICES, {"action": "delete_selected", "_selected_action": chosen, "post": "yes"})
+    assert not ModelPrice.objects.exists()
+    assert [event[0] for event in price_events()] == ["price.removed", "price.removed"]
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"input_price": "-1"}, "Ensure this value is greater than or equal to 0."),
+        ({"audio_output_price": "-0.01"}, "Ensure this value is greater than or equal to 0."),
+        ({"input_price": "0.0000001"}, "Ensure that there are no more than 6 decimal places."),
+        ({"input_price": "cheap"}, "Enter a number."),
+        ({"output_price": ""}, "This field is required."),
+        ({"model": "  "}, "This field is required."),
+        ({"model": "taken"}, "Model price with this Model already exists."),
+    ],
+)
+def test_price_that_makes_no_sense_is_refused_at_its_field(
+    ada: Client, values: dict[str, str], problem: str
+) -> None:
+    ModelPriceFactory(model="taken")
+    response = ada.post(ADD_PRICE, price_form(**values))
+    (field,) = values
+    assert response.context["adminform"].form.errors == {field: [problem]}
+    assert ModelPrice.objects.count() == 1
+    assert not AuditEvent.objects.exists()
+
+
+def test_who_may_only_view_prices_cannot_set_them(client: Client) -> None:
+    price = ModelPriceFactory()
+    user = UserFactory(is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_modelprice"))
+    client.force_login(user)
+    assert price.model in client.get(PRICES).content.decode()
+    assert client.post(ADD_PRICE, price_form()).status_code == 403
+    assert client.post(price_page(price), price_form()).status_code == 403
+    assert client.post(price_page(price, "delete"), {"post": "yes"}).status_code == 403
+    assert ModelPrice.objects.get().model == price.model

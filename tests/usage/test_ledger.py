@@ -1,25 +1,29 @@
+import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection
+from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
-from tests.factories import AccessTokenFactory
+from tests.factories import AccessTokenFactory, usage_entry
 from tests.live import eventually
 from tokens.models import AccessToken
 from usage import ledger as ledger_module
 from usage.entry import UsageEntry
 from usage.ledger import BATCH_ROWS, Ledger, write_batch
-from usage.models import UsageRecord
-from usage.outcomes import Outcome, UsageSource
+from usage.models import DailySpend, UsageRecord
+from usage.outcomes import CostSource, Outcome, UsageSource
 
 STARTED_AT = 1_900_000_000.25
 BAD_FIELDS: list[dict[str, Any]] = [
@@ -33,17 +37,16 @@ BAD_FIELDS: list[dict[str, Any]] = [
 
 
 def entry(token: AccessToken, **fields: Any) -> UsageEntry:
-    values = {
-        "id": uuid7(),
-        "started_at": STARTED_AT,
-        "method": "POST",
-        "path": "/v1/chat/completions",
-        "project_id": token.project_id,
-        "token_id": token.id,
-        "outcome": Outcome.COMPLETED,
-        "is_admitted": True,
-    }
-    return UsageEntry(**(values | fields))
+    return usage_entry(token, **({"started_at": STARTED_AT} | fields))
+
+
+def of_both(token: AccessToken, count: int) -> dict[UUID, int]:
+    """As the ledger tells them: of the token and of its project."""
+    return {token.id: count, token.project_id: count}
+
+
+def costing(token: AccessToken, cost_microusd: int, **fields: Any) -> UsageEntry:
+    return entry(token, cost_source=CostSource.PRICE, cost_microusd=cost_microusd, **fields)
 
 
 @contextmanager
@@ -59,11 +62,11 @@ def table_away() -> Iterator[None]:
 
 
 @contextmanager
-def frozen_tokens() -> Iterator[None]:
-    """Meanwhile, the database refuses every change of a token."""
+def frozen(model: type[Model]) -> Iterator[None]:
+    """Meanwhile, the database refuses every change of these rows."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"CREATE TRIGGER frozen BEFORE UPDATE ON {AccessToken._meta.db_table} "
+            f"CREATE TRIGGER frozen BEFORE UPDATE ON {model._meta.db_table} "
             "BEGIN SELECT RAISE(ABORT, 'frozen'); END"
         )
         try:
@@ -120,6 +123,16 @@ def stored_ids() -> set[UUID]:
     return set(UsageRecord.objects.values_list("id", flat=True))
 
 
+def daily_sums() -> set[tuple[Any, ...]]:
+    return set(DailySpend.objects.values_list("subject_id", "day", "requests", "cost_microusd"))
+
+
+def sums_of_both(token: AccessToken, requests: int, cost_microusd: int) -> set[tuple[Any, ...]]:
+    """On one day: of the token and of its project, which has no other."""
+    day = datetime.fromtimestamp(STARTED_AT, UTC).date()
+    return {(subject_id, day, requests, cost_microusd) for subject_id in (token.id, token.project_id)}
+
+
 def test_every_fact_of_a_request_is_written_to_its_column(token: AccessToken) -> None:
     facts: dict[str, Any] = {
         "id": uuid7(),
@@ -139,6 +152,12 @@ def test_every_fact_of_a_request_is_written_to_its_column(token: AccessToken) ->
         "output_tokens": 22,
         "cached_tokens": 33,
         "reasoning_tokens": 44,
+        "cache_write_tokens": 4,
+        "audio_input_tokens": 5,
+        "audio_output_tokens": 6,
+        "service_tier": "flex",
+        "cost_source": CostSource.PRICE,
+        "cost_microusd": 77,
         "duration_seconds": 1.5,
         "first_byte_seconds": 0.5,
         "upstream_processing_seconds": 0.25,
@@ -158,33 +177,104 @@ def test_tokens_counter_moves_by_its_admitted_requests(token: AccessToken) -> No
     token.refresh_from_db()
     other.refresh_from_db()
     assert (token.request_count, other.request_count) == (2, 6)
-    assert counts == {token.id: 2, other.id: 1}
+    assert counts == of_both(token, 2) | of_both(other, 1)
 
 
-def test_refused_request_is_a_use_of_its_token_too(token: AccessToken) -> None:
+def test_requests_of_a_projects_tokens_are_told_together(token: AccessToken) -> None:
+    sibling = AccessTokenFactory.create(project=token.project)
+    counts = write_batch([entry(token), entry(sibling), entry(sibling)])
+    assert counts == {token.id: 1, sibling.id: 2, token.project_id: 3}
+
+
+def test_token_was_last_used_when_its_last_request_ended(token: AccessToken) -> None:
+    write_batch([entry(token, duration_seconds=60), entry(token, started_at=STARTED_AT + 1)])
+    token.refresh_from_db()
+    assert token.last_used_at == datetime.fromtimestamp(STARTED_AT + 60, UTC)
+
+
+def test_refused_request_is_no_use_of_its_token(token: AccessToken) -> None:
     write_batch([entry(token, is_admitted=False, outcome=Outcome.REFUSED)])
     token.refresh_from_db()
-    assert token.last_used_at == datetime.fromtimestamp(STARTED_AT, UTC)
+    assert (token.last_used_at, token.request_count) == (None, 0)
+    assert DailySpend.objects.count() == 0
 
 
-def test_long_request_that_ends_late_does_not_set_its_tokens_last_use_back(token: AccessToken) -> None:
+def test_cost_of_a_request_that_was_not_admitted_is_summed_all_the_same(token: AccessToken) -> None:
+    write_batch([costing(token, 7, is_admitted=False)])
+    token.refresh_from_db()
+    assert (token.last_used_at, token.request_count) == (None, 0)
+    assert daily_sums() == sums_of_both(token, 0, 7)
+
+
+def test_request_that_is_written_late_does_not_set_its_tokens_last_use_back(token: AccessToken) -> None:
     write_batch([entry(token)])
     write_batch([entry(token, started_at=STARTED_AT - 600)])
     token.refresh_from_db()
     assert token.last_used_at == datetime.fromtimestamp(STARTED_AT, UTC)
 
 
+def test_requests_and_costs_are_summed_by_subject_and_utc_day(token: AccessToken) -> None:
+    sibling, stranger = AccessTokenFactory.create(project=token.project), AccessTokenFactory.create()
+    midnight = datetime(2030, 3, 18, tzinfo=UTC).timestamp()
+    write_batch(
+        [
+            costing(token, 30, started_at=midnight - 0.001, duration_seconds=9),
+            costing(token, 4, started_at=midnight),
+            costing(token, 5, started_at=midnight + 86_399.999),
+            costing(sibling, 700, started_at=midnight),
+            costing(stranger, 8_000, started_at=midnight),
+        ]
+    )
+    assert daily_sums() == {
+        (token.id, date(2030, 3, 17), 1, 30),
+        (token.id, date(2030, 3, 18), 2, 9),
+        (sibling.id, date(2030, 3, 18), 1, 700),
+        (stranger.id, date(2030, 3, 18), 1, 8_000),
+        (token.project_id, date(2030, 3, 17), 1, 30),
+        (token.project_id, date(2030, 3, 18), 3, 709),
+        (stranger.project_id, date(2030, 3, 18), 1, 8_000),
+    }
+
+
+def test_sums_of_a_day_grow_with_every_batch(token: AccessToken) -> None:
+    for cost in (1, 20, 300):
+        write_batch([costing(token, cost)])
+    assert daily_sums() == sums_of_both(token, 3, 321)
+
+
+def test_day_of_a_project_is_moved_once_a_batch_in_the_order_of_locks(token: AccessToken) -> None:
+    siblings = [AccessTokenFactory.create(project=token.project) for _ in range(3)]
+    tokens = [*siblings, token]
+    write_batch([entry(each) for each in tokens])
+    with CaptureQueriesContext(connection) as queries:
+        write_batch([entry(each) for each in tokens])
+    moves = [query["sql"] for query in queries if query["sql"].startswith("UPDATE usage_dailyspend")]
+    subject_ids = sorted([token.project_id, *(each.id for each in tokens)])
+    assert [re.findall("[0-9a-f]{32}", move) for move in moves] == [[each.hex] for each in subject_ids]
+
+
+def test_unpriced_request_is_counted_and_costs_nothing_that_is_known(token: AccessToken) -> None:
+    unpriced = entry(token, cost_source=CostSource.UNPRICED, cost_microusd=None)
+    write_batch([unpriced, costing(token, 7)])
+    assert daily_sums() == sums_of_both(token, 2, 7)
+    assert UsageRecord.objects.get(id=unpriced.id).cost_microusd is None
+
+
 def test_record_of_a_token_that_is_gone_is_written(token: AccessToken) -> None:
-    gone = entry(token)
-    token.delete()
+    gone = costing(token, 7)
+    AccessToken.objects.filter(pk=token.pk).delete()
     write_batch([gone])
     assert stored_ids() == {gone.id}
+    assert daily_sums() == sums_of_both(token, 1, 7)
 
 
-def test_records_are_not_written_when_the_counters_cannot_be(token: AccessToken) -> None:
-    with frozen_tokens(), pytest.raises(DatabaseError, match="frozen"):
-        write_batch([entry(token)])
-    assert stored_ids() == set()
+@pytest.mark.parametrize("model", [AccessToken, DailySpend])
+def test_nothing_is_written_when_what_is_summed_cannot_be(token: AccessToken, model: type[Model]) -> None:
+    write_batch([costing(token, 7)])
+    before = stored_ids(), daily_sums()
+    with frozen(model), pytest.raises(DatabaseError, match="frozen"):
+        write_batch([costing(token, 7)])
+    assert before == (stored_ids(), daily_sums())
 
 
 def test_counters_do_not_move_when_a_record_is_refused(token: AccessToken) -> None:
@@ -192,7 +282,23 @@ def test_counters_do_not_move_when_a_record_is_refused(token: AccessToken) -> No
         write_batch([entry(token), entry(token, duration_seconds=-1.0)])
     token.refresh_from_db()
     assert (token.request_count, token.last_used_at) == (0, None)
-    assert stored_ids() == set()
+    assert stored_ids() == daily_sums() == set()
+
+
+def test_writers_of_one_token_and_day_lose_nothing(token: AccessToken) -> None:
+    def write_20() -> None:
+        try:
+            for _ in range(20):
+                write_batch([costing(token, 3)])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as writers:
+        for done in [writers.submit(write_20) for _ in range(4)]:
+            done.result()
+    token.refresh_from_db()
+    assert token.request_count == UsageRecord.objects.count() == 80
+    assert daily_sums() == sums_of_both(token, 80, 240)
 
 
 def test_requests_are_written_while_others_go_on(running: Writer, token: AccessToken) -> None:
@@ -201,13 +307,13 @@ def test_requests_are_written_while_others_go_on(running: Writer, token: AccessT
     eventually(lambda: stored_ids() == {first.id})
     running.ledger.record(second)
     eventually(lambda: stored_ids() == {first.id, second.id})
-    eventually(lambda: running.told_sum() == {token.id: 2})
+    eventually(lambda: running.told_sum() == of_both(token, 2))
 
 
 def test_requests_of_a_moment_are_written_in_one_transaction(token: AccessToken) -> None:
     writer = Writer()
     writer.write(*(entry(token) for _ in range(BATCH_ROWS)))
-    assert writer.told == [{token.id: BATCH_ROWS}]
+    assert writer.told == [of_both(token, BATCH_ROWS)]
 
 
 def test_stop_writes_all_that_is_pending_at_once(token: AccessToken) -> None:
@@ -215,7 +321,7 @@ def test_stop_writes_all_that_is_pending_at_once(token: AccessToken) -> None:
     entries = [entry(token) for _ in range(2 * BATCH_ROWS + 1)]
     assert writer.write(*entries) == []
     assert stored_ids() == {each.id for each in entries}
-    assert writer.told_sum() == {token.id: len(entries)}
+    assert writer.told_sum() == of_both(token, len(entries))
 
 
 def test_nothing_is_written_twice_or_lost_under_load(running: Writer, token: AccessToken) -> None:
@@ -231,12 +337,12 @@ def test_nothing_is_written_twice_or_lost_under_load(running: Writer, token: Acc
     assert running.ledger.stop() == 0
     token.refresh_from_db()
     assert UsageRecord.objects.count() == token.request_count == 2000
-    assert running.told_sum() == {token.id: 2000}
+    assert running.told_sum() == of_both(token, 2000)
 
 
 def test_only_admitted_requests_are_told(writer: Writer, token: AccessToken) -> None:
     writer.write(entry(token), entry(token, is_admitted=False))
-    assert writer.told == [{token.id: 1}]
+    assert writer.told == [of_both(token, 1)]
 
 
 def test_full_queue_drops_what_comes_and_says_how_many(token: AccessToken) -> None:
@@ -249,7 +355,7 @@ def test_full_queue_drops_what_comes_and_says_how_many(token: AccessToken) -> No
         writer.ledger.stop()
     assert stored_ids() == {each.id for each in entries[:2]}
     assert [(line["log_level"], line["dropped"]) for line in logs] == [("error", 3)]
-    assert writer.told_sum() == {token.id: 5}  # what is given up is told too: nobody need wait for it
+    assert writer.told_sum() == of_both(token, 5)  # what is given up is told too: nobody need wait for it
 
 
 def test_queue_that_was_full_takes_requests_again(token: AccessToken) -> None:
@@ -259,14 +365,14 @@ def test_queue_that_was_full_takes_requests_again(token: AccessToken) -> None:
     writer.ledger.record(entries[1])
     with capture_logs():
         writer.ledger.start()
-        eventually(lambda: writer.told_sum() == {token.id: 2})
+        eventually(lambda: writer.told_sum() == of_both(token, 2))
         writer.ledger.record(entries[2])
         writer.ledger.stop()
     assert stored_ids() == {entries[0].id, entries[2].id}
 
 
 @pytest.mark.parametrize(
-    "field", ["method", "endpoint", "path", "model", "error_code", "upstream_request_id"]
+    "field", ["method", "endpoint", "path", "model", "error_code", "service_tier", "upstream_request_id"]
 )
 def test_text_that_a_client_made_too_long_or_unstorable_is_cut_to_its_column(
     writer: Writer, token: AccessToken, field: str
@@ -290,7 +396,7 @@ def test_record_that_the_database_refuses_does_not_take_its_neighbours_along(
     assert stored_ids() == {before.id, after.id}
     token.refresh_from_db()
     assert token.request_count == 2
-    assert writer.told_sum() == {token.id: 3 if "token_id" not in bad else 2}
+    assert writer.told_sum() == {token.id: 2 if "token_id" in bad else 3, token.project_id: 3}
 
 
 def test_request_that_was_written_before_is_not_counted_again(writer: Writer, token: AccessToken) -> None:
@@ -311,7 +417,7 @@ def test_requests_of_a_time_without_database_are_written_when_it_is_back(
             running.ledger.record(each)
         eventually(lambda: len([line for line in logs if line["pending"] == 3]) >= 2)
         assert running.told == []
-    eventually(lambda: running.told_sum() == {token.id: 3})
+    eventually(lambda: running.told_sum() == of_both(token, 3))
     token.refresh_from_db()
     assert stored_ids() == {each.id for each in entries}
     assert token.request_count == 3

@@ -1,0 +1,78 @@
+"""Two writers of the ledger whose transactions overlap, on the PostgreSQL database that DATABASE_URL names.
+
+`python -m tests.usage.overlap` prints what came of it, as JSON. It is a process of its own because the tests'
+own database is SQLite, where transactions that write do not overlap.
+"""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import django
+from django.db import connection, transaction
+
+import tests.environment  # noqa: F401  (secrets and a data directory, before Django reads its settings)
+from tests.live import eventually
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llm_proxy_site.settings")
+django.setup()
+
+from audit.models import AuditEvent  # noqa: E402
+from tests.factories import AccessTokenFactory, ProjectFactory, usage_entry  # noqa: E402
+from tokens.models import AccessToken  # noqa: E402
+from usage.entry import UsageEntry  # noqa: E402
+from usage.ledger import write_batch  # noqa: E402
+from usage.models import DailySpend  # noqa: E402
+from usage.outcomes import CostSource  # noqa: E402
+
+
+def begin_a_day() -> dict[str, int]:
+    """Of a project without a budget, by two of its tokens: there is no row that both have to wait for."""
+    project = ProjectFactory.create()
+    first, second = (AccessTokenFactory.create(project=project) for _ in range(2))
+    _write_overlapping(_costing(first, 3), _costing(second, 4))
+    return DailySpend.objects.values("requests", "cost_microusd").get(subject_id=project.id)
+
+
+def reach_a_budget() -> list[int]:
+    """Of a project, by two of its tokens on two days: neither reaches it alone, and no day is of both."""
+    project = ProjectFactory.create(total_budget_microusd=100)
+    first, second = (AccessTokenFactory.create(project=project) for _ in range(2))
+    _write_overlapping(_costing(first, 50), _costing(second, 50, started_at=0.0))
+    events = AuditEvent.objects.filter(action="budget.threshold_reached", subject_id=str(project.id))
+    return sorted(event.details["percent"] for event in events)
+
+
+def _costing(token: AccessToken, cost_microusd: int, **fields: Any) -> UsageEntry:
+    return usage_entry(token, cost_source=CostSource.PRICE, cost_microusd=cost_microusd, **fields)
+
+
+def _write_overlapping(first: UsageEntry, second: UsageEntry) -> None:
+    """The second is written before the first is committed, or as far as it gets."""
+    with ThreadPoolExecutor(1) as other:
+        with transaction.atomic():
+            write_batch([first])
+            writing = other.submit(_write, second)
+            eventually(lambda: writing.done() or _is_waited_for())
+        writing.result()
+
+
+def _write(entry: UsageEntry) -> None:
+    try:
+        write_batch([entry])
+    finally:
+        connection.close()
+
+
+def _is_waited_for() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+if __name__ == "__main__":
+    print(json.dumps({"day": begin_a_day(), "percents": reach_a_budget()}))  # noqa: T201
