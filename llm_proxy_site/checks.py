@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ValidationError
+from redis import ConnectionPool
 
 from llm_proxy_site.logs import FORMATS, LEVELS
 from projects.models import validate_base_url
@@ -102,6 +103,41 @@ def check_providers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
             )
         ]
     return []
+
+
+@register
+def check_redis(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if settings.REDIS_URL and not _is_redis_url(settings.REDIS_URL):
+        return [
+            Error(
+                "REDIS_URL is not the URL of a Redis.",
+                hint="Give redis://HOST:PORT/DB, rediss:// for TLS, or unix://PATH. Special characters of a "
+                "password must be percent-encoded.",
+                id="llm_proxy.E007",
+            )
+        ]
+    return []
+
+
+@register
+def check_limits_without_redis(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if settings.LIMITS_WITHOUT_REDIS not in ("refuse", "local"):
+        return [
+            Error(
+                "LIMITS_WITHOUT_REDIS must be refuse or local.",
+                hint="refuse: answer 503 while Redis is away. local: each process counts its own requests.",
+                id="llm_proxy.E008",
+            )
+        ]
+    return []
+
+
+def _is_redis_url(url: str) -> bool:
+    try:
+        ConnectionPool.from_url(url).make_connection()
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _is_fernet_key(key: str) -> bool:

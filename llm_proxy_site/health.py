@@ -5,15 +5,21 @@ They are a middleware, the first: a probe names the host by its address, which A
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views.decorators.http import require_safe
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from llm_proxy_site.schema import unapplied_migrations
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.version import __version__
 
 OK = "ok"
+LIMITS_ARE_LOCAL = "unreachable, limits are local"
+"""Said of Redis where the settings permit to go on without it: such a process is ready."""
 _known: set[str] = set()
 
 
@@ -37,7 +43,7 @@ def live(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """200, or 503 with the part that fails."""
     checks = _run_checks()
-    is_ready = all(result == OK for result in checks.values())
+    is_ready = all(result in (OK, LIMITS_ARE_LOCAL) for result in checks.values())
     return _uncached(
         JsonResponse(
             {"status": OK if is_ready else "unready", "checks": checks}, status=200 if is_ready else 503
@@ -57,6 +63,8 @@ def _run_checks() -> dict[str, str]:
         "migrations": _migrations,
         "serving": _serving,
     }
+    if settings.REDIS_URL:
+        checks["redis"] = _redis
     return {name: check() for name, check in checks.items()}
 
 
@@ -85,6 +93,21 @@ def _migrations() -> str:
 
 def _serving() -> str:
     return "draining" if lifecycle.is_draining() else OK
+
+
+def _redis() -> str:
+    seconds = settings.REDIS_TIMEOUT_SECONDS
+    try:
+        with Redis.from_url(
+            settings.REDIS_URL,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
+            retry=Retry(NoBackoff(), 0),
+        ) as redis:
+            redis.ping()
+    except (RedisError, OSError):
+        return LIMITS_ARE_LOCAL if settings.LIMITS_WITHOUT_REDIS == "local" else "unreachable"
+    return OK
 
 
 def _uncached(response: JsonResponse) -> JsonResponse:

@@ -51,6 +51,12 @@ DIRECTORY_POLL_SECONDS = env.seconds("DIRECTORY_POLL_SECONDS", 1)
 LEDGER_BATCH_SECONDS = env.seconds("LEDGER_BATCH_SECONDS", 0.5)
 LEDGER_MAX_PENDING = env.whole("LEDGER_MAX_PENDING", 100_000)
 
+# Limits: in this process's memory, or in a Redis for any number of processes.
+REDIS_URL = env.text("REDIS_URL")
+REDIS_TIMEOUT_SECONDS = env.seconds("REDIS_TIMEOUT_SECONDS", 1)
+LIMITS_WITHOUT_REDIS = env.text("LIMITS_WITHOUT_REDIS", "refuse").lower()
+LIMITS_LEASE_SECONDS = env.seconds("LIMITS_LEASE_SECONDS", 15, minimum=3)
+
 # Database: SQLite in the data directory, or what DATABASE_URL names.
 DATABASES = {"default": env.database("DATABASE_URL", DATA_DIR / "llm-proxy.db")}
 if DATABASES["default"]["ENGINE"] == SQLITE:

@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from proxy.errors import ProxyError, RequestTooLarge
+from proxy.headers import media_type
 from proxy.types import Headers, Message, Receive, Send
 
 WATCH_AFTER_SECONDS = 0.05
 """So long after its body a request is watched for the client's hang-up."""
+CUT_AFTER_SECONDS = 0.5
+"""So long may a stream take to come to the end of an event, and its client to read why it is cut."""
+_EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
 
 
 class ClientDisconnected(Exception):
@@ -22,8 +26,9 @@ class Client:
     def __init__(self, receive: Receive, send: Send, *, max_body_bytes: int) -> None:
         self.status: int | None = None
         """What we answered; None until we did."""
-        self.failure: ClientDisconnected | RequestTooLarge | None = None
-        """What ended the body, or the wait for the answer, on the client's side."""
+        self.failure: ClientDisconnected | ProxyError | None = None
+        """What ended the body, or the wait for the answer, but for upstream's end."""
+        self.body_ended = False
         self.body_bytes = 0
         self.sent_bytes = 0
         self.first_byte_seconds: float | None = None
@@ -31,7 +36,10 @@ class Client:
         self._receive = receive
         self._send = send
         self._max_body_bytes = max_body_bytes
-        self._body_ended = False
+        self._has_ended = False
+        self._events: _EventsSent | None = None
+        self._pending_cut: ProxyError | None = None
+        self._cut_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._watcher: asyncio.Future[Message] | None = None
         self._watch_timer: asyncio.TimerHandle | None = None
@@ -42,7 +50,7 @@ class Client:
 
     async def body(self) -> AsyncIterator[bytes]:
         """The request's body, chunk by chunk. Raises ClientDisconnected and RequestTooLarge."""
-        while not self._body_ended:
+        while not self.body_ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise self._failed(ClientDisconnected())
@@ -50,16 +58,18 @@ class Client:
             self.body_bytes += len(chunk)
             if self.body_bytes > self._max_body_bytes:
                 raise self._failed(RequestTooLarge())
-            self._body_ended = not message.get("more_body", False)
+            self.body_ended = not message.get("more_body", False)
             if chunk:
                 yield chunk
         self._watch_soon()
 
-    async def read(self) -> bytes:
-        """The whole body."""
+    async def read(self, max_bytes: int | None = None) -> bytes:
+        """The whole body. Raises ClientDisconnected and RequestTooLarge."""
+        if max_bytes is not None:
+            self._max_body_bytes = min(max_bytes, self._max_body_bytes)
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
-            self._body_ended = True  # as almost always: all in one piece, whose length was declared
+            self.body_ended = True  # as almost always: all in one piece, whose length was declared
             body: bytes = message.get("body", b"")
             self.body_bytes = len(body)
             return body
@@ -75,10 +85,12 @@ class Client:
         return b"".join([chunk async for chunk in self.body()])
 
     @contextmanager
-    def hangup_cancels(self) -> Iterator[None]:
-        """Within, a hang-up cancels what the current task awaits and becomes ClientDisconnected."""
+    def failure_cancels(self) -> Iterator[None]:
+        """Within, a hang-up cancels what the current task awaits and becomes ClientDisconnected; a cut does
+        so with its error.
+        """
         self._task = asyncio.current_task()
-        if self._body_ended:
+        if self.body_ended:
             self._watch_soon()
         try:
             yield
@@ -91,24 +103,55 @@ class Client:
         finally:
             self._unwatch()
 
+    def cut(self, error: ProxyError) -> None:
+        """End the running request with this error: now, or where it can be said, between two events."""
+        if self._pending_cut is not None:
+            return
+        if self._events is None or self._events.is_between:
+            self._fail(error)
+            return
+        self._pending_cut = error
+        self._cut_timer = asyncio.get_running_loop().call_later(CUT_AFTER_SECONDS, self._fail, error)
+
     async def start(self, status: int, headers: Headers) -> None:
         self.status = status
+        self._events = _EventsSent() if _is_plain_event_stream(headers) else None
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, chunk: bytes, *, is_last: bool = False) -> None:
-        """Send a part of the answer; waits while the client reads slower than we write."""
+        """Send a part of the answer; waits while the client reads slower than we write.
+
+        Raises the error of a cut that has waited for the end of an event.
+        """
+        if self._events is not None:
+            if self._pending_cut is not None:
+                chunk, is_last = self._events.up_to_end(chunk), False
+            self._events.note(chunk)
         if is_last:
             self._unwatch()  # servers announce the end of an answer as they announce a hang-up
+            self._has_ended = True
         if self.first_byte_seconds is None:
             self.first_byte_seconds = self.elapsed_seconds()
         self.sent_bytes += len(chunk)
         await self._send({"type": "http.response.body", "body": chunk, "more_body": not is_last})
+        if self._pending_cut is not None and self._events is not None and self._events.is_between:
+            raise self._failed(self._pending_cut)
 
     async def end(self) -> None:
         self._unwatch()
+        self._has_ended = True
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def refuse(self, error: ProxyError, *more_headers: tuple[bytes, bytes]) -> None:
+        """Say what is wrong: as the answer, or at the end of a stream of events that has begun.
+
+        Raises ConnectionAbortedError where neither is possible: an answer that has begun must not look whole.
+        """
+        if self._has_ended:
+            return
+        if self.status is not None:
+            await self._end_with(error)
+            return
         body = error.body()
         headers = [
             (b"content-type", b"application/json"),
@@ -119,6 +162,17 @@ class Client:
         await self.start(error.status, headers)
         self.sent_bytes += len(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _end_with(self, error: ProxyError) -> None:
+        if self._events is None or not self._events.is_between:
+            raise ConnectionAbortedError(error.message)
+        self._pending_cut = None
+        try:
+            async with asyncio.timeout(CUT_AFTER_SECONDS):
+                await self.write(error.event())
+        except TimeoutError:
+            raise ConnectionAbortedError(error.message) from None  # the client does not read
+        await self.end()
 
     def _watch_soon(self) -> None:
         # A task for an answer that is over in a moment would be a waste.
@@ -133,15 +187,49 @@ class Client:
         self._task = None
         if self._watch_timer is not None:
             self._watch_timer.cancel()
+        if self._cut_timer is not None:
+            self._cut_timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
 
     def _hung_up(self, watcher: asyncio.Future[Message]) -> None:
-        if watcher.cancelled() or watcher.exception() or self._task is None:
-            return
-        self.failure = ClientDisconnected()
-        self._task.cancel()
+        if not watcher.cancelled() and not watcher.exception():
+            self._fail(ClientDisconnected())
 
-    def _failed(self, failure: ClientDisconnected | RequestTooLarge) -> Exception:
+    def _fail(self, failure: ClientDisconnected | ProxyError) -> None:
+        if self._task is not None and self.failure is None:
+            self.failure = failure
+            self._task.cancel()
+
+    def _failed(self, failure: ClientDisconnected | ProxyError) -> Exception:
         self.failure = failure
         return failure
+
+
+class _EventsSent:
+    """Where a stream of events stands: an error can only be said between two of them."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    @property
+    def is_between(self) -> bool:
+        return not self._tail or self._tail.endswith(_EVENT_ENDS)
+
+    def note(self, chunk: bytes) -> None:
+        self._tail = chunk if len(chunk) >= 4 else self._tail[-4:] + chunk
+
+    def up_to_end(self, chunk: bytes) -> bytes:
+        """The beginning of the next chunk, as far as the event ends that has begun; all if it does not."""
+        tail = self._tail[-4:]
+        text, sent = tail + chunk, len(tail)
+        found = [(text.find(end, max(0, sent - len(end) + 1)), len(end)) for end in _EVENT_ENDS]
+        ends = [start + length for start, length in found if start >= 0]
+        return chunk[: min(ends) - sent] if ends else chunk
+
+
+def _is_plain_event_stream(headers: Headers) -> bool:
+    """Whether an event of ours can be added to an answer with these headers."""
+    return media_type(headers) == b"text/event-stream" and not any(
+        name in (b"content-encoding", b"content-length") for name, _ in headers
+    )

@@ -3,12 +3,13 @@
     ProxyError
     ├── AuthenticationError     401 invalid_api_key
     │   └── TokenExpired        401 token_expired
-    ├── Forbidden               403 project_inactive / token_inactive
+    ├── Forbidden               403 project_inactive / token_inactive / model_unpriced / renewal_…
     ├── EndpointNotFound        404
     ├── MethodNotAllowed        405
     ├── RequestTooLarge         413
     ├── BadRequest              400
-    ├── RequestLimitReached     429
+    ├── QuotaReached            429 request_limit_reached / budget_exceeded
+    ├── RateLimitReached        429 rate_limit_exceeded
     ├── UpstreamKeyUnavailable  503
     ├── UpstreamUnreachable     502
     ├── UpstreamTimeout         504
@@ -27,27 +28,32 @@ from proxy.types import Headers
 
 class ProxyError(Exception):
     status: ClassVar[int] = 500
-    type: ClassVar[str] = "server_error"
+    type: str = "server_error"
     code: str = "internal_error"
     message: str = "The proxy failed to handle the request."
     param: str | None = None
     is_upstreams: ClassVar[bool] = False
     """Whether it tells of a failure of upstream, not of a refusal of ours."""
-    should_retry: ClassVar[bool | None] = None
+    should_retry: bool | None = None
     """What `x-should-retry` tells OpenAI's SDKs, over their own rules; None leaves it to them."""
-    retry_after_seconds: ClassVar[int | None] = None
+    retry_after_ms: int | None = None
 
     def body(self) -> bytes:
         return msgspec.json.encode(
             {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
         )
 
+    def event(self) -> bytes:
+        """As the last event of a stream that has begun: SDKs raise it."""
+        return b"data: " + self.body() + b"\n\n"
+
     def headers(self) -> Headers:
         headers: Headers = []
         if self.should_retry is not None:
             headers.append((b"x-should-retry", b"true" if self.should_retry else b"false"))
-        if self.retry_after_seconds is not None:
-            headers.append((b"retry-after", b"%d" % self.retry_after_seconds))
+        if self.retry_after_ms is not None:
+            headers.append((b"retry-after", b"%d" % -(-self.retry_after_ms // 1000)))
+            headers.append((b"retry-after-ms", b"%d" % self.retry_after_ms))
         return headers
 
 
@@ -55,7 +61,12 @@ class AuthenticationError(ProxyError):
     status = 401
     type = "invalid_request_error"
     code = "invalid_api_key"
-    message = "Invalid access token. Send a valid one as `Authorization: Bearer sk-wt-...`."
+
+    def __init__(
+        self, message: str = "Invalid access token. Send a valid one as `Authorization: Bearer sk-wt-...`."
+    ) -> None:
+        super().__init__(message)
+        self.message = message
 
     def headers(self) -> Headers:
         return [*super().headers(), (b"www-authenticate", b"Bearer")]
@@ -63,8 +74,10 @@ class AuthenticationError(ProxyError):
 
 class TokenExpired(AuthenticationError):
     code = "token_expired"
-    message = "This access token has expired. Ask for a new one."
     should_retry = False
+
+    def __init__(self, message: str = "This access token has expired. Ask for a new one.") -> None:
+        super().__init__(message)
 
 
 class Forbidden(ProxyError):
@@ -102,7 +115,10 @@ class RequestTooLarge(ProxyError):
     status = 413
     type = "invalid_request_error"
     code = "request_too_large"
-    message = "The request's body is larger than this proxy accepts."
+
+    def __init__(self, message: str = "The request's body is larger than this proxy accepts.") -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class BadRequest(ProxyError):
@@ -110,17 +126,45 @@ class BadRequest(ProxyError):
     type = "invalid_request_error"
     code = "bad_request"
 
-    def __init__(self, message: str = "The request cannot be understood.") -> None:
+    def __init__(self, message: str = "The request cannot be understood.", param: str | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.param = param
 
 
-class RequestLimitReached(ProxyError):
+class QuotaReached(ProxyError):
+    """A request cap or a budget: what is used up does not come back with the next minute."""
+
     status = 429
     type = "insufficient_quota"
-    code = "request_limit_reached"
-    message = "This access token has made all the requests that it may."
-    should_retry = False
+    should_retry: bool | None = False
+
+    def __init__(self, code: str, message: str, *, retry_after_ms: int | None, is_reserved: bool) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retry_after_ms = retry_after_ms
+        if is_reserved:
+            self.should_retry = None  # running requests may leave enough
+
+
+class RateLimitReached(ProxyError):
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(
+        self, kind: str, message: str, *, retry_after_ms: int | None, limit_headers: Headers | None = None
+    ) -> None:
+        """`kind` is `requests` or `tokens`. Without `retry_after_ms` waiting does not help."""
+        super().__init__(message)
+        self.type = kind
+        self.message = message
+        self.retry_after_ms = retry_after_ms
+        self.should_retry = False if retry_after_ms is None else None
+        self._limit_headers = limit_headers or []
+
+    def headers(self) -> Headers:
+        return [*super().headers(), *self._limit_headers]
 
 
 class UpstreamKeyUnavailable(ProxyError):
@@ -135,7 +179,7 @@ class UpstreamUnreachable(ProxyError):
     status = 502
     code = "upstream_unreachable"
     message = "The upstream API could not be reached, or broke off before it answered."
-    retry_after_seconds = 1
+    retry_after_ms = 1000
 
 
 class UpstreamTimeout(ProxyError):
@@ -148,8 +192,8 @@ class UpstreamTimeout(ProxyError):
 class ServiceUnavailable(ProxyError):
     status = 503
     code = "service_unavailable"
-    message = "The proxy cannot check access tokens at the moment."
-    retry_after_seconds = 1
+    message = "The proxy cannot check access tokens and their limits at the moment."
+    retry_after_ms = 1000
 
 
 class InternalError(ProxyError):

@@ -45,8 +45,8 @@ _NOT_TO_CLIENT = HOP_BY_HOP | {
     b"clear-site-data",
     b"set-cookie",
     b"strict-transport-security",
-    b"x-llm-proxy-request-id",  # ours
 }
+_OURS = b"x-llm-proxy-"
 
 
 def to_upstream(headers: Iterable[tuple[bytes, bytes]], upstream_key: str) -> Headers:
@@ -67,7 +67,7 @@ def to_client(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> Header
     """Upstream's headers as the client gets them, names in lower case."""
     lowered = [(name.lower(), value) for name, value in headers]
     dropped = _with_named_by_connection(_NOT_TO_CLIENT, lowered)
-    kept = [header for header in lowered if header[0] not in dropped]
+    kept = [header for header in lowered if header[0] not in dropped and not header[0].startswith(_OURS)]
     kept.append((b"x-llm-proxy-request-id", request_id.encode()))
     return kept
 

@@ -7,8 +7,17 @@ from tokens.grant import Grant
 
 def check_grant(grant: Grant, now: float) -> None:
     """Whether the token may be used at all now (seconds since the epoch). Raises ProxyError."""
+    check_alive(grant, now)
+    if grant.idle_expires_at <= now:
+        raise TokenExpired("This access token was not used for too long, and has expired. Ask for a new one.")
+
+
+def check_alive(grant: Grant, now: float) -> None:
+    """As `check_grant`, for a request that runs: its token is in use. Raises ProxyError."""
     if grant.token_revoked:
-        raise AuthenticationError
+        raise AuthenticationError("This access token has been revoked.")
+    if grant.digest_dies_at <= now:
+        raise AuthenticationError("This access token has been replaced by a new one.")
     if grant.expires_at <= now:
         raise TokenExpired
     if not grant.token_active:

@@ -27,7 +27,16 @@ class InvalidProvidersError(Exception):
 class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: Annotated[str, msgspec.Meta(pattern=r"^(/([a-z0-9_]+|\{[a-z_]+\}))+$")]
     methods: Annotated[tuple[Method, ...], msgspec.Meta(min_length=1)]
-    usage: Literal["openai", "none"]
+    usage: Literal["openai", "input", "unreported", "none"]
+
+    @property
+    def reports_usage(self) -> bool:
+        """Whether answers say what a request has cost."""
+        return self.usage in ("openai", "input")
+
+    def may_cost(self, method: str) -> bool:
+        """Whether a request of this method is one that upstream charges for."""
+        return self.usage != "none" and method == "POST"
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +52,10 @@ class Providers:
         self._templates = [
             (_pattern(endpoint.path), endpoint) for endpoint in endpoints if "{" in endpoint.path
         ]
+
+    def names(self) -> list[str]:
+        """Every method and path that is allowed, such as `POST /chat/completions`."""
+        return [f"{method} {endpoint.path}" for endpoint in self.endpoints for method in endpoint.methods]
 
     def find(self, path: str) -> Endpoint | None:
         """The endpoint of a raw path below /v1, such as `/chat/completions`."""

@@ -1,6 +1,6 @@
 """Upstream's answer to the client, chunk by chunk, with the meter listening."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 
@@ -11,8 +11,18 @@ from proxy.types import Headers
 from proxy.upstream import UpstreamCut
 
 
-async def relay(response: httpx.Response, headers: Headers, client: Client, meter: Meter) -> None:
-    """Raises UpstreamCut if upstream breaks off; the client then sees a broken connection, not an end."""
+async def relay(
+    response: httpx.Response,
+    headers: Headers,
+    client: Client,
+    meter: Meter,
+    *,
+    before_end: Callable[[], Awaitable[None]],
+) -> None:
+    """`before_end` runs before the client can see that the answer is complete: perhaps twice.
+
+    Raises UpstreamCut if upstream breaks off; the client then sees a broken connection, not an end.
+    """
     assert isinstance(response.stream, httpx.AsyncByteStream)
     await client.start(response.status_code, headers)
     left = _declared_length(headers)
@@ -20,9 +30,12 @@ async def relay(response: httpx.Response, headers: Headers, client: Client, mete
     while (chunk := await _next(chunks)) is not None:
         meter.feed(chunk)
         left -= len(chunk)
+        if left == 0 or meter.has_ended:
+            await before_end()
         await client.write(chunk, is_last=left == 0)
         if left == 0:
             return
+    await before_end()
     await client.end()
 
 

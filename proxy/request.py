@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import httpx
-import msgspec
 
 from proxy.client import Client
 from proxy.errors import BadRequest, EndpointNotFound, RequestTooLarge
@@ -13,19 +12,9 @@ from proxy.headers import first, media_type
 from proxy.types import Headers, Scope
 
 PREFIX = b"/v1"
-MAX_PEEKED_BYTES = 1024 * 1024
-"""A declared JSON body up to this size is read before it is sent on; anything else streams through."""
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """What the ledger wants to know of a JSON body."""
-
-    model: str = ""
-    stream: bool | None = False
 
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_facts = msgspec.json.Decoder(Facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +48,24 @@ class ProxyRequest:
         """Path and query below /v1, as received."""
         return f"{self.path}?{self.query.decode('latin-1')}" if self.query else self.path
 
-    def bearer(self) -> str:
-        """The access token that the client sent; empty if it sent none."""
-        scheme, _, value = (first(self.headers, b"authorization") or b"").partition(b" ")
-        return value.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
-
     @property
     def has_body(self) -> bool:
         if self.content_length is not None:
             return self.content_length > 0
         return first(self.headers, b"transfer-encoding") is not None
 
-    @property
-    def can_be_peeked(self) -> bool:
+    def can_be_peeked(self, max_bytes: int) -> bool:
         return (
             self.content_length is not None
-            and self.content_length <= MAX_PEEKED_BYTES
+            and self.content_length <= max_bytes
             and media_type(self.headers) == b"application/json"
         )
 
 
-def peek(body: bytes) -> Facts:
-    """The facts in a JSON body; empty ones if it is not JSON of that shape: upstream will say so."""
-    try:
-        return _facts.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Facts()
+def bearer(headers: Headers) -> str:
+    """The access token that the client sent; empty if it sent none."""
+    scheme, _, value = (first(headers, b"authorization") or b"").partition(b" ")
+    return value.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
 
 
 class StreamedBody(httpx.AsyncByteStream):

@@ -1,9 +1,10 @@
-"""Which application answers: the data plane under /v1, Django everywhere else."""
+"""Which application answers: the data plane under /v1 and /token, Django everywhere else."""
 
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter
 
+from proxy import holder
 from proxy.client import Client
 from proxy.errors import RequestTooLarge
 from proxy.types import ASGIApplication, Message, Receive, Scope, Send
@@ -21,6 +22,8 @@ def beside(control_plane: Any) -> ASGIApplication:
         path = scope["path"]
         if path.startswith("/v1/") or path == "/v1":
             await forward(scope, receive, send)
+        elif path == "/token" or path.startswith("/token/"):
+            await holder.answer(scope, receive, send)
         else:
             await control_plane(scope, _bounded(receive, send), send)
 

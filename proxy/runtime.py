@@ -1,4 +1,4 @@
-"""What the data plane keeps in memory, one of it per process: directory, limits, connections, ledger.
+"""What the data plane keeps in memory, one of it per process: directory, limits, prices, connections, ledger.
 
 It starts itself with the first request, on that request's event loop; the server stops it.
 """
@@ -6,25 +6,37 @@ It starts itself with the first request, on that request's event loop; the serve
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
+from uuid import UUID
 
 import httpx
 import structlog
 from django.conf import settings
 from django.db import Error, connection
+from django.utils import timezone
 
 from proxy.access_log import AccessLog
+from proxy.bodies import HeldBodies
 from proxy.providers import Providers, load_providers
+from proxy.running import RunningRequests
 from proxy.transport import AiohttpTransport
 from tokens.changes import ChangePoller
 from tokens.directory import Changes, Directory, DirectoryUnavailableError
 from tokens.grant import Grant
-from tokens.limits import RequestLimits
-from tokens.loader import load_grant
+from tokens.limits.opening import open_store
+from tokens.limits.values import LimitsUnavailableError, Subject, Tally
+from tokens.loader import keep_alive, load_grant
 from usage.entry import UsageEntry
 from usage.ledger import Ledger
+from usage.price_book import PriceBook
+from usage.price_overrides import load_overrides
+from usage.tally import load_tally
 
 LOADER_THREADS = 2
+PRICES_SECONDS = 10.0
+"""How often prices that were set are read anew."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger("proxy")
 
@@ -42,10 +54,16 @@ class Runtime:
         self.transport: httpx.AsyncBaseTransport = AiohttpTransport(
             max_connections=settings.UPSTREAM_MAX_CONNECTIONS
         )
-        self.limits = RequestLimits(max_counters=10 * settings.DIRECTORY_MAX_TOKENS)
+        self.limits = open_store(self._load_tally)
+        self.held_bodies = HeldBodies()
+        self.prices = PriceBook()
+        self._has_prices = False
         self.directory = Directory(
-            self._load, max_tokens=settings.DIRECTORY_MAX_TOKENS, ttl_seconds=settings.DIRECTORY_TTL_SECONDS
+            self._load_grant,
+            max_tokens=settings.DIRECTORY_MAX_TOKENS,
+            ttl_seconds=settings.DIRECTORY_TTL_SECONDS,
         )
+        self.running = RunningRequests(self.directory, self.limits, self._keep_alive)
         self._loop = asyncio.get_running_loop()
         self._access_log = AccessLog(self._loop)
         self._loaders = ThreadPoolExecutor(LOADER_THREADS, thread_name_prefix="directory")
@@ -61,8 +79,7 @@ class Runtime:
         """This process's runtime, started if it is not yet. Call on the event loop."""
         if cls._current is None:
             cls._current = cls()
-            cls._current._poller.start()
-            cls._current._ledger.start()
+            cls._current._start()
         return cls._current
 
     @classmethod
@@ -71,7 +88,10 @@ class Runtime:
         if cls._current is None:
             return
         runtime, cls._current = cls._current, None
+        await runtime.running.stop()
+        runtime._price_reader.cancel()
         await runtime.transport.aclose()
+        await runtime.limits.aclose()
         runtime._access_log.flush()
         await runtime._loop.run_in_executor(None, runtime._stop_threads)
 
@@ -81,6 +101,16 @@ class Runtime:
         if entry.token_id is not None:
             self._ledger.record(entry)
 
+    async def in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run what asks the database, in a worker thread. Raises what it raises, django.db.Error among it."""
+        return await self._loop.run_in_executor(self._loaders, _closing_broken, function, *arguments)
+
+    def _start(self) -> None:
+        self._poller.start()
+        self._ledger.start()
+        self.running.start()
+        self._price_reader = self._loop.create_task(self._read_prices_now_and_then())
+
     def _stop_threads(self) -> None:
         self._poller.stop()
         unwritten = self._ledger.stop()
@@ -88,21 +118,53 @@ class Runtime:
         if unwritten:
             log.error("usage records could not be written before the end", dropped=unwritten)
 
-    async def _load(self, digest: str) -> Grant | None:
-        return await self._loop.run_in_executor(self._loaders, _load_grant, digest)
+    async def _load_grant(self, digest: str) -> Grant | None:
+        try:
+            if not self._has_prices:
+                await self._read_prices()
+            return await self.in_thread(load_grant, digest)
+        except Error as problem:
+            log.error("access tokens cannot be read", error=str(problem))
+            raise DirectoryUnavailableError from None
+
+    async def _load_tally(self, subject: Subject) -> Tally:
+        try:
+            return await self.in_thread(load_tally, subject, timezone.now())
+        except Error as problem:
+            log.error("the ledger cannot be read", error=str(problem))
+            raise LimitsUnavailableError from None
+
+    async def _read_prices(self) -> None:
+        self.prices.set_overrides(await self.in_thread(load_overrides))
+        self._has_prices = True
+
+    async def _read_prices_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(PRICES_SECONDS)
+            try:
+                await self._read_prices()
+            except Error as problem:
+                log.error("prices cannot be read", error=str(problem))
+
+    async def _keep_alive(self, token_ids: set[UUID]) -> None:
+        try:
+            await self.in_thread(keep_alive, token_ids, timezone.now())
+        except Error as problem:
+            log.error("the use of access tokens cannot be noted", error=str(problem))
 
     def _changed(self, changes: Changes) -> None:
         self._on_loop(self.directory.apply, changes)
+        self._on_loop(self.running.apply, changes)
 
     def _on_loop(self, function: Callable[[Any], None], argument: object) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, argument)
 
 
-def _load_grant(digest: str) -> Grant | None:
+def _closing_broken(function: Callable[..., T], *arguments: object) -> T:
+    """Call it; a connection that failed is not used again."""
     try:
-        return load_grant(digest)
-    except Error as problem:
-        log.error("access tokens cannot be read", error=str(problem))
+        return function(*arguments)
+    except Error:
         connection.close()
-        raise DirectoryUnavailableError from None
+        raise

@@ -5,9 +5,11 @@ general-purpose transport may join the one and normalise the other. aiohttp's po
 faster than httpx's own under concurrency.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
+from typing import Any
 
 import aiohttp
 import httpx
@@ -15,6 +17,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 MAX_HEADER_BYTES = 64 * 1024
+_on_connected: ContextVar[Callable[[], None] | None] = ContextVar("on_connected", default=None)
 _ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 # The first match wins: the more special stand first.
@@ -37,10 +40,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises httpx.TransportError."""
+        """The `on_connected` extension is called when there is a connection, before the request goes out.
+
+        Raises httpx.TransportError.
+        """
         if self._session is None:
             self._session = self._open_session()
         timeout = request.extensions.get("timeout", {})
+        _on_connected.set(request.extensions.get("on_connected"))
         with _mapped_errors():
             response = await self._session.request(
                 request.method,
@@ -61,7 +68,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def _open_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._max_connections),
+            connector=_Connector(limit=self._max_connections),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_ADDED_BY_AIOHTTP,
@@ -70,14 +77,29 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
 
+class _Connector(aiohttp.TCPConnector):
+    async def connect(self, *arguments: Any, **options: Any) -> Any:
+        connection = await super().connect(*arguments, **options)
+        told = _on_connected.get()
+        if told is not None:
+            told()
+        return connection
+
+
 class _ResponseStream(httpx.AsyncByteStream):
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    # Not a generator: one that is left before its end costs a task to be closed.
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
         with _mapped_errors():
-            async for chunk in self._response.content.iter_any():
-                yield chunk
+            chunk = await self._response.content.readany()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
     async def aclose(self) -> None:
         # Read to its end, the connection went back to the pool by itself; otherwise it must not.

@@ -1,5 +1,6 @@
 """Opening a stream to upstream, and naming what can go wrong on the way."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import httpx
@@ -25,8 +26,10 @@ async def open_stream(
     body: bytes | httpx.AsyncByteStream,
     client: Client,
     timeout: dict[str, float],
+    on_connected: Callable[[], None],
 ) -> httpx.Response:
-    """Upstream's answer, its headers read, its body not. Whoever opens it closes it.
+    """Upstream's answer, its headers read, its body not. Whoever opens it closes it. `on_connected` is called
+    when there is a connection, before the request goes out.
 
     Raises UpstreamUnreachable, UpstreamTimeout, and the client's failure where its body broke off on the way.
     """
@@ -36,7 +39,11 @@ async def open_stream(
         request.method,
         url,
         headers=[(b"host", url.netloc), *to_upstream(request.headers, grant.upstream_key)],
-        extensions={"target": url.raw_path + request.target.encode("latin-1"), "timeout": timeout},
+        extensions={
+            "target": url.raw_path + request.target.encode("latin-1"),
+            "timeout": timeout,
+            "on_connected": on_connected,
+        },
         stream=httpx.ByteStream(body) if isinstance(body, bytes) else body,
     )
     try:

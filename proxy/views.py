@@ -3,24 +3,21 @@
 import time
 import uuid
 
-import httpx
 import structlog
 import uuid_utils
 
 from proxy import admission, policy
+from proxy.bill import Bill
+from proxy.bodies import must_be_seen, read_body, size_to_hold
 from proxy.client import Client, ClientDisconnected
-from proxy.errors import InternalError, ProxyError
-from proxy.headers import first, to_client
-from proxy.metering.meter import meter_for
-from proxy.metering.usage import Usage
-from proxy.providers import Endpoint
-from proxy.relay import relay
-from proxy.request import Facts, ProxyRequest, StreamedBody, peek
+from proxy.errors import InternalError, ProxyError, RequestTooLarge
+from proxy.exchange import Exchange
+from proxy.request import ProxyRequest, bearer
 from proxy.runtime import Runtime
 from proxy.types import Receive, Scope, Send
-from proxy.upstream import UpstreamCut, open_stream
+from proxy.upstream import UpstreamCut
 from usage.entry import UsageEntry
-from usage.outcomes import Outcome, UsageSource
+from usage.outcomes import Outcome
 
 log = structlog.get_logger("proxy")
 
@@ -39,7 +36,7 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         await _forward(runtime, scope, client, entry)
         entry.outcome = Outcome.COMPLETED
     except ProxyError as error:
-        entry.outcome = Outcome.UPSTREAM_FAILED if error.is_upstreams else Outcome.REFUSED
+        entry.outcome = _outcome_of(error, client)
         await _refuse(client, error, entry)
     except ClientDisconnected:
         entry.outcome = Outcome.CLIENT_CLOSED
@@ -53,73 +50,53 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         _close(runtime, client, entry)
 
 
+def _outcome_of(error: ProxyError, client: Client) -> Outcome:
+    if error.is_upstreams:
+        return Outcome.UPSTREAM_FAILED
+    return (
+        Outcome.CUT if error is client.failure and not isinstance(error, RequestTooLarge) else Outcome.REFUSED
+    )
+
+
 async def _refuse(client: Client, error: ProxyError, entry: UsageEntry) -> None:
-    """Say what is wrong. Raises ConnectionAbortedError where an answer has begun: it must not look whole."""
+    """Say what is wrong. Raises ConnectionAbortedError where an answer has begun that cannot say it."""
     entry.error_code = error.code
-    if client.status is not None:
-        raise ConnectionAbortedError(error.message)
     await client.refuse(error, (b"x-llm-proxy-request-id", str(entry.id).encode()))
 
 
 async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageEntry) -> None:
     request = ProxyRequest.from_scope(scope, max_body_bytes=runtime.max_body_bytes)
-    grant = await admission.identify(runtime.directory, request)
     generation = runtime.directory.generation
+    grant = await admission.identify(runtime.directory, bearer(request.headers))
     entry.token_id, entry.project_id = grant.token_id, grant.project_id
     policy.check_grant(grant, time.time())
     endpoint = policy.find_endpoint(runtime.providers, request.method, request.path)
     entry.endpoint = endpoint.path
-    body = await _read_body(request, client, entry)
-    if runtime.directory.generation != generation:
-        # The body has taken its time, and something was changed meanwhile: perhaps this token.
-        grant = await admission.identify(runtime.directory, request)
-    admission.acquire(runtime.limits, grant)
-    entry.is_admitted = True
-    with client.hangup_cancels():
-        response = await open_stream(runtime.transport, grant, request, body, client, runtime.timeout)
-        try:
-            await _answer(response, endpoint, client, entry)
-        finally:
-            await response.aclose()
-
-
-async def _read_body(request: ProxyRequest, client: Client, entry: UsageEntry) -> bytes | StreamedBody:
-    """A small JSON body whole, for the facts in it; any other as a stream."""
-    if request.can_be_peeked or not request.has_body:
-        body = await client.read()
-        facts = peek(body) if body else Facts()
-        entry.model, entry.is_stream = facts.model, bool(facts.stream)
-        return body
-    return StreamedBody(client)
-
-
-async def _answer(response: httpx.Response, endpoint: Endpoint, client: Client, entry: UsageEntry) -> None:
-    headers = to_client(response.headers.raw, str(entry.id))
-    entry.upstream_request_id = (first(headers, b"x-request-id") or b"").decode("latin-1")
-    entry.upstream_processing_seconds = _seconds(first(headers, b"openai-processing-ms"))
-    meter = meter_for(endpoint, headers)
+    is_seen = must_be_seen(request, grant, endpoint)
+    held_bytes = size_to_hold(request, is_seen=is_seen)
+    runtime.held_bodies.take(held_bytes)
     try:
-        await relay(response, headers, client, meter)
+        body, facts = await read_body(request, client, grant, endpoint, is_seen=is_seen)
+        entry.model, entry.is_stream = facts.model, facts.is_stream
+        if runtime.directory.generation != generation:
+            # The body has taken its time, and something was changed meanwhile: perhaps this token.
+            generation = runtime.directory.generation
+            grant = await admission.identify(runtime.directory, bearer(request.headers))
+        body_bytes = len(body) if isinstance(body, bytes) else request.content_length or 0
+        bill = Bill(grant, endpoint, request.method, facts, body_bytes, runtime.prices)
+        lease = await admission.acquire(runtime.limits, grant, entry.id, bill.estimate())
+        entry.is_admitted = True
+        exchange = Exchange(grant, lease, bill, client, entry, runtime.limits)
+        runtime.running.add(exchange)
+        if runtime.directory.generation != generation:
+            runtime.running.doubt(exchange)
+        try:
+            await exchange.run(runtime.transport, request, endpoint, body, runtime.timeout)
+        finally:
+            runtime.running.discard(exchange)
+            await exchange.settle()
     finally:
-        _note_usage(entry, meter.finish())
-
-
-def _seconds(milliseconds: bytes | None) -> float | None:
-    """Of a header's value; None where it is missing or no plain number."""
-    return (
-        int(milliseconds) / 1000
-        if milliseconds and milliseconds.isdigit() and len(milliseconds) < 10
-        else None
-    )
-
-
-def _note_usage(entry: UsageEntry, usage: Usage | None) -> None:
-    if usage is None:
-        return
-    entry.usage_source = UsageSource.UPSTREAM
-    entry.model = usage.model or entry.model
-    entry.input_tokens, entry.output_tokens = usage.input_tokens, usage.output_tokens
-    entry.cached_tokens, entry.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
+        runtime.held_bodies.give_back(held_bytes)
 
 
 def _close(runtime: Runtime, client: Client, entry: UsageEntry) -> None:

@@ -1,9 +1,11 @@
 """Fixtures of every test: the database in a file, and real servers on it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis, RedisError
 
 from tests.live import LiveProxy, serving
 
@@ -44,3 +46,17 @@ def private_live(
     """A server of the test's own, to be stopped or watched; its parameter: more environment."""
     with serving(tmp_path, **getattr(request, "param", {})) as live:
         yield live
+
+
+@pytest.fixture(scope="session")
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """Of a real Redis, which others use too: tests keep to key names of their own."""
+    url = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
+    try:
+        with Redis.from_url(url, socket_connect_timeout=3) as redis:
+            redis.ping()
+    except RedisError as problem:
+        if request.config.getoption("--require-services"):
+            raise
+        pytest.skip(f"no Redis at TEST_REDIS_URL: {problem}")
+    return url

@@ -3,7 +3,7 @@
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,27 +54,42 @@ class LiveProxy:
 @contextmanager
 def serving(folder: Path, **environment: str) -> Iterator[LiveProxy]:
     """A proxy in front of a fake upstream, on this process's test database."""
+    with serving_many(1, folder, **environment) as (live,):
+        yield live
+
+
+@contextmanager
+def serving_many(count: int, folder: Path, **environment: str) -> Iterator[list[LiveProxy]]:
+    """Several proxies in front of one fake upstream, on this process's test database."""
+    with ExitStack() as stack:
+        _, line = stack.enter_context(running("-m", "llm_proxy_site.fake_upstream", "--bind", "127.0.0.1:0"))
+        upstream_url = line.split()[-1]
+        yield [
+            stack.enter_context(proxy_before(upstream_url, folder / f"proxy-{number}.log", **environment))
+            for number in range(count)
+        ]
+
+
+@contextmanager
+def proxy_before(upstream_url: str, log_file: Path, **environment: str) -> Iterator[LiveProxy]:
+    """A proxy in front of this upstream, on this process's test database."""
     from django.db import connection
 
-    database = connection.settings_dict["NAME"]
-    log_file = folder / "proxy.log"
+    settings = {
+        "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
+        "UPSTREAM_BASE_URL": upstream_url,
+        "LEDGER_BATCH_SECONDS": "0.05",
+        "LOG_LEVEL": "INFO",
+        **environment,
+    }
     with (
-        running("-m", "llm_proxy_site.fake_upstream", "--bind", "127.0.0.1:0") as (_, upstream_line),
-        log_file.open("w") as stderr,
-    ):
-        upstream_url = upstream_line.split()[-1]
-        settings = {
-            "DATABASE_URL": f"sqlite:///{database}",
-            "UPSTREAM_BASE_URL": upstream_url,
-            "LEDGER_BATCH_SECONDS": "0.05",
-            "LOG_LEVEL": "INFO",
-            **environment,
-        }
-        with running(str(MANAGE), "serve", "--bind", "127.0.0.1:0", environment=settings, stderr=stderr) as (
+        log_file.open("a") as stderr,
+        running(str(MANAGE), "serve", "--bind", "127.0.0.1:0", environment=settings, stderr=stderr) as (
             process,
             line,
-        ):
-            yield LiveProxy(line.split()[-1], upstream_url, process, log_file)
+        ),
+    ):
+        yield LiveProxy(line.split()[-1], upstream_url, process, log_file)
 
 
 def eventually(found: Callable[[], T], *, within_seconds: float = 10) -> T:

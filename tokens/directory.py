@@ -19,6 +19,8 @@ from tokens.grant import Grant
 UNKNOWN_TTL_SECONDS = 10.0
 MAX_LOADS = 1000
 MAX_READS = 3
+IDLE_RECHECK_SECONDS = 1.0
+"""So long a token that was found idle is taken for dead without another query."""
 
 V = TypeVar("V")
 
@@ -54,9 +56,11 @@ class Directory:
         max_tokens: int,
         ttl_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """`load` takes a digest and may raise DirectoryUnavailableError."""
         self._load = load
+        self._wall_clock = wall_clock
         self._known: _DyingMap[Grant] = _DyingMap(max_tokens, ttl_seconds, clock)
         self._unknown: _DyingMap[None] = _DyingMap(max_tokens, UNKNOWN_TTL_SECONDS, clock)
         self._loading: dict[str, asyncio.Task[Grant | None]] = {}
@@ -70,14 +74,26 @@ class Directory:
         """
         digest = digest_of(plain)
         grant = self._known.get(digest)
-        if grant is not None:
+        if grant is not None and not self._may_have_been_used(grant):
             return grant
         if digest in self._unknown or not is_well_formed(plain):
             raise UnknownTokenError
-        grant = await self._load_once(digest)
+        return await self.find(digest)
+
+    async def find(self, digest: str) -> Grant:
+        """As `lookup`, for who knows the digest of a token that there was."""
+        grant = self._known.get(digest)
+        if grant is None or self._may_have_been_used(grant):
+            grant = await self._load_once(digest)
         if grant is None:
             raise UnknownTokenError
         return grant
+
+    def _may_have_been_used(self, grant: Grant) -> bool:
+        """Whether a token that looks idle may have been used since, perhaps elsewhere: the database knows."""
+        if grant.idle_expires_at > self._wall_clock():
+            return False
+        return self._known.age_seconds(grant.digest) > IDLE_RECHECK_SECONDS
 
     def apply(self, changes: Changes) -> None:
         """Forget what has changed; the next request reads it anew."""
@@ -136,6 +152,11 @@ class _DyingMap(Generic[V]):
         if entry is None or entry[0] <= self._clock():
             return None
         return entry[1]
+
+    def age_seconds(self, key: str) -> float:
+        """Since the entry was put; infinity if there is none."""
+        entry = self._entries.get(key)
+        return float("inf") if entry is None else self._clock() - (entry[0] - self._ttl_seconds)
 
     def __contains__(self, key: str) -> bool:
         entry = self._entries.get(key)

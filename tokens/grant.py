@@ -1,21 +1,53 @@
 """Grant: what a valid token allows, as plain data in memory. The data plane asks nothing else."""
 
+import math
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
+
+from projects.models import DeathPolicy, UnpricedPolicy
+from tokens.limits.values import Subject
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
+    """Instants are seconds since the epoch; infinity: never."""
+
     token_id: UUID
     project_id: UUID
+    digest: str
+    """Of the plain text that it was found by: a token has two while it is rotated."""
     token_active: bool
     token_revoked: bool
     project_active: bool
     expires_at: float
-    """Seconds since the epoch; infinity for a token that never expires."""
-    max_requests: int | None
-    request_count: int
-    """Requests admitted before this grant was loaded, as the database had it."""
     base_url: str
     upstream_key: str | None = field(repr=False)
     """None: the project has no usable upstream key."""
+    idle_expires_at: float = math.inf
+    """As the last use was known when this was read; a running request keeps its token alive."""
+    digest_dies_at: float = math.inf
+    """When the plain text stops working that was rotated away."""
+    subjects: tuple[Subject, ...] = ()
+    """The token and its project, as far as they have limits."""
+    death_policy: DeathPolicy = DeathPolicy.CUT
+    unpriced_policy: UnpricedPolicy = UnpricedPolicy.ALLOW
+    flat_price_microusd: int = 0
+    permits_renewal: bool = False
+    token_name: str = ""
+    project_name: str = ""
+    created_at: datetime | None = None
+    expires_at_text: bytes = b"never"
+    """When it, or this plain text of it, stops working: RFC 3339, for a header."""
+
+    @property
+    def has_budget(self) -> bool:
+        return any(subject.limits.has_budget for subject in self.subjects)
+
+    @property
+    def counts_usage(self) -> bool:
+        """Whether a limit depends on what a request asks of a model."""
+        return any(
+            subject.limits.has_budget or subject.limits.max_model_tokens_per_minute is not None
+            for subject in self.subjects
+        )

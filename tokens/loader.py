@@ -1,37 +1,90 @@
-"""Reads one grant from the database: the only query on the way of a request, and only on a miss."""
+"""Reads grants from the database: the only query on the way of a request, and only on a miss."""
 
 import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
 
 from projects.encryption import UndecryptableError
-from projects.models import UpstreamKey
+from projects.models import DeathPolicy, Project, UnpricedPolicy, UpstreamKey
 from tokens.grant import Grant
+from tokens.limits.values import Kind, Limits, Subject
 from tokens.models import AccessToken
 
 log = structlog.get_logger("tokens")
 
 
 def load_grant(digest: str) -> Grant | None:
-    """The grant of the token with this digest; None if there is no such token. Runs in a worker thread."""
-    token = AccessToken.objects.select_related("project").filter(digest=digest).first()
+    """The grant of the token with this digest, be it the one before its rotation; None if there is no such
+    token. Runs in a worker thread.
+    """
+    now = timezone.now()
+    token = (
+        AccessToken.objects.select_related("project")
+        .filter(Q(digest=digest) | Q(previous_digest=digest, previous_digest_dies_at__gt=now))
+        .first()
+    )
     if token is None:
         return None
     project = token.project
+    digest_dies_at = None if digest == token.digest else token.previous_digest_dies_at
     key = UpstreamKey.objects.filter(project=project, is_active=True).first()
     return Grant(
         token_id=token.id,
         project_id=project.id,
+        digest=digest,
         token_active=token.is_active,
         token_revoked=token.revoked_at is not None,
         project_active=project.is_active,
-        expires_at=token.expires_at.timestamp() if token.expires_at else math.inf,
-        max_requests=token.max_requests,
-        request_count=token.request_count,
+        expires_at=_seconds(token.expires_at),
         base_url=project.base_url or settings.UPSTREAM_BASE_URL.rstrip("/"),
         upstream_key=_reveal(key),
+        idle_expires_at=_seconds(token.idle_expires_at),
+        digest_dies_at=_seconds(digest_dies_at),
+        subjects=_subjects(token, project),
+        death_policy=DeathPolicy(project.death_policy),
+        unpriced_policy=UnpricedPolicy(project.unpriced_policy),
+        flat_price_microusd=project.flat_price_microusd or 0,
+        permits_renewal=project.permits_renewal,
+        token_name=token.name,
+        project_name=project.name,
+        created_at=token.created_at,
+        expires_at_text=_text(_earlier(token.expires_at, digest_dies_at)),
     )
+
+
+def keep_alive(token_ids: Iterable[UUID], now: datetime) -> None:
+    """Note that these tokens are in use: a request of theirs runs, which the ledger does not know yet."""
+    AccessToken.objects.filter(pk__in=token_ids).filter(
+        Q(last_used_at=None) | Q(last_used_at__lt=now)
+    ).update(last_used_at=now)
+
+
+def _subjects(token: AccessToken, project: Project) -> tuple[Subject, ...]:
+    both = (
+        Subject(Kind.TOKEN, token.id, Limits.of(token)),
+        Subject(Kind.PROJECT, project.id, Limits.of(project)),
+    )
+    return tuple(subject for subject in both if subject.limits)
+
+
+def _earlier(first: datetime | None, second: datetime | None) -> datetime | None:
+    return min((instant for instant in (first, second) if instant is not None), default=None)
+
+
+def _seconds(instant: datetime | None) -> float:
+    return math.inf if instant is None else instant.timestamp()
+
+
+def _text(instant: datetime | None) -> bytes:
+    if instant is None:
+        return b"never"
+    return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z").encode()
 
 
 def _reveal(key: UpstreamKey | None) -> str | None:

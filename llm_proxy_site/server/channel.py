@@ -23,7 +23,9 @@ MAX_BUFFERED_BODY_BYTES = 256 * 1024
 MAX_PAUSE_SECONDS = 600.0
 """How long an upload may stand still because nobody takes it on."""
 LINGER_SECONDS = 5.0
-"""How long we go on reading a body that nobody wants any more: the client may still be writing it."""
+"""How long we go on reading a body that nobody wants any more, for the client may still be writing it; and
+how long a client has to take what was written of an answer that was broken off.
+"""
 
 
 class RequestBody:
@@ -160,6 +162,8 @@ class StreamingRequest(WebRequest):
             channel.upgraded()
 
     def handle_reply(self, message: dict[str, Any]) -> None:
+        if self.method == b"HEAD" and message.get("body"):
+            message = {**message, "body": b""}  # it would be taken for the beginning of the next answer
         super().handle_reply(message)
         if message["type"] != "http.response.start" or self.finished or self.channel is None:
             return
@@ -189,7 +193,7 @@ class StreamingRequest(WebRequest):
         if not self._response_started:
             super().handle_exception(exception)
         elif self.chunked or self.responseHeaders.hasHeader(b"content-length"):
-            self.channel.loseConnection()  # after what has been written; the client misses the rest
+            self.channel.close_unfinished()
         else:
             self.channel.transport.abortConnection()  # for HTTP/1.0 a clean end would be the answer's end
 
@@ -246,6 +250,11 @@ class StreamingChannel(http.HTTPChannel):
         if not self.requests or self.requests[0].body is None:
             self.loseConnection()
 
+    def close_unfinished(self) -> None:
+        """After what has been written, if the client takes it in time; it misses the rest."""
+        self._lingering = self.callLater(LINGER_SECONDS, self.transport.abortConnection)
+        self.loseConnection()
+
     def pause_reading(self) -> None:
         # It is we who make the client wait, but not for ever: a paused socket does not tell of a hang-up.
         self.setTimeout(MAX_PAUSE_SECONDS)
@@ -262,6 +271,9 @@ class StreamingFactory(HTTPFactory):
     def __init__(self, server: Any) -> None:
         super().__init__(server)
         self.channels: set[StreamingChannel] = set()
+
+    def log(self, request: StreamingRequest) -> None:
+        """Nothing: Twisted would make a line for every request that nobody reads (proxy/access_log.py does)."""
 
     def buildProtocol(self, addr: Any) -> StreamingChannel:
         return http.HTTPFactory.buildProtocol(self, addr)  # type: ignore[no-any-return]

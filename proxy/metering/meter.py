@@ -12,9 +12,26 @@ from proxy.types import Headers
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 """A JSON answer beyond this is not metered: a meter's memory is bounded."""
 MAX_INFLATED_CHUNK_BYTES = 1024 * 1024
+_LAST_EVENTS = (
+    b"[DONE]",
+    b'{"type":"response.completed"',
+    b'{"type":"response.incomplete"',
+    b'{"type":"response.failed"',
+)
+"""How they begin. One that is spelt otherwise is only noticed later, at the stream's end."""
 
 
 class Meter(Protocol):
+    @property
+    def pieces(self) -> int:
+        """Parts of a stream that carried some output: each is a model token, or a few."""
+        ...
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the answer has said that nothing of account follows: clients may not wait for its end."""
+        ...
+
     def feed(self, chunk: bytes) -> None: ...
 
     def finish(self) -> Usage | None:
@@ -44,6 +61,9 @@ def _meter_of_type(media: bytes) -> Meter:
 class Deaf:
     """For what reports nothing."""
 
+    pieces = 0
+    has_ended = False
+
     def feed(self, chunk: bytes) -> None:
         pass
 
@@ -52,6 +72,9 @@ class Deaf:
 
 
 class JSONMeter:
+    pieces = 0
+    has_ended = False
+
     def __init__(self, max_document_bytes: int = MAX_DOCUMENT_BYTES) -> None:
         self._max_document_bytes = max_document_bytes
         self._chunks: list[bytes] = []
@@ -72,6 +95,8 @@ class EventStreamMeter:
     """The last usage that any event reported is the one that counts."""
 
     def __init__(self) -> None:
+        self.pieces = 0
+        self.has_ended = False
         self._decoder = EventStreamDecoder()
         self._usage: Usage | None = None
 
@@ -79,6 +104,10 @@ class EventStreamMeter:
         for data in self._decoder.feed(chunk):
             if b'"usage"' in data:
                 self._usage = read_usage(data) or self._usage
+            if b'"delta"' in data or b'"text_completion"' in data:
+                self.pieces += 1
+            elif data.startswith(_LAST_EVENTS):
+                self.has_ended = True
 
     def finish(self) -> Usage | None:
         return self._usage
@@ -91,6 +120,14 @@ class Inflating:
         self._meter = meter
         self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         self._broken = False
+
+    @property
+    def pieces(self) -> int:
+        return self._meter.pieces
+
+    @property
+    def has_ended(self) -> bool:
+        return self._meter.has_ended
 
     def feed(self, chunk: bytes) -> None:
         if self._broken:

@@ -10,7 +10,9 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 class _Details(msgspec.Struct):
     cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
     reasoning_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
 
 
 class _Reported(msgspec.Struct):
@@ -28,6 +30,7 @@ class _Reported(msgspec.Struct):
 
 class _Response(msgspec.Struct):
     model: str | None = None
+    service_tier: str | None = None
     usage: _Reported | None = None
 
 
@@ -35,6 +38,7 @@ class _Answer(msgspec.Struct):
     """A JSON answer, or one event of a stream; an event of `responses` carries its response inside."""
 
     model: str | None = None
+    service_tier: str | None = None
     usage: _Reported | None = None
     response: _Response | None = None
 
@@ -47,6 +51,10 @@ class Usage(msgspec.Struct, frozen=True):
     output_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    service_tier: str = ""
 
 
 _decoder = msgspec.json.Decoder(_Answer, strict=False)
@@ -66,10 +74,14 @@ def read_usage(document: bytes | bytearray | memoryview) -> Usage | None:
     output_details = reported.completion_tokens_details or reported.output_tokens_details or _Details()
     return Usage(
         model=found.model or "",
+        service_tier=found.service_tier or "",
         input_tokens=_either(reported.prompt_tokens, reported.input_tokens),
         output_tokens=_either(reported.completion_tokens, reported.output_tokens),
         cached_tokens=input_details.cached_tokens,
         reasoning_tokens=output_details.reasoning_tokens,
+        cache_write_tokens=input_details.cache_write_tokens,
+        audio_input_tokens=input_details.audio_tokens,
+        audio_output_tokens=output_details.audio_tokens,
     )
 
 

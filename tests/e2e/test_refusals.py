@@ -164,7 +164,7 @@ async def test_of_64_clients_exactly_max_requests_reach_upstream(live: LiveProxy
     assert len(live.upstream_requests("cap-marker")) == 100
     answer = await sync_to_async(get)(live, plain)
     assert answer.json()["error"] == {
-        "message": "This access token has made all the requests that it may.",
+        "message": "All requests that this access token may make have been made: 100.",
         "type": "insufficient_quota",
         "param": None,
         "code": "request_limit_reached",

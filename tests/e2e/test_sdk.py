@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import openai
@@ -14,7 +15,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from llm_proxy_site.fake_upstream import pattern_sha256
 from projects.models import Project
-from tests.factories import issue_token
+from tests.factories import DailySpendFactory, issue_token
 from tests.live import LiveProxy, eventually
 from tokens.format import digest
 from tokens.models import AccessToken
@@ -159,6 +160,20 @@ def _change(**fields: object) -> Callable[[AccessToken], object]:
     return lambda token: AccessToken.objects.filter(pk=token.pk).update(**fields)
 
 
+def _spent(**limits: int) -> Callable[[AccessToken], object]:
+    """A token with these limits that has made 5 requests for 5 micro-USD today."""
+
+    def prepare(token: AccessToken) -> None:
+        _change(**limits)(token)
+        DailySpendFactory.create(subject=token, requests=5, cost_microusd=5)
+
+    return prepare
+
+
+def _idle(token: AccessToken) -> None:
+    _change(idle_ttl=timedelta(minutes=1), created_at=timezone.now() - timedelta(hours=1))(token)
+
+
 @pytest.mark.parametrize(
     ("prepare", "path", "kind", "code"),
     [
@@ -166,7 +181,12 @@ def _change(**fields: object) -> Callable[[AccessToken], object]:
         (_deactivate, "/models", openai.PermissionDeniedError, "project_inactive"),
         (_change(is_active=False), "/models", openai.PermissionDeniedError, "token_inactive"),
         (_change(expires_at=timezone.now()), "/models", openai.AuthenticationError, "token_expired"),
-        (_change(request_count=5, max_requests=5), "/models", openai.RateLimitError, "request_limit_reached"),
+        (_idle, "/models", openai.AuthenticationError, "token_expired"),
+        (_spent(max_requests=5), "/models", openai.RateLimitError, "request_limit_reached"),
+        (_spent(total_budget_microusd=5), "/models", openai.RateLimitError, "budget_exceeded"),
+        (_spent(daily_budget_microusd=5), "/models", openai.RateLimitError, "budget_exceeded"),
+        (_spent(weekly_budget_microusd=5), "/models", openai.RateLimitError, "budget_exceeded"),
+        (_spent(monthly_budget_microusd=5), "/models", openai.RateLimitError, "budget_exceeded"),
         (
             lambda token: token.project.upstream_keys.all().delete(),
             "/models",

@@ -8,12 +8,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from llm_proxy_site.processes import MANAGE, running
+from llm_proxy_site.server.channel import LINGER_SECONDS
 from tests.factories import issue_token
 from tests.live import LiveProxy, eventually
+from tokens import lifecycle
 from usage.models import UsageRecord
 
 
@@ -169,3 +173,32 @@ def test_json_of_any_depth_reaches_upstream(live: LiveProxy) -> None:
 
     assert answer.status_code == 400
     assert answer.headers["x-request-id"].startswith("req_")  # it is upstream's answer
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/token", "/nowhere"])
+def test_a_refused_head_has_no_body_that_the_next_answer_could_begin_with(live: LiveProxy, path: str) -> None:
+    head = f"HEAD {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+    received = talk(live, head, b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    first, _, rest = received.partition(b"\r\n\r\n")
+    assert first.split()[1] in (b"401", b"404")
+    assert rest.startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_is_cut_and_does_not_read_is_disconnected(private_live: LiveProxy) -> None:
+    live = private_live
+    token, plain = issue_token()
+    parts = urlsplit(live.url)
+    with socket.create_connection((parts.hostname, parts.port)) as connection:
+        connection.sendall(
+            f"GET /v1/files/file-size-{200 * 1024 * 1024}/content HTTP/1.1\r\n"
+            f"host: x\r\nauthorization: Bearer {plain}\r\n\r\n".encode()
+        )
+        eventually(lambda: live.upstream_stats()["running"])
+        lifecycle.revoke(token, actor="user:test", now=timezone.now())
+        eventually(lambda: UsageRecord.objects.filter(token=token, outcome="cut").exists())
+        process = psutil.Process(live.process.pid)
+        port = connection.getsockname()[1]
+        eventually(
+            lambda: not any(each.raddr and each.raddr.port == port for each in process.net_connections()),
+            within_seconds=LINGER_SECONDS + 3,
+        )

@@ -13,6 +13,8 @@ CHECKS = [
     checks.check_data_dir,
     checks.check_upstream,
     checks.check_providers,
+    checks.check_redis,
+    checks.check_limits_without_redis,
 ]
 
 
@@ -34,6 +36,10 @@ def test_the_shipped_configuration_is_sound() -> None:
         ("UPSTREAM_BASE_URL", "api.openai.com", "llm_proxy.E005"),
         ("UPSTREAM_BASE_URL", "https://user:secret@api.openai.com/v1", "llm_proxy.E005"),
         ("PROVIDERS_FILE", Path("/nowhere/providers.yaml"), "llm_proxy.E006"),
+        ("REDIS_URL", "http://user:secret@127.0.0.1:6379", "llm_proxy.E007"),
+        ("REDIS_URL", "redis://:secret@127.0.0.1:port", "llm_proxy.E007"),
+        ("REDIS_URL", "redis://:secret@127.0.0.1?no_such_option=1", "llm_proxy.E007"),
+        ("LIMITS_WITHOUT_REDIS", "secret@", "llm_proxy.E008"),
     ],
 )
 def test_each_fault_has_an_id_and_a_hint(settings: Settings, name: str, value: object, check_id: str) -> None:
@@ -43,6 +49,16 @@ def test_each_fault_has_an_id_and_a_hint(settings: Settings, name: str, value: o
     assert message.id == check_id
     assert message.hint
     assert "secret@" not in f"{message.msg}{message.hint}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://127.0.0.1", "redis://:p%2Fw@redis.example.com:6380/2", "rediss://r", "unix:///run/redis.sock"],
+)
+def test_every_way_to_a_redis_is_sound(settings: Settings, url: str) -> None:
+    settings.REDIS_URL = url
+
+    assert run() == []
 
 
 def test_bad_values_are_reported(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ import json
 import pytest
 from django.db import connection
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from llm_proxy_site import health
 from llm_proxy_site.server import lifecycle
@@ -25,7 +26,7 @@ def test_a_sound_process_is_ready(client: Client) -> None:
 def test_missing_migrations_are_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_known", set())
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'usage'")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'usage' AND name LIKE '0003%'")
     answer = client.get("/ready")
 
     assert answer.status_code == 503
@@ -53,6 +54,29 @@ def test_a_database_that_is_away_is_named_and_the_process_lives(client: Client, 
         assert json.loads(client.get("/live").content) == {"status": "ok"}
     finally:
         connections["default"].settings_dict["NAME"] = name
+
+
+@pytest.mark.django_db
+@pytest.mark.redis
+def test_a_redis_that_answers_is_ok(client: Client, settings: Settings, redis_url: str) -> None:
+    settings.REDIS_URL = redis_url
+
+    assert client.get("/ready").json()["checks"]["redis"] == "ok"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("without_redis", "status", "said"),
+    [("refuse", 503, "unreachable"), ("local", 200, "unreachable, limits are local")],
+)
+def test_a_process_without_its_redis_is_ready_if_it_may_go_on(
+    client: Client, settings: Settings, without_redis: str, status: int, said: str
+) -> None:
+    settings.REDIS_URL, settings.LIMITS_WITHOUT_REDIS = "redis://:secret@127.0.0.1:1", without_redis
+    answer = client.get("/ready")
+
+    assert (answer.status_code, answer.json()["checks"]["redis"]) == (status, said)
+    assert client.get("/health").json()["checks"]["redis"] == said
 
 
 @pytest.mark.django_db

@@ -1,5 +1,6 @@
 import gzip
 import json
+import zlib
 
 import pytest
 from hypothesis import given
@@ -135,3 +136,46 @@ def test_a_huge_answer_is_not_kept() -> None:
 
     assert meter.finish() is None
     assert MAX_DOCUMENT_BYTES == 4 * 1024 * 1024
+
+
+def test_every_split_of_the_bill_is_read() -> None:
+    details = {"cached_tokens": 1, "cache_write_tokens": 2, "audio_tokens": 3}
+    usage = {
+        "prompt_tokens": 10,
+        "completion_tokens": 20,
+        "prompt_tokens_details": details,
+        "completion_tokens_details": {"reasoning_tokens": 4, "audio_tokens": 5},
+    }
+    document = json.dumps({"model": "m", "service_tier": "flex", "usage": usage}).encode()
+    assert read_usage(document) == Usage("m", 10, 20, 1, 4, 2, 3, 5, "flex")
+
+
+def test_pieces_of_output_are_counted_as_they_pass() -> None:
+    meter = meter_for(METERED, SSE)
+    meter.feed(sse({"choices": [{"delta": {"content": "a"}}]}, {"choices": [{"delta": {"content": "b"}}]}))
+    meter.feed(sse({"type": "response.output_text.delta", "delta": "c"}, {"type": "response.created"}))
+    meter.feed(sse({"object": "text_completion", "choices": [{"text": "d"}]}))
+    assert meter.pieces == 4
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        b"data: [DONE]\n\n",
+        b'event: response.completed\ndata: {"type":"response.completed","response":{}}\n\n',
+        b'data: {"type":"response.incomplete","response":{}}\n\n',
+        b'data: {"type":"response.failed","response":{}}\n\n',
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_stream_is_known_to_have_ended_by_its_last_event(last: bytes, packed: bool) -> None:
+    first, compressor = b'data: {"type":"response.created"}\n\n', zlib.compressobj(wbits=31)
+    meter = meter_for(METERED, [*SSE, GZIP] if packed else SSE)
+
+    def feed(chunk: bytes) -> None:
+        meter.feed(compressor.compress(chunk) + compressor.flush(zlib.Z_SYNC_FLUSH) if packed else chunk)
+
+    feed(first)
+    assert not meter.has_ended
+    feed(last)
+    assert meter.has_ended

@@ -1,26 +1,15 @@
 import math
 from dataclasses import replace
-from uuid import uuid4
 
 import pytest
 
 from proxy.errors import AuthenticationError, EndpointNotFound, Forbidden, MethodNotAllowed, TokenExpired
 from proxy.policy import check_grant, find_endpoint
 from proxy.providers import Endpoint, Providers
+from tests.grants import make_grant
 from tokens.grant import Grant
 
-GRANT = Grant(
-    token_id=uuid4(),
-    project_id=uuid4(),
-    token_active=True,
-    token_revoked=False,
-    project_active=True,
-    expires_at=100.0,
-    max_requests=None,
-    request_count=0,
-    base_url="https://upstream/v1",
-    upstream_key="sk-very-secret",
-)
+GRANT = make_grant(expires_at=100.0)
 PROVIDERS = Providers((Endpoint(path="/models", methods=("GET",), usage="none"),))
 
 
@@ -35,11 +24,13 @@ def test_a_good_grant_passes() -> None:
         (replace(GRANT, token_active=False, token_revoked=True), AuthenticationError),
         (replace(GRANT, token_active=False), Forbidden),
         (replace(GRANT, project_active=False), Forbidden),
+        (replace(GRANT, idle_expires_at=99.0), TokenExpired),
+        (replace(GRANT, digest_dies_at=99.0), AuthenticationError),
     ],
 )
 def test_a_dead_grant_is_refused(grant: Grant, error: type[Exception]) -> None:
     with pytest.raises(error):
-        check_grant(grant, now=0)
+        check_grant(grant, now=99.5)
 
 
 def test_expiry_is_exact() -> None:

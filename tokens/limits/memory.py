@@ -37,6 +37,8 @@ class MemoryStore:
         self._held: dict[UUID, _Held] = {}
 
     async def acquire(self, request_id: UUID, subjects: tuple[Subject, ...], estimate: Estimate) -> Lease:
+        if not subjects:
+            return Lease.of_nothing(request_id, estimate, self._now_ms())
         accounts = self._find(subjects) or await self._open(subjects)
         now_ms = self._now_ms()
         periods = periods_at(now_ms)

@@ -14,7 +14,6 @@ from redis.asyncio import Redis
 
 from tokens.limits.amends import MAX_AMOUNT, Amends, End, facts_of
 from tokens.limits.link import Answer, NoAnswerError, RedisLink
-from tokens.limits.periods import periods_at
 from tokens.limits.reading import TallyReader
 from tokens.limits.values import Charge, Counters, Estimate, Lease, LimitsUnavailableError, LoadTally, Subject
 from tokens.limits.verdict import refusal
@@ -49,12 +48,10 @@ class RedisStore:
         )
 
     async def acquire(self, request_id: UUID, subjects: tuple[Subject, ...], estimate: Estimate) -> Lease:
+        if not subjects:
+            return Lease.of_nothing(request_id, estimate, int(time.time() * 1000))
         estimate = _bounded(estimate)
         lease = Lease(request_id, subjects, 0, _NO_PERIODS, estimate, estimate.microusd)
-        if not subjects:
-            lease.at_ms = int(time.time() * 1000)
-            lease.periods = periods_at(lease.at_ms)
-            return lease
         request = {
             "lease": facts_of(lease),
             "lease_ms": self._lease_ms,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from projects.limits import Limited
-from tokens.limits.periods import Periods, Window
+from tokens.limits.periods import Periods, Window, periods_at
 
 MINUTE_MS = 60_000
 
@@ -149,6 +149,11 @@ class Lease:
     notes: tuple[Any, ...] = ()
     """The store's own, one for each subject."""
     is_settled: bool = False
+
+    @classmethod
+    def of_nothing(cls, request_id: UUID, estimate: Estimate, at_ms: int) -> "Lease":
+        """For a request without any limit: nobody counts it."""
+        return cls(request_id, (), at_ms, periods_at(at_ms), estimate, 0)
 
 
 class LimitReachedError(Exception):

@@ -14,6 +14,7 @@ from llm_proxy_site.addresses import Address, parse_address
 from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
 
 UPSTREAM_KEY = "sk-demo-upstream-key"
+LIMITS = ("--max-requests-per-minute", "60", "--daily-budget", "1")
 
 
 class Command(BaseCommand):
@@ -52,7 +53,7 @@ class Command(BaseCommand):
         }
         account = json.loads(manage("setup", "--json", environment=environment))["admin"]
         project = _ensure_project(environment)
-        issued = manage("create_token", project, "--name", "demo", "--json", environment=environment)
+        issued = manage("create_token", project, "--name", "demo", *LIMITS, "--json", environment=environment)
         server, line = stack.enter_context(
             running(str(MANAGE), "serve", "--bind", str(bind), environment=environment)
         )
@@ -77,12 +78,17 @@ LLM Proxy demo, with a fake upstream in place of OpenAI. Data: {folder}
 
   API          {url}/v1
   Admin site   {url}/admin/   ({sign_in})
-  Token        {token}   (expires in 24 h)
+  Token        {token}
+               (expires in 24 h; 60 requests a minute, 1 USD a day)
 
 Paste into another terminal:
 
 curl {url}/v1/chat/completions -H "Authorization: Bearer {token}" -H "Content-Type: application/json" \\
   -d '{{"model": "gpt-4o-mini", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+
+What is left of the token:
+
+curl {url}/token -H "Authorization: Bearer {token}"
 
 Or in Python, with the official SDK:
 

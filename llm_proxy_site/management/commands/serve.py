@@ -33,7 +33,9 @@ def serve(bind: Address, on_ready: Any) -> None:
     from llm_proxy_site.asgi import application
     from llm_proxy_site.server.server import ProxyServer
     from proxy.runtime import Runtime
+    from usage.price_book import PriceBook
 
+    PriceBook()  # loads what it knows: a part of a second, which no request should wait for
     server = ProxyServer(
         application,
         endpoints=build_endpoint_description_strings(host=bind.host, port=bind.port),

@@ -1,0 +1,175 @@
+"""What one request may cost, what it is known to cost while it runs, and what it has cost.
+
+The worst case holds whatever upstream answers: a byte of input is at most one model token, an input at most
+the model's context, and an output at most what the client asks for, or what the model can.
+"""
+
+from projects.models import UnpricedPolicy
+from proxy.errors import Forbidden
+from proxy.facts import Facts
+from proxy.metering.usage import Usage
+from proxy.providers import Endpoint
+from tokens.grant import Grant
+from tokens.limits.values import NOTHING, Charge, Estimate
+from usage.entry import UsageEntry
+from usage.outcomes import CostSource, UsageSource
+from usage.price_book import PriceBook
+from usage.prices import Price
+
+BYTES_PER_MODEL_TOKEN = 4
+"""Of ordinary text, about."""
+UNKNOWN_MAX_OUTPUT_TOKENS = 16_384
+"""For a model of which nothing is known."""
+OUTPUT_TOKENS_PER_SECOND = 100
+"""Assumed of an answer that nobody has seen: the client hung up, or was cut off, before it began."""
+
+
+class Bill:
+    def __init__(
+        self, grant: Grant, endpoint: Endpoint, method: str, facts: Facts, body_bytes: int, prices: PriceBook
+    ) -> None:
+        self.may_cost = endpoint.may_cost(method)
+        self._grant = grant
+        self._facts = facts
+        self._body_bytes = body_bytes
+        self._prices = prices
+        self._has_output = endpoint.usage != "input"
+        self._is_reported = endpoint.usage != "unreported"
+        self._price = prices.find(facts.model, facts.service_tier) if self.may_cost else None
+
+    def estimate(self) -> Estimate:
+        """The worst case. Raises ProxyError where the project refuses models without a price."""
+        if not self.may_cost:
+            return NOTHING
+        if not self._has_price and self._grant.unpriced_policy is UnpricedPolicy.REFUSE:
+            raise _unpriced(self._facts.model)
+        if not self._grant.subjects:
+            return NOTHING
+        return Estimate(
+            model_tokens=self._likely_input_tokens() + self._most_output_tokens(),
+            microusd=self._worst_case_microusd() if self._grant.has_budget else 0,
+            is_output_stated=self._facts.max_output_tokens is not None or not self._has_output,
+        )
+
+    def used_microusd(self, pieces: int) -> int:
+        """What a stream has cost so far that has brought so many pieces of output."""
+        if self._price is None:
+            return 0
+        # The first and the last piece of every choice are empty.
+        return self._price.cost_microusd(
+            input_tokens=self._likely_input_tokens(), output_tokens=max(0, pieces - 2 * self._facts.choices)
+        )
+
+    def free(self, entry: UsageEntry) -> Charge:
+        """Upstream did no work for it."""
+        entry.cost_source, entry.cost_microusd = CostSource.FREE, 0
+        return Charge()
+
+    def close(
+        self, entry: UsageEntry, usage: Usage | None, *, pieces: int, bytes_sent: int, seconds: float
+    ) -> Charge:
+        """Upstream has worked, and reported `usage` or nothing: then what passed, or how long, is a measure.
+
+        Usage and cost are noted in the entry.
+        """
+        if not self.may_cost:
+            return self.free(entry)
+        if usage is not None:
+            _note_reported(entry, usage)
+        elif self._has_price:
+            self._note_estimated(entry, pieces, bytes_sent, seconds)
+        price = self._price_of(entry) if entry.usage_source is not UsageSource.NONE else None
+        if price is not None:
+            entry.cost_source, entry.cost_microusd = CostSource.PRICE, _cost(entry, price)
+        elif self._grant.unpriced_policy is UnpricedPolicy.FLAT:
+            entry.cost_source, entry.cost_microusd = CostSource.FLAT, self._grant.flat_price_microusd
+        else:
+            entry.cost_source, entry.cost_microusd = CostSource.UNPRICED, None
+        return Charge(
+            model_tokens=(entry.input_tokens or 0) + (entry.output_tokens or 0),
+            microusd=entry.cost_microusd or 0,
+        )
+
+    @property
+    def _has_price(self) -> bool:
+        return self._price is not None and self._is_reported
+
+    def _price_of(self, entry: UsageEntry) -> Price | None:
+        """By the tier that was used, and by the name that was asked for, else the one that answered. If
+        neither has a price any more: by what it was when the request began.
+        """
+        asked_for = self._prices.find(self._facts.model, entry.service_tier)
+        return asked_for or self._prices.find(entry.model, entry.service_tier) or self._price
+
+    def _note_estimated(self, entry: UsageEntry, pieces: int, bytes_sent: int, seconds: float) -> None:
+        if not self._has_output:
+            output_tokens = 0
+        elif self._facts.is_background:
+            output_tokens = self._most_output_tokens()  # it goes on without us
+        elif pieces:
+            output_tokens = pieces
+        elif bytes_sent:
+            output_tokens = bytes_sent // BYTES_PER_MODEL_TOKEN
+        else:
+            output_tokens = int(seconds * OUTPUT_TOKENS_PER_SECOND)
+        entry.usage_source = UsageSource.ESTIMATED
+        entry.service_tier = self._facts.service_tier
+        entry.input_tokens = self._likely_input_tokens()
+        entry.output_tokens = min(output_tokens, max(pieces, self._most_output_tokens()))
+
+    def _worst_case_microusd(self) -> int:
+        if not self._has_price:
+            is_flat = self._grant.unpriced_policy is UnpricedPolicy.FLAT
+            return self._grant.flat_price_microusd if is_flat else 0
+        assert self._price is not None
+        return self._price.worst_case_microusd(
+            input_tokens=self._most_input_tokens(self._price), output_tokens=self._most_output_tokens()
+        )
+
+    def _likely_input_tokens(self) -> int:
+        return max(1, self._body_bytes // BYTES_PER_MODEL_TOKEN)
+
+    def _most_input_tokens(self, price: Price) -> int:
+        if price.context_window is None:
+            return self._body_bytes
+        most = price.context_window * self._facts.inputs
+        return most if self._facts.has_input_elsewhere else min(self._body_bytes, most)
+
+    def _most_output_tokens(self) -> int:
+        if not self._has_output:
+            return 0
+        if self._facts.max_output_tokens is not None:
+            return self._facts.max_output_tokens
+        price = self._price
+        most = (price.max_output_tokens or price.context_window) if price is not None else None
+        return (most or UNKNOWN_MAX_OUTPUT_TOKENS) * self._facts.choices
+
+
+def _cost(entry: UsageEntry, price: Price) -> int:
+    return price.cost_microusd(
+        input_tokens=entry.input_tokens or 0,
+        output_tokens=entry.output_tokens or 0,
+        cached_tokens=entry.cached_tokens or 0,
+        cache_write_tokens=entry.cache_write_tokens or 0,
+        audio_input_tokens=entry.audio_input_tokens or 0,
+        audio_output_tokens=entry.audio_output_tokens or 0,
+    )
+
+
+def _note_reported(entry: UsageEntry, usage: Usage) -> None:
+    entry.usage_source = UsageSource.UPSTREAM
+    entry.model = usage.model or entry.model
+    entry.service_tier = usage.service_tier
+    entry.input_tokens, entry.output_tokens = usage.input_tokens, usage.output_tokens
+    entry.cached_tokens, entry.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
+    entry.cache_write_tokens = usage.cache_write_tokens
+    entry.audio_input_tokens, entry.audio_output_tokens = usage.audio_input_tokens, usage.audio_output_tokens
+
+
+def _unpriced(model: str) -> Forbidden:
+    error = Forbidden(
+        "model_unpriced",
+        "The project of this access token refuses models without a known price, and this request's has none.",
+    )
+    error.param = "model"
+    return error

@@ -1,0 +1,94 @@
+"""Which bodies are read whole before they are sent on, and how much of that there may be at a time.
+
+Small JSON bodies are, for the ledger's sake. Larger ones, and those of any media type but forms, are where
+limits or prices depend on what they ask for: what has to be seen and cannot be is refused.
+"""
+
+from projects.models import UnpricedPolicy
+from proxy.client import Client
+from proxy.errors import BadRequest, RequestTooLarge, ServiceUnavailable
+from proxy.facts import NO_FACTS, Facts, peek
+from proxy.headers import media_type
+from proxy.providers import Endpoint
+from proxy.request import ProxyRequest, StreamedBody
+from tokens.grant import Grant
+
+MAX_PEEKED_BYTES = 1024 * 1024
+"""A declared JSON body up to this size is read by the way."""
+MAX_SEEN_BYTES = 32 * 1024 * 1024
+"""The largest body that is read because it has to be seen."""
+MAX_HELD_BYTES = 8 * MAX_SEEN_BYTES
+"""Of all larger bodies that a process holds."""
+
+
+class HeldBodies:
+    """Counts the bytes of the larger bodies that are in memory."""
+
+    def __init__(self, max_bytes: int = MAX_HELD_BYTES) -> None:
+        self._left_bytes = max_bytes
+
+    def take(self, size_bytes: int) -> None:
+        """Whoever takes gives back. Raises ServiceUnavailable where there is no room."""
+        if size_bytes > self._left_bytes:
+            raise ServiceUnavailable
+        self._left_bytes -= size_bytes
+
+    def give_back(self, size_bytes: int) -> None:
+        self._left_bytes += size_bytes
+
+
+def must_be_seen(request: ProxyRequest, grant: Grant, endpoint: Endpoint) -> bool:
+    return (
+        request.has_body
+        and endpoint.may_cost(request.method)
+        and (grant.counts_usage or grant.unpriced_policy is UnpricedPolicy.REFUSE)
+        and media_type(request.headers) != b"multipart/form-data"
+    )
+
+
+def size_to_hold(request: ProxyRequest, *, is_seen: bool) -> int:
+    """Bytes of a larger body; the most that may come where the length is not declared.
+
+    Raises RequestTooLarge.
+    """
+    if not is_seen:
+        return 0
+    size_bytes = MAX_SEEN_BYTES if request.content_length is None else request.content_length
+    if size_bytes > MAX_SEEN_BYTES:
+        raise _too_large_to_see()
+    return size_bytes if size_bytes > MAX_PEEKED_BYTES else 0
+
+
+async def read_body(
+    request: ProxyRequest, client: Client, grant: Grant, endpoint: Endpoint, *, is_seen: bool
+) -> tuple[bytes | StreamedBody, Facts]:
+    """The body and what is known of it. Raises ProxyError where it has to be seen and cannot be."""
+    if not request.has_body:
+        return await client.read(), NO_FACTS
+    if is_seen:
+        return await _see(request, client, grant, endpoint)
+    if request.can_be_peeked(MAX_PEEKED_BYTES):
+        body = await client.read()
+        return body, peek(body, request.path)
+    return StreamedBody(client), NO_FACTS
+
+
+async def _see(
+    request: ProxyRequest, client: Client, grant: Grant, endpoint: Endpoint
+) -> tuple[bytes, Facts]:
+    body = await client.read(MAX_SEEN_BYTES)
+    facts = peek(body, request.path, for_limits=True)
+    if not facts.model and grant.counts_usage and endpoint.reports_usage:
+        raise BadRequest(
+            "The model of this request cannot be read, and the limits of this access token depend on it. "
+            "Send a JSON object with a model.",
+            param="model",
+        )
+    return body, facts
+
+
+def _too_large_to_see() -> RequestTooLarge:
+    return RequestTooLarge(
+        f"The limits of this access token depend on what is in the request's body, and it is larger than "
+        f"{MAX_SEEN_BYTES // 2**20} MiB."
+    )

@@ -1,0 +1,133 @@
+"""The few facts that are peeked from a JSON body. What has another type than it should is taken for absent:
+upstream judges the request, and the worst is assumed of what cannot be read.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+_ABSENT = msgspec.Raw(b"null")
+
+
+class _Peeked(msgspec.Struct):
+    model: Any = None
+    stream: Any = None
+    service_tier: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    n: Any = None
+    best_of: Any = None
+    background: Any = None
+    input: msgspec.Raw = _ABSENT
+    tools: msgspec.Raw = _ABSENT
+    web_search_options: msgspec.Raw = _ABSENT
+    previous_response_id: msgspec.Raw = _ABSENT
+    conversation: msgspec.Raw = _ABSENT
+    prompt: msgspec.Raw = _ABSENT
+
+
+class _Tool(msgspec.Struct):
+    type: str
+
+
+class Facts(msgspec.Struct, frozen=True):
+    model: str = ""
+    is_stream: bool = False
+    service_tier: str = ""
+    max_output_tokens: int | None = None
+    """The most that the client asks for, of all choices together; None: it does not say."""
+    choices: int = 1
+    """Outputs that are asked for."""
+    inputs: int = 1
+    """Texts that are sent in one request: each may be as long as the model's context."""
+    is_background: bool = False
+    """Whether upstream answers before it works."""
+    has_input_elsewhere: bool = False
+    """Whether upstream adds to the input what it keeps or fetches: the body's size says little."""
+
+
+NO_FACTS = Facts()
+_REFERENCES = (b'"image_url"', b'"file_id"', b'"file_url"', b'"file_data"', b'"item_reference"')
+_ESCAPED_LETTER = re.compile(rb"\\u00(?:5[fF]|[46][1-9a-fA-F]|[57][0-9aA])")
+"""No writer of JSON escapes a letter: here a name is hidden from us."""
+_decoder = msgspec.json.Decoder(_Peeked)
+_tools = msgspec.json.Decoder(list[_Tool])
+
+
+def peek(body: bytes, path: str, *, for_limits: bool = False) -> Facts:
+    """The facts in the JSON body of a request to this path below /v1; empty ones if it is not a JSON object.
+
+    What only limits ask for is looked at if they do.
+    """
+    try:
+        peeked = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return NO_FACTS
+    model, tier = peeked.model, peeked.service_tier
+    if not for_limits:
+        return Facts(model=model if isinstance(model, str) else "", is_stream=peeked.stream is True)
+    inputs = _count_inputs(peeked, path)
+    # One prompt of `completions` gives as many outputs as are asked for; so does each of several.
+    choices = max(_count(peeked.n) or 1, _count(peeked.best_of) or 1) * (
+        inputs if path == "/completions" else 1
+    )
+    most = _most_output(peeked, path)
+    return Facts(
+        model=model if isinstance(model, str) else "",
+        is_stream=peeked.stream is True,
+        service_tier=tier if isinstance(tier, str) else "",
+        max_output_tokens=None if most is None else most * choices,
+        choices=choices,
+        inputs=inputs,
+        is_background=peeked.background is True,
+        has_input_elsewhere=_has_input_elsewhere(peeked, body),
+    )
+
+
+def _most_output(peeked: _Peeked, path: str) -> int | None:
+    if path == "/responses":
+        return _count(peeked.max_output_tokens)
+    if path not in ("/chat/completions", "/completions"):
+        return None
+    stated = (_count(peeked.max_completion_tokens), _count(peeked.max_tokens))
+    return max((count for count in stated if count is not None), default=None)
+
+
+def _count_inputs(peeked: _Peeked, path: str) -> int:
+    if path not in ("/completions", "/embeddings"):
+        return 1
+    texts = bytes(peeked.prompt if path == "/completions" else peeked.input)
+    if not texts.startswith(b"["):
+        return 1
+    parts = msgspec.json.decode(texts, type=list[msgspec.Raw])
+    # A list of numbers is one text in model tokens.
+    return max(1, sum(bytes(part)[:1] in (b'"', b"[") for part in parts))
+
+
+def _count(value: Any) -> int | None:
+    """A whole number above 0, as a JSON number of either kind; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if value == value // 1 and 0 < value < 2**53 else None
+
+
+def _has_input_elsewhere(peeked: _Peeked, body: bytes) -> bool:
+    referring = (peeked.previous_response_id, peeked.conversation, peeked.web_search_options)
+    if any(bytes(value) != b"null" for value in referring) or not _are_functions(peeked.tools):
+        return True
+    # For `responses` a prompt is an object that names a stored one; for `completions` it is the text.
+    if bytes(peeked.prompt)[:1] == b"{" or any(reference in body for reference in _REFERENCES):
+        return True
+    return _ESCAPED_LETTER.search(body) is not None
+
+
+def _are_functions(tools: msgspec.Raw) -> bool:
+    """Whether the client runs all of them. Upstream's own (search, files, code) bring in what they find."""
+    if bytes(tools) == b"null":
+        return True
+    try:
+        return all(tool.type in ("function", "custom") for tool in _tools.decode(tools))
+    except msgspec.DecodeError:
+        return False

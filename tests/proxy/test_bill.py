@@ -1,0 +1,211 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from uuid_utils.compat import uuid7
+
+from projects.models import UnpricedPolicy
+from proxy.bill import OUTPUT_TOKENS_PER_SECOND, UNKNOWN_MAX_OUTPUT_TOKENS, Bill
+from proxy.errors import Forbidden
+from proxy.facts import Facts
+from proxy.metering.usage import Usage
+from proxy.providers import Endpoint
+from tests.grants import make_grant
+from tokens.grant import Grant
+from tokens.limits.values import NOTHING, Charge, Limits
+from usage.entry import UsageEntry
+from usage.outcomes import CostSource, UsageSource
+from usage.price_book import PriceBook
+from usage.price_overrides import Override
+from usage.prices import Rates
+
+PRICES = PriceBook()
+CHAT = Endpoint(path="/chat/completions", methods=("GET", "POST"), usage="openai")
+EMBEDDINGS = Endpoint(path="/embeddings", methods=("POST",), usage="input")
+SPEECH = Endpoint(path="/audio/speech", methods=("POST",), usage="unreported")
+FILES = Endpoint(path="/files", methods=("POST",), usage="none")
+DOLLAR = Limits(budgets=(1_000_000, None, None, None))
+BUDGETED = make_grant(token_limits=DOLLAR)
+FLAT = replace(BUDGETED, unpriced_policy=UnpricedPolicy.FLAT, flat_price_microusd=500)
+
+
+def a_bill(
+    model: str = "gpt-4o",
+    *,
+    grant: Grant = BUDGETED,
+    endpoint: Endpoint = CHAT,
+    method: str = "POST",
+    body_bytes: int = 1000,
+    **facts: Any,
+) -> Bill:
+    return Bill(grant, endpoint, method, Facts(model=model, **facts), body_bytes, PRICES)
+
+
+def close(
+    bill: Bill, usage: Usage | None, *, pieces: int = 0, bytes_sent: int = 0, seconds: float = 0.0
+) -> tuple[UsageEntry, Charge]:
+    entry = UsageEntry(id=uuid7(), started_at=0, method="POST", path="/v1/x")
+    return entry, bill.close(entry, usage, pieces=pieces, bytes_sent=bytes_sent, seconds=seconds)
+
+
+def test_worst_case_is_a_token_a_byte_and_what_the_client_asks_for() -> None:
+    estimate = a_bill(max_output_tokens=100).estimate()
+    assert estimate.microusd == 1000 * 5 // 2 + 100 * 10  # 2.50 and 10 USD per million
+    assert estimate.model_tokens == 250 + 100
+    assert estimate.is_output_stated
+
+
+def test_output_that_is_not_bounded_is_what_the_model_can() -> None:
+    estimate = a_bill(choices=2).estimate()
+    assert estimate.microusd == 2500 + 2 * 16_384 * 10
+    assert not estimate.is_output_stated
+
+
+def test_input_is_never_more_than_the_models_context() -> None:
+    large = a_bill(max_output_tokens=1, body_bytes=10**7).estimate()
+    elsewhere = a_bill(max_output_tokens=1, has_input_elsewhere=True).estimate()
+    assert large.microusd == elsewhere.microusd == 128_000 * 5 // 2 + 10
+
+
+def test_embeddings_have_no_output() -> None:
+    estimate = a_bill("text-embedding-3-small", endpoint=EMBEDDINGS, body_bytes=1_000_000).estimate()
+    assert estimate.microusd == 8192 * 2 // 100 + 1  # rounded up
+    assert estimate.model_tokens == 250_000
+    assert estimate.is_output_stated
+
+
+@pytest.mark.parametrize("bill", [a_bill(endpoint=FILES), a_bill(method="GET")])
+def test_what_costs_nothing_reserves_nothing_and_is_charged_nothing(bill: Bill) -> None:
+    assert bill.estimate() == NOTHING
+    entry, charge = close(bill, Usage("gpt-4o", input_tokens=5))
+    assert charge == Charge()
+    assert (entry.cost_source, entry.cost_microusd) == (CostSource.FREE, 0)
+
+
+def test_each_of_several_texts_may_be_as_long_as_the_context() -> None:
+    bill = a_bill("text-embedding-3-small", endpoint=EMBEDDINGS, body_bytes=1_000_000, inputs=50)
+    assert bill.estimate().microusd == 50 * 8192 * 2 // 100
+
+
+def test_without_limits_nothing_is_estimated() -> None:
+    assert a_bill(grant=make_grant()).estimate() == NOTHING
+
+
+def test_without_a_budget_no_money_is_estimated() -> None:
+    grant = make_grant(token_limits=Limits(max_model_tokens_per_minute=5))
+    assert a_bill(grant=grant, max_output_tokens=1).estimate().microusd == 0
+
+
+def test_reported_usage_is_charged_exactly() -> None:
+    usage = Usage("gpt-4o-2024-08-06", input_tokens=1000, output_tokens=200, cached_tokens=400)
+    entry, charge = close(a_bill(), usage)
+    assert charge == Charge(1200, 600 * 5 // 2 + 400 * 5 // 4 + 200 * 10)
+    assert (entry.cost_source, entry.cost_microusd) == (CostSource.PRICE, charge.microusd)
+    assert (entry.usage_source, entry.model) == (UsageSource.UPSTREAM, "gpt-4o-2024-08-06")
+
+
+def test_the_tier_that_was_used_sets_the_price() -> None:
+    standard, _ = close(a_bill(), Usage("gpt-4o", input_tokens=1000, output_tokens=0))
+    priority, _ = close(a_bill(), Usage("gpt-4o", 1000, 0, service_tier="priority"))
+    assert (standard.cost_microusd, priority.cost_microusd) == (2500, 4250)
+    assert priority.service_tier == "priority"
+
+
+def test_a_model_that_only_the_answer_names_has_its_price() -> None:
+    entry, _ = close(a_bill(model=""), Usage("gpt-4o", input_tokens=1000, output_tokens=0))
+    assert (entry.cost_source, entry.cost_microusd) == (CostSource.PRICE, 2500)
+
+
+def test_stream_without_usage_is_estimated_by_what_passed() -> None:
+    entry, charge = close(a_bill(max_output_tokens=100), None, pieces=40)
+    assert entry.usage_source is UsageSource.ESTIMATED
+    assert (entry.input_tokens, entry.output_tokens) == (250, 40)
+    assert entry.cost_microusd == charge.microusd == 250 * 5 // 2 + 40 * 10
+
+
+def test_answer_without_usage_is_estimated_by_its_size() -> None:
+    entry, _ = close(a_bill(max_output_tokens=1000), None, bytes_sent=400)
+    assert entry.output_tokens == 100
+
+
+def test_background_work_is_charged_at_its_worst() -> None:
+    entry, _ = close(a_bill(max_output_tokens=5000, is_background=True), None, bytes_sent=100)
+    assert entry.output_tokens == 5000
+
+
+def test_estimate_has_the_price_of_the_tier_that_was_asked_for() -> None:
+    standard, _ = close(a_bill(), None, pieces=100)
+    priority, _ = close(a_bill(service_tier="priority"), None, pieces=100)
+    assert priority.cost_microusd > standard.cost_microusd
+
+
+def test_price_that_is_removed_meanwhile_is_charged_all_the_same() -> None:
+    prices = PriceBook()
+    prices.set_overrides((Override("mine", Rates.of(text_input=10**6, text_output=10**6), None, None),))
+    bill = Bill(BUDGETED, CHAT, "POST", Facts(model="mine"), 100, prices)
+    prices.set_overrides(())
+    entry, charge = close(bill, Usage("mine", 10, 20))
+    assert (entry.cost_source, charge.microusd) == (CostSource.PRICE, 30)
+
+
+def test_answer_that_nobody_saw_is_estimated_by_the_time_it_took() -> None:
+    entry, _ = close(a_bill(max_output_tokens=1000), None, seconds=2)
+    assert entry.output_tokens == 2 * OUTPUT_TOKENS_PER_SECOND
+    entry, _ = close(a_bill(max_output_tokens=10), None, seconds=2)
+    assert entry.output_tokens == 10
+
+
+def test_model_without_a_price_is_unpriced_and_never_zero() -> None:
+    bill = a_bill("who-knows")
+    assert bill.estimate().microusd == 0
+    assert bill.estimate().model_tokens == 250 + UNKNOWN_MAX_OUTPUT_TOKENS
+    entry, charge = close(bill, Usage("who-knows", input_tokens=5, output_tokens=6))
+    assert (entry.cost_source, entry.cost_microusd) == (CostSource.UNPRICED, None)
+    assert charge == Charge(model_tokens=11, microusd=0)
+
+
+def test_model_without_a_price_is_refused_where_the_project_says_so() -> None:
+    grant = make_grant(unpriced_policy=UnpricedPolicy.REFUSE)
+    with pytest.raises(Forbidden) as refused:
+        a_bill("who-knows", grant=grant).estimate()
+    assert (refused.value.code, refused.value.param) == ("model_unpriced", "model")
+    assert a_bill(grant=grant).estimate() == NOTHING
+    assert a_bill("", grant=grant, endpoint=FILES).estimate() == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("model", "endpoint"), [("who-knows", CHAT), ("tts-1", SPEECH), ("gpt-4o-mini-tts", SPEECH)]
+)
+def test_flat_price_is_reserved_and_charged(model: str, endpoint: Endpoint) -> None:
+    bill = a_bill(model, grant=FLAT, endpoint=endpoint)
+    assert bill.estimate().microusd == 500
+    entry, charge = close(bill, None)
+    assert (entry.cost_source, entry.cost_microusd, charge.microusd) == (CostSource.FLAT, 500, 500)
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 20_000),
+    st.integers(0, 20_000),
+    st.integers(0, 10**6),
+    st.sampled_from(["gpt-4o", "gpt-5", "gpt-5.4", "gpt-4o-audio-preview"]),
+)
+def test_charge_never_exceeds_the_worst_case_when_upstream_keeps_to_it(
+    body_bytes: int, most: int, output: int, cached: int, model: str
+) -> None:
+    bill = a_bill(model, body_bytes=body_bytes, max_output_tokens=most)
+    usage = Usage(
+        model, input_tokens=body_bytes, output_tokens=min(most, output), cached_tokens=min(cached, body_bytes)
+    )
+    context = PRICES.find(model).context_window
+    if body_bytes <= context:
+        assert close(bill, usage)[1].microusd <= bill.estimate().microusd
+
+
+def test_running_stream_has_used_what_it_has_brought() -> None:
+    bill = a_bill(max_output_tokens=5)
+    assert bill.used_microusd(pieces=0) == 625
+    assert bill.used_microusd(pieces=102) == 625 + 1000
+    assert a_bill("who-knows").used_microusd(pieces=100) == 0

@@ -1,0 +1,117 @@
+"""Which bodies are read before they are sent on, and what is refused that cannot be seen."""
+
+from typing import Any
+
+import pytest
+
+from projects.models import UnpricedPolicy
+from proxy.bodies import (
+    MAX_HELD_BYTES,
+    MAX_PEEKED_BYTES,
+    MAX_SEEN_BYTES,
+    HeldBodies,
+    must_be_seen,
+    read_body,
+    size_to_hold,
+)
+from proxy.client import Client
+from proxy.errors import BadRequest, RequestTooLarge, ServiceUnavailable
+from proxy.facts import NO_FACTS
+from proxy.providers import Endpoint
+from proxy.request import ProxyRequest, StreamedBody
+from proxy.types import Message
+from tests.grants import make_grant
+from tokens.grant import Grant
+from tokens.limits.values import Limits
+
+CHAT = Endpoint(path="/chat/completions", methods=("POST",), usage="openai")
+FILES = Endpoint(path="/files", methods=("POST",), usage="none")
+UNLIMITED = make_grant()
+BUDGETED = make_grant(project_limits=Limits(budgets=(None, None, None, 1)))
+TPM = make_grant(token_limits=Limits(max_model_tokens_per_minute=1))
+REFUSING = make_grant(unpriced_policy=UnpricedPolicy.REFUSE)
+BODY = b'{"model":"gpt-4o","max_tokens":5}'
+
+
+def a_request(
+    length: int | None = len(BODY), media: bytes = b"application/json", path: str = "/chat/completions"
+) -> ProxyRequest:
+    headers = [(b"content-type", media)]
+    headers.append(
+        (b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length)
+    )
+    return ProxyRequest("POST", path, b"", headers, length)
+
+
+def a_client(*chunks: bytes) -> Client:
+    left = list(chunks)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    async def send(message: Message) -> None:
+        raise AssertionError("nothing is answered here")
+
+    return Client(receive, send, max_body_bytes=10**9)
+
+
+async def read(grant: Grant, request: ProxyRequest, *chunks: bytes, endpoint: Endpoint = CHAT) -> Any:
+    is_seen = must_be_seen(request, grant, endpoint)
+    return await read_body(request, a_client(*chunks), grant, endpoint, is_seen=is_seen)
+
+
+@pytest.mark.parametrize("grant", [BUDGETED, TPM, REFUSING])
+@pytest.mark.parametrize(
+    "request_",
+    [a_request(), a_request(None), a_request(media=b"text/plain"), a_request(media=b"")],
+    ids=["json", "chunked", "text", "untyped"],
+)
+async def test_what_limits_depend_on_is_seen_however_it_is_sent(grant: Grant, request_: ProxyRequest) -> None:
+    body, facts = await read(grant, request_, BODY[:5], BODY[5:])
+    assert body == BODY
+    assert (facts.model, facts.max_output_tokens) == ("gpt-4o", 5)
+
+
+@pytest.mark.parametrize("grant", [BUDGETED, TPM])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"\xef\xbb\xbf" + BODY, BODY.decode().encode("utf-16"), b'{"model":5}', b'{"model":NaN}'],
+    ids=["empty", "list", "bom", "utf16", "number", "nan"],
+)
+async def test_a_body_whose_model_cannot_be_seen_is_refused(grant: Grant, body: bytes) -> None:
+    with pytest.raises(BadRequest) as refused:
+        await read(grant, a_request(None), body)
+    assert refused.value.param == "model"
+
+
+async def test_without_such_limits_nothing_has_to_be_seen() -> None:
+    assert await read(UNLIMITED, a_request(3), b"[1]") == (b"[1]", NO_FACTS)
+    body, facts = await read(UNLIMITED, a_request(None), BODY)
+    assert isinstance(body, StreamedBody)
+    assert facts == NO_FACTS
+    assert isinstance((await read(UNLIMITED, a_request(MAX_PEEKED_BYTES + 1), BODY))[0], StreamedBody)
+
+
+async def test_forms_and_what_costs_nothing_stream() -> None:
+    form = a_request(None, media=b"multipart/form-data; boundary=x")
+    assert isinstance((await read(BUDGETED, form, b"x"))[0], StreamedBody)
+    assert isinstance((await read(BUDGETED, a_request(None), b"x", endpoint=FILES))[0], StreamedBody)
+
+
+async def test_a_body_that_is_too_large_to_be_seen_is_refused() -> None:
+    with pytest.raises(RequestTooLarge):
+        size_to_hold(a_request(MAX_SEEN_BYTES + 1), is_seen=True)
+    with pytest.raises(RequestTooLarge):
+        await read(BUDGETED, a_request(None), b"x" * MAX_SEEN_BYTES, b"x")
+    assert size_to_hold(a_request(MAX_SEEN_BYTES + 1), is_seen=False) == 0
+
+
+def test_only_so_many_large_bodies_are_held_at_a_time() -> None:
+    held, size_bytes = HeldBodies(), size_to_hold(a_request(None), is_seen=True)
+    for _ in range(MAX_HELD_BYTES // size_bytes):
+        held.take(size_bytes)
+    with pytest.raises(ServiceUnavailable):
+        held.take(size_to_hold(a_request(MAX_PEEKED_BYTES + 1), is_seen=True))
+    held.take(size_to_hold(a_request(MAX_PEEKED_BYTES), is_seen=True))  # small ones always find room
+    held.give_back(size_bytes)
+    held.take(size_bytes)

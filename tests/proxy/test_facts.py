@@ -1,0 +1,113 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.facts import NO_FACTS, Facts, peek
+
+CHAT = "/chat/completions"
+
+
+def look(path: str = CHAT, **body: Any) -> Facts:
+    return peek(json.dumps(body).encode(), path, for_limits=True)
+
+
+def test_model_and_stream_are_seen() -> None:
+    assert look(model="gpt-4o", stream=True, service_tier="flex") == Facts(
+        model="gpt-4o", is_stream=True, service_tier="flex"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "most"),
+    [
+        (CHAT, {"max_tokens": 10}, 10),
+        (CHAT, {"max_completion_tokens": 20}, 20),
+        (CHAT, {"max_tokens": 10, "max_completion_tokens": 20}, 20),
+        (CHAT, {"max_tokens": 10, "n": 3}, 30),
+        (CHAT, {"max_tokens": 10.0, "n": 3.0}, 30),
+        ("/completions", {"max_tokens": 10, "best_of": 4, "n": 2}, 40),
+        ("/responses", {"max_output_tokens": 50}, 50),
+        ("/completions", {"max_tokens": 10, "prompt": ["a", "b", "c"], "n": 2}, 60),
+        ("/completions", {"max_tokens": 10, "prompt": [[1, 2], [3]]}, 20),
+        ("/completions", {"max_tokens": 10, "prompt": [1, 2, 3]}, 10),
+        ("/images/generations", {"max_tokens": 10}, None),
+        (CHAT, {"max_output_tokens": 1}, None),
+        ("/responses", {"max_tokens": 1}, None),
+        (CHAT, {"max_tokens": None}, None),
+        (CHAT, {"max_tokens": "10"}, None),
+        (CHAT, {"max_tokens": True}, None),
+        (CHAT, {"max_tokens": -5}, None),
+        (CHAT, {"max_tokens": 0}, None),
+        (CHAT, {"max_tokens": 1e300}, None),
+    ],
+)
+def test_most_output_is_what_the_endpoint_goes_by(path: str, body: dict[str, Any], most: int | None) -> None:
+    assert look(path, model="m", **body).max_output_tokens == most
+
+
+@pytest.mark.parametrize("value", [1, None, ["gpt-4o"], {"a": 1}])
+def test_a_model_that_is_no_text_is_none(value: object) -> None:
+    assert look(model=value, max_tokens=5) == Facts(max_output_tokens=5)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/responses", {"previous_response_id": "resp_1"}),
+        ("/responses", {"conversation": {"id": "conv_1"}}),
+        ("/responses", {"prompt": {"id": "pmpt_1"}}),
+        (CHAT, {"messages": [{"content": [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}]}]}),
+        ("/responses", {"input": [{"content": [{"type": "input_file", "file_id": "file-1"}]}]}),
+        ("/responses", {"input": [{"type": "item_reference", "id": "msg_1"}]}),
+        ("/responses", {"tools": [{"type": "function", "name": "f"}, {"type": "web_search"}]}),
+        ("/responses", {"tools": {"type": "function"}}),
+        (CHAT, {"web_search_options": {}}),
+    ],
+)
+def test_input_that_is_elsewhere_is_noticed(path: str, body: dict[str, Any]) -> None:
+    assert look(path, **body).has_input_elsewhere
+
+
+def test_input_that_is_elsewhere_cannot_be_hidden_by_escapes() -> None:
+    body = b'{"model":"m","messages":[{"content":[{"image\\u005furl":{"url":"http://x/y.png"}}]}]}'
+    assert peek(body, CHAT, for_limits=True).has_input_elsewhere
+    usual = b'{"model":"m","input":"\\u00e9 \\u003cb\\u003e"}'
+    assert not peek(usual, CHAT, for_limits=True).has_input_elsewhere
+
+
+@pytest.mark.parametrize(
+    ("given", "inputs"), [("a", 1), (["a", "b"], 2), ([1, 2], 1), ([[1], [2]], 2), ([], 1)]
+)
+def test_texts_of_one_request_are_counted(given: object, inputs: int) -> None:
+    assert look("/embeddings", input=given).inputs == inputs
+    assert look("/completions", prompt=given).inputs == inputs
+    assert look("/responses", input=given).inputs == 1
+
+
+def test_background_is_noticed() -> None:
+    assert look("/responses", background=True).is_background
+    assert not look("/responses", background="yes").is_background
+
+
+def test_input_that_is_all_here_is_noticed_too() -> None:
+    assert not look(CHAT, messages=[{"role": "user", "content": "Hi"}]).has_input_elsewhere
+    assert not look("/completions", prompt="{text}").has_input_elsewhere
+    assert not look(
+        "/responses", previous_response_id=None, conversation=None, tools=None
+    ).has_input_elsewhere
+    assert not look(
+        CHAT, tools=[{"type": "function"}, {"type": "custom"}], tool_choice="auto"
+    ).has_input_elsewhere
+
+
+@given(st.binary(max_size=50) | st.recursive(st.none() | st.text(), st.lists).map(json.dumps).map(str.encode))
+def test_anything_else_has_no_facts(body: bytes) -> None:
+    assert peek(body, CHAT, for_limits=True) == NO_FACTS
+
+
+def test_without_limits_only_what_the_ledger_asks_for_is_looked_at() -> None:
+    body = b'{"model":"m","stream":true,"max_tokens":5,"previous_response_id":"r"}'
+    assert peek(body, CHAT) == Facts(model="m", is_stream=True)

@@ -1,0 +1,61 @@
+"""What a client can have seen when the request is settled: never its end."""
+
+import httpx
+import pytest
+
+from proxy.client import Client
+from proxy.metering.meter import meter_for
+from proxy.providers import Endpoint
+from proxy.relay import relay
+from proxy.types import Headers, Message
+
+ENDPOINT = Endpoint(path="/x", methods=("POST",), usage="openai")
+SSE: Headers = [(b"content-type", b"text/event-stream")]
+CHUNK, DONE = b'data: {"a":1}\n\n', b"data: [DONE]\n\n"
+
+
+class Upstream(httpx.AsyncByteStream):
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = list(chunks)
+
+    def __aiter__(self) -> "Upstream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._chunks:
+            raise StopAsyncIteration
+        return self._chunks.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "chunks", "seen"),
+    [
+        (SSE, (CHUNK, DONE), [CHUNK]),  # an SDK does not wait for what follows
+        (SSE, (CHUNK, CHUNK), [CHUNK, CHUNK]),  # the end itself is still to come
+        ([(b"content-length", b"4")], (b"ab", b"cd"), [b"ab"]),
+        ([(b"content-length", b"0")], (), []),
+    ],
+    ids=["done", "end", "length", "empty"],
+)
+async def test_request_is_settled_before_its_end_is_told(
+    headers: Headers, chunks: tuple[bytes, ...], seen: list[bytes]
+) -> None:
+    sent: list[Message] = []
+    at_settling: list[list[bytes]] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("nobody listens")
+
+    async def settle() -> None:
+        at_settling.append([message["body"] for message in sent if message["type"] == "http.response.body"])
+
+    response = httpx.Response(200, stream=Upstream(*chunks))
+    client = Client(receive, send, max_body_bytes=0)
+    await relay(response, headers, client, meter_for(ENDPOINT, headers), before_end=settle)
+
+    assert at_settling[0] == seen
+    assert b"".join(message.get("body", b"") for message in sent) == b"".join(chunks)
+    assert not sent[-1]["more_body"]
