@@ -8,6 +8,7 @@ socket is paused.
 import asyncio
 from collections import deque
 from collections.abc import Iterator
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
@@ -26,6 +27,8 @@ LINGER_SECONDS = 5.0
 """How long we go on reading a body that nobody wants any more, for the client may still be writing it; and
 how long a client has to take what was written of an answer that was broken off.
 """
+
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class RequestBody:
@@ -161,6 +164,10 @@ class StreamingRequest(WebRequest):
         if self.transport is None:
             channel.upgraded()
 
+    def setResponseCode(self, code: int, message: bytes | None = None) -> None:
+        """With the reason phrase of all statuses; Twisted does not know the newer ones, 429 among them."""
+        super().setResponseCode(code, message or _PHRASES.get(code))
+
     def handle_reply(self, message: dict[str, Any]) -> None:
         if self.method == b"HEAD" and message.get("body"):
             message = {**message, "body": b""}  # it would be taken for the beginning of the next answer
@@ -273,7 +280,7 @@ class StreamingFactory(HTTPFactory):
         self.channels: set[StreamingChannel] = set()
 
     def log(self, request: StreamingRequest) -> None:
-        """Nothing: Twisted would make a line for every request that nobody reads (proxy/access_log.py does)."""
+        """Nothing: Twisted makes a line for every request that nobody reads; proxy/access_log.py does it."""
 
     def buildProtocol(self, addr: Any) -> StreamingChannel:
         return http.HTTPFactory.buildProtocol(self, addr)  # type: ignore[no-any-return]

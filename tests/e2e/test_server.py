@@ -184,6 +184,14 @@ def test_a_refused_head_has_no_body_that_the_next_answer_could_begin_with(live: 
     assert rest.startswith(b"HTTP/1.1 200")
 
 
+def test_statuses_have_their_reason_phrase(live: LiveProxy) -> None:
+    _, plain = issue_token(max_requests=1)
+    head = f"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {plain}\r\n\r\n".encode()
+    received = talk(live, head, head)
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"HTTP/1.1 429 Too Many Requests\r\n" in received
+
+
 def test_a_client_that_is_cut_and_does_not_read_is_disconnected(private_live: LiveProxy) -> None:
     live = private_live
     token, plain = issue_token()
