@@ -5,17 +5,17 @@ from dataclasses import asdict
 from typing import Any
 
 from llm_proxy_site.bench.measurement import Cell, Comparison, compare
-from llm_proxy_site.bench.targets import PASS_THROUGH, PROXY, UPSTREAM
+from llm_proxy_site.bench.targets import LIMITED, PASS_THROUGH, PROXY, UPSTREAM
 from llm_proxy_site.commands import table
 
-COMPARED = ((PROXY, PASS_THROUGH), (PASS_THROUGH, UPSTREAM))
+COMPARED = ((PROXY, PASS_THROUGH), (LIMITED, PROXY), (PASS_THROUGH, UPSTREAM))
 
 _FIGURES = ["Case", "Target", "Requests/s", "p50 ms", "p99 ms", "First chunk p50 ms", "CPU s/1000", "RSS MB"]
 _RATIOS = ["Case", "Target", "Against", "Requests/s", "(rounds)", "Added p50", "Added first chunk", "CPU"]
 
 
 def comparisons(cells: Iterable[Cell]) -> list[Comparison]:
-    """Case by case, the proxy against the pass-through, and that against upstream."""
+    """Case by case: proxy to pass-through, with limits to without, pass-through to upstream."""
     by_name = {(cell.case, cell.target): cell for cell in cells}
     cases = dict.fromkeys(case for case, _ in by_name)
     return [

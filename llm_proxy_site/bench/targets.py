@@ -1,4 +1,4 @@
-"""The three servers that are compared, each in a process of its own."""
+"""What is compared: three servers, each in a process of its own, the proxy with and without limits."""
 
 import json
 from collections.abc import Iterator
@@ -12,8 +12,20 @@ from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
 UPSTREAM = "upstream"
 PASS_THROUGH = "pass-through"  # noqa: S105 (a target's name)
 PROXY = "proxy"
+LIMITED = "limited"
+"""The same proxy, asked with a token that has all limits and budgets, none of which is reached."""
 
 PROJECT = "bench"
+_LIMITS = [
+    *("--max-requests", "1000000000"),
+    *("--max-requests-per-minute", "100000000"),
+    *("--max-model-tokens-per-minute", "100000000000"),
+    *("--max-concurrent-requests", "100000"),
+    *("--total-budget", "1000000"),
+    *("--daily-budget", "1000000"),
+    *("--weekly-budget", "1000000"),
+    *("--monthly-budget", "1000000"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +40,13 @@ class Target:
 
 @contextmanager
 def running_targets(folder: Path) -> Iterator[list[Target]]:
-    """Upstream, pass-through and proxy, the latter with its data in `folder`. Raises ChildFailedError."""
+    """Upstream, pass-through, proxy and limited, the last two one process with its data in `folder`.
+
+    Raises ChildFailedError.
+    """
     with ExitStack() as stack:
         upstream = _upstream(stack)
-        yield [upstream, _pass_through(stack, upstream), _proxy(stack, upstream, folder)]
+        yield [upstream, _pass_through(stack, upstream), *_proxies(stack, upstream, folder)]
 
 
 def _upstream(stack: ExitStack) -> Target:
@@ -50,7 +65,7 @@ def _pass_through(stack: ExitStack, upstream: Target) -> Target:
     return Target(PASS_THROUGH, line.split()[-1], "sk-bench-replaced", child.pid)
 
 
-def _proxy(stack: ExitStack, upstream: Target, folder: Path) -> Target:
+def _proxies(stack: ExitStack, upstream: Target, folder: Path) -> list[Target]:
     environment = {
         "DATA_DIR": str(folder),
         "DATABASE_URL": "",
@@ -61,7 +76,10 @@ def _proxy(stack: ExitStack, upstream: Target, folder: Path) -> Target:
     }
     manage("setup", "--json", environment=environment)
     manage("create_project", PROJECT, "--upstream-key", "-", environment=environment, stdin=UPSTREAM_KEY)
-    issued = manage("create_token", PROJECT, "--name", "bench", "--json", environment=environment)
+    keys = {
+        name: json.loads(manage("create_token", PROJECT, *limits, "--json", environment=environment))["token"]
+        for name, limits in ((PROXY, []), (LIMITED, _LIMITS))
+    }
     # A file, not a pipe: nobody would read the pipe, and a full one would stop the server.
     log_file = folder / "proxy.log"
     log = stack.enter_context(log_file.open("w"))
@@ -71,4 +89,4 @@ def _proxy(stack: ExitStack, upstream: Target, folder: Path) -> Target:
         )
     except ChildFailedError as problem:
         raise ChildFailedError(f"{problem}: {log_file.read_text().strip()}") from None
-    return Target(PROXY, f"{line.split()[-1]}/v1", json.loads(issued)["token"], child.pid)
+    return [Target(name, f"{line.split()[-1]}/v1", key, child.pid) for name, key in keys.items()]

@@ -27,16 +27,17 @@ def test_a_run_measures_every_case_on_every_target(tmp_path: Path) -> None:
     assert str(output) in done.stdout
     facts = json.loads(output.read_text())
     assert {(one["case"], one["target"]) for one in facts["cells"]} == {
-        (case, target) for case in CASES for target in ("upstream", "pass-through", "proxy")
+        (case, target) for case in CASES for target in ("upstream", "pass-through", "proxy", "limited")
     }
     assert all(one["median"]["requests_per_second"] > 0 for one in facts["cells"])
-    assert len(facts["comparisons"]) == 2 * len(CASES)
+    assert len(facts["comparisons"]) == 3 * len(CASES)
+    assert facts["limits_us"] > 0
     assert {"cpus", "python", "libraries"} <= facts["machine"].keys()
 
 
 def test_a_failing_target_fails_the_run(tmp_path: Path) -> None:
     with running_targets(tmp_path) as targets:
-        proxy = targets[-1]
+        (proxy,) = [target for target in targets if target.name == "proxy"]
         stranger = Target(proxy.name, proxy.base_url, "not-a-token", proxy.pid)
         with pytest.raises(LoadFailedError, match=r"json-1 on proxy failed\. .* answered 401"):
             measure([stranger], [CASES["json-1"]], rounds=1, seconds=0.2)

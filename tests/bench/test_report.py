@@ -8,6 +8,7 @@ CELLS = [
     cell("upstream", {"requests_per_second": 4000, "p50_ms": 1}),
     cell("pass-through", {"requests_per_second": 2000, "p50_ms": 2}),
     cell("proxy", {"requests_per_second": 1000, "p50_ms": 2.5, "cpu_seconds_per_1000": 0.75}),
+    cell("limited", {"requests_per_second": 900}),
 ]
 
 
@@ -17,6 +18,7 @@ def test_the_text_has_a_line_for_each_cell_and_each_comparison() -> None:
     assert figures.splitlines()[3].split() == ["json-1", "proxy", "1000", "2.50", "8.00", "-", "0.75", "64"]
     assert [line.split()[1:3] for line in ratios.splitlines()[1:]] == [
         ["proxy", "pass-through"],
+        ["limited", "proxy"],
         ["pass-through", "upstream"],
     ]
     assert "x 0.50" in ratios.splitlines()[1]
@@ -27,7 +29,7 @@ def test_the_text_has_a_line_for_each_cell_and_each_comparison() -> None:
 def test_every_case_is_compared_within_itself() -> None:
     faster = [
         cell(target, {"requests_per_second": 9}, case="json-32")
-        for target in ("upstream", "pass-through", "proxy")
+        for target in ("upstream", "pass-through", "proxy", "limited")
     ]
 
     pairs = [
@@ -36,8 +38,10 @@ def test_every_case_is_compared_within_itself() -> None:
 
     assert pairs == [
         ("json-1", "proxy", 0.5),
+        ("json-1", "limited", 0.9),
         ("json-1", "pass-through", 0.5),
         ("json-32", "proxy", 1),
+        ("json-32", "limited", 1),
         ("json-32", "pass-through", 1),
     ]
 
@@ -46,6 +50,6 @@ def test_the_facts_are_json_with_every_round() -> None:
     facts = json.loads(json.dumps(report.facts(CELLS, rounds=1)))
 
     assert facts["rounds"] == 1
-    assert [one["target"] for one in facts["cells"]] == ["upstream", "pass-through", "proxy"]
+    assert [one["target"] for one in facts["cells"]] == ["upstream", "pass-through", "proxy", "limited"]
     assert facts["cells"][2]["rounds"] == [facts["cells"][2]["median"]]
     assert facts["comparisons"][0]["requests_per_second_ratio"] == 0.5

@@ -34,7 +34,7 @@ def test_every_command_is_documented(name: str) -> None:
     assert f"`{name}`" in read("README.md")
 
 
-@pytest.mark.parametrize("path", ["/live", "/ready", "/health", "/admin/", "/v1/"])
+@pytest.mark.parametrize("path", ["/live", "/ready", "/health", "/admin/", "/v1/", "/token", "/token/renew"])
 def test_every_endpoint_is_documented(path: str) -> None:
     assert path in read("docs/api.md")
 

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from llm_proxy_site.bench import report
 from llm_proxy_site.bench.cases import CASES, Case
+from llm_proxy_site.bench.limits import limits_cost_us
 from llm_proxy_site.bench.machine import machine_facts
 from llm_proxy_site.bench.measurement import Cell
 from llm_proxy_site.bench.targets import running_targets
@@ -49,9 +50,16 @@ class Command(BaseCommand):
         began = datetime.now(UTC)
         machine = machine_facts()
         cells = self._measure([CASES[name] for name in only or CASES], rounds, seconds)
+        limits_us = limits_cost_us()
         self.stdout.write(f"\n{report.text(cells)}\n")
+        self.stdout.write(f"Acquire and settle all limits in memory: {limits_us:.1f} us a request\n")
         facts = report.facts(
-            cells, began_at=began.isoformat(), rounds=rounds, seconds_per_cell=seconds, machine=machine
+            cells,
+            began_at=began.isoformat(),
+            rounds=rounds,
+            seconds_per_cell=seconds,
+            machine=machine,
+            limits_us=limits_us,
         )
         path = output or Path("bench-results") / f"{began:%Y%m%dT%H%M%SZ}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
