@@ -239,8 +239,9 @@ class AccessTokenAdmin(ModelAdmin):
         self._do(request, tokens, REACTIVATE)
 
     def _do(self, request: HttpRequest, tokens: Iterable[AccessToken], act: Act) -> None:
-        actor, now = of_user(request.user), timezone.now()
-        changed = [token for token in tokens if act.do(token, actor=actor, now=now)]
+        actor = of_user(request.user)
+        # Each at its own instant: the change poller looks back 30 s, and many take longer than that.
+        changed = [token for token in tokens if act.do(token, actor=actor, now=timezone.now())]
         for token in changed:
             self.log_change(request, token, f"{act.done}.")
         self.message_user(request, f"{act.done}: {len(changed)}.", messages.SUCCESS)
@@ -251,7 +252,11 @@ class AccessTokenAdmin(ModelAdmin):
         """Write the edited columns only: the row is counting requests, and may be revoked meanwhile."""
         if not form.changed_data:
             return
-        token.save(update_fields=[*form.changed_data, "updated_at"])
+        edited = [*form.changed_data, "updated_at"]
+        if "expires_at" in form.changed_data:  # as lifecycle.extend: it is alive again, if it was not
+            token.is_active, token.renewed_at = True, timezone.now()
+            edited += ["is_active", "renewed_at"]
+        token.save(update_fields=edited)
         trail.record(
             "token.changed",
             token,

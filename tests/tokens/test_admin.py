@@ -423,3 +423,21 @@ def test_who_may_only_view_can_neither_issue_nor_revoke_nor_reactivate(client: C
     assert client.post(page(token), {"_reactivate": "Reactivate"}).status_code == 403
     client.post(LIST, {"action": "reactivate_selected", "_selected_action": [token.pk]})
     assert not AccessToken.objects.get().is_active
+
+
+def test_new_expiry_wakes_a_token_that_a_cleanup_has_deactivated(ada: Client) -> None:
+    token = AccessTokenFactory.create(expires_at=timezone.now() - timedelta(days=1), is_active=False)
+    expires_at = (timezone.now() + timedelta(days=7)).replace(microsecond=0)
+    ada.post(page(token), change_form(token, **typed(expires_at)))
+    token.refresh_from_db()
+    assert token.state(timezone.now()) == "active"
+    assert token.renewed_at is not None
+
+
+def test_each_of_many_tokens_is_revoked_at_its_own_instant(ada: Client) -> None:
+    """The change poller looks back 30 s: what is written later than it says would never be seen."""
+    tokens = AccessTokenFactory.create_batch(3)
+    data = {"action": "revoke_selected", "_selected_action": [str(token.pk) for token in tokens]}
+    ada.post(reverse("admin:tokens_accesstoken_changelist"), data)
+    instants = AccessToken.objects.exclude(revoked_at=None).values_list("updated_at", flat=True)
+    assert len(set(instants)) == 3

@@ -27,12 +27,21 @@ def migrate_to_the_newest() -> None:
     executor.migrate(executor.loader.graph.leaf_nodes())
 
 
-def write(old_record: Any, token_id: UUID, started_at: datetime, *, is_admitted: bool = True) -> None:
+def write(
+    old_record: Any,
+    token_id: UUID,
+    started_at: datetime,
+    *,
+    is_admitted: bool = True,
+    method: str = "POST",
+    status: int = 200,
+) -> None:
     old_record.objects.create(
         project_id=PROJECT,
         token_id=token_id,
         started_at=started_at,
-        method="POST",
+        method=method,
+        status=status,
         path="/v1/chat/completions",
         outcome="completed",
         is_admitted=is_admitted,
@@ -63,3 +72,12 @@ def test_what_old_requests_cost_is_unknown(old_record: Any) -> None:
     write(old_record, TOKEN, datetime(2025, 6, 1, tzinfo=UTC))
     migrate_to_the_newest()
     assert UsageRecord.objects.values_list("cost_source", "cost_microusd").get() == ("unpriced", None)
+
+
+@pytest.mark.parametrize("fields", [{"is_admitted": False}, {"method": "GET"}, {"status": 500}])
+def test_old_requests_that_upstream_did_no_work_for_were_free(
+    old_record: Any, fields: dict[str, Any]
+) -> None:
+    write(old_record, TOKEN, datetime(2025, 6, 1, tzinfo=UTC), **fields)
+    migrate_to_the_newest()
+    assert UsageRecord.objects.values_list("cost_source", "cost_microusd").get() == ("free", 0)

@@ -199,16 +199,26 @@ def test_list_prices_shows_what_was_asked_for_without_a_price(
     for model, days in [("tts-1", 1), ("tts-1", 29), ("tts-1", 31), ("my-model", 2), ("", 3)]:
         UsageRecordFactory(token=token, model=model, started_at=now - timedelta(days=days))
     UsageRecordFactory(token=token, model="gpt-4o", cost_source=CostSource.PRICE, cost_microusd=1)
+    ways = {
+        "flat": {"cost_source": CostSource.FLAT, "cost_microusd": 5},
+        "refused": {"cost_source": CostSource.FREE, "cost_microusd": 0, "error_code": "model_unpriced"},
+        "free": {"cost_source": CostSource.FREE, "cost_microusd": 0, "error_code": "token_expired"},
+    }
+    for model, fields in ways.items():
+        UsageRecordFactory(token=token, model=model, started_at=now, **fields)
     with django_assert_num_queries(1):
         facts = run_json("list_prices", "--unpriced")
-    assert facts == [
-        {"model": "tts-1", "requests": 2, "last_used_at": (now - timedelta(days=1)).isoformat()},
-        {"model": "", "requests": 1, "last_used_at": (now - timedelta(days=3)).isoformat()},
-        {"model": "my-model", "requests": 1, "last_used_at": (now - timedelta(days=2)).isoformat()},
+    assert [(each["model"], each["requests"], each["last_used_at"]) for each in facts] == [
+        ("tts-1", 2, (now - timedelta(days=1)).isoformat()),
+        ("", 1, (now - timedelta(days=3)).isoformat()),
+        ("flat", 1, now.isoformat()),
+        ("my-model", 1, (now - timedelta(days=2)).isoformat()),
+        ("refused", 1, now.isoformat()),
     ]
+    assert {each["endpoint"] for each in facts} == {"/chat/completions"}
     heading, *lines = run("list_prices", "--unpriced").splitlines()
-    assert heading.split() == ["MODEL", "REQUESTS", "LAST", "USED"]
-    assert [line.split()[:2] for line in lines] == [["tts-1", "2"], ["-", "1"], ["my-model", "1"]]
+    assert heading.split() == ["MODEL", "ENDPOINT", "REQUESTS", "LAST", "USED"]
+    assert [line.split()[:3:2] for line in lines][:2] == [["tts-1", "2"], ["-", "1"]]
 
 
 def test_list_prices_shows_either_models_or_what_is_unpriced() -> None:

@@ -1,5 +1,5 @@
 from django.db import migrations
-from django.db.models import Count, F
+from django.db.models import Count, F, Q
 from django.db.models.functions import TruncDate
 
 
@@ -16,6 +16,13 @@ def sum_the_ledger(apps, schema_editor):
         daily_spend.objects.bulk_create((daily_spend(**day) for day in days.iterator()), batch_size=500)
 
 
+def free_the_refused(apps, schema_editor):
+    """What upstream has done no work for has cost nothing; of the rest it is not known what it cost."""
+    records = apps.get_model('usage', 'UsageRecord')
+    idle = Q(is_admitted=False) | ~Q(method='POST') | Q(status__gte=300) | Q(status=None)
+    records.objects.filter(idle).update(cost_source='free', cost_microusd=0)
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -24,4 +31,5 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunPython(sum_the_ledger, migrations.RunPython.noop),
+        migrations.RunPython(free_the_refused, migrations.RunPython.noop),
     ]

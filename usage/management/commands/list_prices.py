@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Max
+from django.db.models import Count, Max, Q
 from django.utils import timezone
 
 from llm_proxy_site.commands import FactsCommand, table
@@ -47,9 +47,11 @@ class Command(FactsCommand):
 
 
 def _unpriced(since: datetime) -> list[dict[str, Any]]:
+    """Whether such requests passed, were charged a flat price, or were refused."""
+    had_no_price = Q(cost_source__in=[CostSource.UNPRICED, CostSource.FLAT]) | Q(error_code="model_unpriced")
     models = (
-        UsageRecord.objects.filter(cost_source=CostSource.UNPRICED, started_at__gte=since)
-        .values("model")
+        UsageRecord.objects.filter(had_no_price, started_at__gte=since)
+        .values("model", "endpoint")
         .annotate(requests=Count("id"), last_used_at=Max("started_at"))
         .order_by("-requests", "model")
     )
@@ -57,8 +59,11 @@ def _unpriced(since: datetime) -> list[dict[str, Any]]:
 
 
 def _unpriced_table(models: list[dict[str, Any]]) -> str:
-    rows = [[each["model"] or "-", str(each["requests"]), each["last_used_at"]] for each in models]
-    return table(["MODEL", "REQUESTS", "LAST USED"], rows)
+    rows = [
+        [each["model"] or "-", each["endpoint"], str(each["requests"]), each["last_used_at"]]
+        for each in models
+    ]
+    return table(["MODEL", "ENDPOINT", "REQUESTS", "LAST USED"], rows)
 
 
 def _holding(models: list[str]) -> list[dict[str, Any]]:
