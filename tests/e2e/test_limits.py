@@ -161,7 +161,9 @@ def test_hang_ups_do_not_leak_what_they_reserved(live: LiveProxy) -> None:
         standing = eventually(lambda: (facts := holder(live, plain))["limits"][0]["used"] == 0 and facts)
         assert standing["budgets"][0]["reserved_usd"] == "0.00"
     costs = eventually(lambda: len(rows := admitted(token)) == 5 and [row.cost_microusd for row in rows])
-    assert all(0 < cost < 1000 for cost in costs)  # for the time that upstream may have worked
+    assert all(
+        0 < cost < 25_000 for cost in costs
+    )  # for the time that upstream may have worked: a tenth at most
 
 
 @pytest.mark.parametrize(
