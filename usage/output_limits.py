@@ -4,6 +4,7 @@ from usage.model_names import best_match
 
 # "Max output tokens" of the models' pages at https://developers.openai.com/api/docs/models, and of
 # https://github.com/BerriAI/litellm/blob/main/model_prices_and_context_window.json for models that are gone.
+# Not checked against either: gpt-4, gpt-4-turbo, gpt-4.1, the o-series, gpt-image-1, gpt-oss, base models.
 # The longest pattern wins. Where a family differs or a page says nothing, the family's largest: too large
 # a number reserves too much of a budget for a moment, one too small lets it be overspent.
 MAX_OUTPUT_TOKENS = {
