@@ -22,6 +22,10 @@ from llm_proxy_site.server import lifecycle
 from llm_proxy_site.server.channel import RequestBody, StreamingFactory, StreamingRequest
 from proxy.types import Message, Scope
 
+BACKLOG = 1024
+"""Connections that wait to be accepted. Twisted's 50 are fewer than come at once when many clients start, and
+what comes beyond is dropped or reset.
+"""
 GC_THRESHOLD = 20_000
 """Objects made before a young collection; a request makes some hundreds and leaves hardly any cycle."""
 
@@ -58,7 +62,8 @@ class ProxyServer(Server):
         reactor.callLater(1, self.application_checker)
         reactor.callLater(2, self.timeout_checker)
         for description in self.endpoints:
-            listening = serverFromString(reactor, str(description)).listen(self.http_factory)
+            endpoint = serverFromString(reactor, f"{description}:backlog={BACKLOG}")
+            listening = endpoint.listen(self.http_factory)
             listening.addCallbacks(self._listens, self._cannot_listen)
         if self.signal_handlers:
             reactor.callWhenRunning(self._take_signals)

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -210,3 +211,21 @@ def test_a_client_that_is_cut_and_does_not_read_is_disconnected(private_live: Li
             lambda: not any(each.raddr and each.raddr.port == port for each in process.net_connections()),
             within_seconds=LINGER_SECONDS + 3,
         )
+
+
+def test_many_clients_at_once_find_a_place_in_the_queue(private_live: LiveProxy) -> None:
+    """While the server is busy, or stopped, the system takes connections for it."""
+    parts = urlsplit(private_live.url)
+    private_live.process.send_signal(signal.SIGSTOP)
+    clients: list[socket.socket] = []
+    try:
+        for _ in range(300):
+            clients.append(socket.create_connection((parts.hostname, parts.port), timeout=3))
+    finally:
+        private_live.process.send_signal(signal.SIGCONT)
+    for client in clients:
+        client.sendall(b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    answers = [client.recv(100) for client in clients]
+    for client in clients:
+        client.close()
+    assert {answer.split()[1] for answer in answers} == {b"404"}
