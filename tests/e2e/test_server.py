@@ -224,6 +224,7 @@ def test_many_clients_at_once_find_a_place_in_the_queue(private_live: LiveProxy)
     finally:
         private_live.process.send_signal(signal.SIGCONT)
     for client in clients:
+        client.settimeout(60)
         client.sendall(b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
     answers = [client.recv(100) for client in clients]
     for client in clients:

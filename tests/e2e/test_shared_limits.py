@@ -50,7 +50,9 @@ async def spend(proxies: list[LiveProxy], plain: str, *, clients: int, rounds: i
             answer = await post(http, live, plain)
             statuses[answer.status_code] += 1
 
-    limits = httpx.Limits(max_connections=clients)
+    # A pool that is full, or lets connections expire, closes some that it has just given to a request
+    # (https://github.com/encode/httpcore/issues/1110).
+    limits = httpx.Limits(max_connections=None, keepalive_expiry=None)
     async with httpx.AsyncClient(timeout=120, limits=limits) as http:
         await asyncio.gather(*(client(number, http) for number in range(clients)))
     return statuses
