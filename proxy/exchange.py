@@ -3,7 +3,7 @@
 import httpx
 
 from proxy.bill import Bill
-from proxy.client import Client
+from proxy.client import Client, ClientDisconnected
 from proxy.errors import ProxyError, UpstreamUnreachable
 from proxy.headers import first, to_client
 from proxy.limit_headers import tell
@@ -40,16 +40,20 @@ class Exchange:
         body: bytes | StreamedBody,
         timeout: dict[str, float],
     ) -> None:
-        """From opening upstream to the end of its answer.
+        """From opening upstream to the end of its answer, or to its last event, if the client then hangs up.
 
         Raises ProxyError, UpstreamCut, and what the client's side fails with.
         """
-        with self._client.failure_cancels():
-            response = await self._open(transport, request, body, timeout)
-            try:
-                await self._answer(response, endpoint)
-            finally:
-                await response.aclose()
+        try:
+            with self._client.failure_cancels():
+                response = await self._open(transport, request, body, timeout)
+                try:
+                    await self._answer(response, endpoint)
+                finally:
+                    await response.aclose()
+        except ClientDisconnected:
+            if not self._meter.has_ended:
+                raise
 
     async def settle(self) -> None:
         """The end, before the client can see it. Once; again is harmless."""

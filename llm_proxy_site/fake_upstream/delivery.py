@@ -87,6 +87,8 @@ async def _stream(
         sent += 1
     if sent == faults.cut_after:
         await _cut(request, record)
+    if faults.end_delay_ms:
+        await asyncio.sleep(faults.end_delay_ms / 1000)
     await response.write_eof()
     return response
 

@@ -28,6 +28,7 @@ class Faults(
     retry_after: HeaderValue | None = None  # sent as it is, with any status
     delay_ms: Milliseconds = 0  # before the response's head
     chunk_delay_ms: Milliseconds = 0  # between chunks
+    end_delay_ms: Milliseconds = 0  # between the last chunk and the end
     chunks: Count = 8  # words in the answer, if the request permits so many
     ignore_limits: Literal["1"] | None = None  # say them all, whatever the request permits
     cut_after: Count | None = None  # chunks, after which the connection is reset
@@ -41,6 +42,7 @@ class Faults(
             self.hang
             or self.encoding
             or self.chunk_delay_ms
+            or self.end_delay_ms
             or self.cut_after is not None
             or self.size_bytes is not None
         )

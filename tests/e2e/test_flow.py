@@ -87,6 +87,20 @@ def test_a_hangup_in_a_stream_closes_upstream_within_a_second(live: LiveProxy) -
     assert UsageRecord.objects.filter(token=token).count() == 1
 
 
+def test_a_hangup_after_the_last_event_is_no_hangup(live: LiveProxy) -> None:
+    token, plain = issue_token()
+    with httpx.Client(headers={"authorization": f"Bearer {plain}"}) as client:
+        headers = {"x-fake-end-delay-ms": "60000", "x-marker": "hangup-4"}
+        with client.stream(
+            "POST", f"{live.base_url}/chat/completions", json=STREAM, headers=headers
+        ) as answer:
+            assert "data: [DONE]" in answer.iter_lines()
+
+    eventually(lambda: live.upstream_requests("hangup-4")[0]["state"] == "closed_by_client", within_seconds=5)
+    record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
+    assert (record.outcome, record.cost_source) == ("completed", "price")
+
+
 def test_a_hangup_before_the_first_byte_closes_upstream(live: LiveProxy) -> None:
     token, plain = issue_token()
     with _sent(live, "GET /v1/models HTTP/1.1", plain, "x-fake-hang: 1", "x-marker: hangup-2"):
