@@ -80,6 +80,12 @@ class Amends:
         while len(self._recounts) > MAX_RECOUNTS:
             del self._recounts[next(iter(self._recounts))]
 
+    def recount_when_quiet(self, subject: Subject) -> None:
+        """It was built anew, perhaps before the ledger had all that had ended. However long it takes until
+        nothing is settled for a while: what is counted meanwhile must not be lost.
+        """
+        self._recounts.setdefault(subject.id, _Recount(subject, self._clock(), is_patient=True))
+
     async def make(self) -> None:
         """What is due, a bounded part of it. Raises LimitsUnavailableError."""
         await self._tell_late_ends()
@@ -118,7 +124,7 @@ class Amends:
         before = await self._link.ask("standing", {"ids": [recount.subject.id]})
         if before.cold:
             return True
-        if self._clock() > recount.wanted_at + RECOUNT_WITHIN_SECONDS:
+        if not recount.is_patient and self._clock() > recount.wanted_at + RECOUNT_WITHIN_SECONDS:
             return await self._build(recount.subject, before, settled_at_ms=_END_OF_TIME_MS)
         if before.settled_at_ms + self._ledger_lag_ms > before.now_ms:
             return False
@@ -129,6 +135,7 @@ class Amends:
 class _Recount:
     subject: Subject
     wanted_at: float
+    is_patient: bool = False
 
 
 def facts_of(lease: Lease) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from tokens.limits.values import Charge, Counters, Estimate, Lease, LimitsUnavai
 from tokens.limits.verdict import refusal
 
 LEASES_PER_SCRIPT = 100
+MAX_BIRTHS = 100_000
+"""That are remembered, of the subjects seen last."""
 MAX_BUILDS = 5
 """Of the same subject for one request."""
 _NO_PERIODS = (0, 0, 0, 0)
@@ -43,6 +45,7 @@ class RedisStore:
         self._tallies = TallyReader(load_tally)
         self._lease_ms = int(lease_seconds * 1000)
         self._clock = clock or time.monotonic
+        self._births: dict[UUID, str] = {}
         self._amends = Amends(
             self._link, self._build, ledger_lag_seconds=ledger_lag_seconds, clock=self._clock
         )
@@ -68,6 +71,7 @@ class RedisStore:
         lease.at_ms, lease.periods = answer.now_ms, answer.periods
         lease.counters, lease.notes = answer.counters, answer.born
         lease.model_tokens = answer.model_tokens
+        self._note_births(subjects, answer.born)
         return lease
 
     async def settle(self, lease: Lease, charge: Charge) -> None:
@@ -146,6 +150,16 @@ class RedisStore:
             "settled_at_ms": settled_at_ms,
         }
         return (await self._link.ask("build", request)).is_built
+
+    def _note_births(self, subjects: tuple[Subject, ...], born: tuple[str, ...]) -> None:
+        """Of subjects that have been built anew since they were last seen here, as after a flush."""
+        for subject, birth in zip(subjects, born, strict=True):
+            before = self._births.pop(subject.id, birth)
+            self._births[subject.id] = birth
+            if before != birth:
+                self._amends.recount_when_quiet(subject)
+        while len(self._births) > MAX_BIRTHS:
+            del self._births[next(iter(self._births))]
 
     async def _renew(self, leases: list[Lease]) -> list[Lease]:
         subjects = {subject.id: subject for lease in leases for subject in lease.subjects}

@@ -11,12 +11,14 @@ import pytest
 import redis as sync_redis
 
 from tests.tokens.limits.world import (
+    LAG_MS,
     LEASE_MS,
     Clock,
     Ledger,
     World,
     all_of,
     connect,
+    flush,
     keys_of,
     project,
     redis_store,
@@ -168,3 +170,23 @@ async def test_a_server_that_has_lost_the_scripts_is_given_them(redis: World, sy
     await redis.acquire(mine)
 
     assert (await redis.counters(mine)).active == 2
+
+
+async def test_what_a_flush_took_before_the_ledger_had_it_is_counted_again_when_all_is_quiet(
+    redis: World, redis_url: str, prefix: str
+) -> None:
+    mine = token(budgets=(1000, None, None, None))
+    await redis.settle(await redis.acquire(mine, microusd=600), microusd=600)
+    late_row = redis.ledger.rows.pop()  # not written yet
+    flush(redis_url, prefix)
+    running = await redis.acquire(mine, microusd=300)
+    redis.ledger.rows.append(late_row)
+    await redis.store.sweep()
+    assert (await redis.counters(mine)).spent == all_of(0)
+
+    redis.clock.advance(LAG_MS)
+    await redis.store.sweep()
+
+    assert await redis.counters(mine) == Counters(2, 1, 2, 0, all_of(600), all_of(300))
+    await redis.settle(running, microusd=300)
+    assert (await redis.refused(mine, estimate=Estimate(microusd=101))).left == 100
