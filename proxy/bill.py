@@ -5,10 +5,10 @@ the model's context, and an output at most what the client asks for, or what the
 """
 
 from projects.models import UnpricedPolicy
+from proxy.endpoints import Endpoint
 from proxy.errors import Forbidden
 from proxy.facts import Facts
 from proxy.metering.usage import Usage
-from proxy.providers import Endpoint
 from tokens.grant import Grant
 from tokens.limits.values import NOTHING, Charge, Estimate
 from usage.entry import UsageEntry

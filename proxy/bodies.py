@@ -6,10 +6,10 @@ limits or prices depend on what they ask for: what has to be seen and cannot be 
 
 from projects.models import UnpricedPolicy
 from proxy.client import Client
+from proxy.endpoints import Endpoint
 from proxy.errors import BadRequest, RequestTooLarge, ServiceUnavailable
 from proxy.facts import NO_FACTS, Facts, peek
 from proxy.headers import media_type
-from proxy.providers import Endpoint
 from proxy.request import ProxyRequest, StreamedBody
 from tokens.grant import Grant
 

@@ -4,11 +4,11 @@ import httpx
 
 from proxy.bill import Bill
 from proxy.client import Client, ClientDisconnected
+from proxy.endpoints import Endpoint
 from proxy.errors import ProxyError, UpstreamUnreachable
 from proxy.headers import first, to_client
 from proxy.limit_headers import tell
 from proxy.metering.meter import Deaf, Meter, meter_for
-from proxy.providers import Endpoint
 from proxy.relay import relay
 from proxy.request import ProxyRequest, StreamedBody
 from proxy.upstream import open_stream

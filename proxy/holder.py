@@ -69,7 +69,7 @@ async def _facts(runtime: Runtime, scope: Scope) -> dict[str, Any]:
         counters = await runtime.limits.standing(grant.subjects)
     except LimitsUnavailableError:
         raise ServiceUnavailable from None
-    return _describe(grant, counters, runtime.providers.names())
+    return _describe(grant, counters, runtime.providers.default.endpoints.names())
 
 
 async def _renew(runtime: Runtime, grant: Grant) -> None:

@@ -70,7 +70,7 @@ async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageE
     grant = await admission.identify(runtime.directory, bearer(request.headers))
     entry.token_id, entry.project_id = grant.token_id, grant.project_id
     policy.check_grant(grant, time.time())
-    endpoint = policy.find_endpoint(runtime.providers, request.method, request.path)
+    endpoint = policy.find_endpoint(runtime.providers.default.endpoints, request.method, request.path)
     entry.endpoint = endpoint.path
     is_seen = must_be_seen(request, grant, endpoint)
     held_bytes = size_to_hold(request, is_seen=is_seen)

@@ -3,10 +3,10 @@
 import zlib
 from typing import Protocol
 
+from proxy.endpoints import Endpoint
 from proxy.headers import first, media_type
 from proxy.metering.event_stream import EventStreamDecoder
 from proxy.metering.usage import Usage, read_usage
-from proxy.providers import Endpoint
 from proxy.types import Headers
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024

@@ -128,7 +128,7 @@ def test_a_token_that_is_switched_off_is_forbidden(live: LiveProxy) -> None:
         ("GET", "/models/", 404, "endpoint_not_found"),
         ("GET", "/Models", 404, "endpoint_not_found"),
         ("GET", "", 404, "endpoint_not_found"),
-        ("POST", "/realtime/client_secrets", 404, "endpoint_not_found"),
+        ("POST", "/realtime/client_secrets", 403, "endpoint_not_permitted"),
         ("DELETE", "/models", 405, "method_not_allowed"),
         ("OPTIONS", "/models", 405, "method_not_allowed"),
     ],

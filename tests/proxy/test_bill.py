@@ -8,10 +8,10 @@ from uuid_utils.compat import uuid7
 
 from projects.models import UnpricedPolicy
 from proxy.bill import OUTPUT_TOKENS_PER_SECOND, UNKNOWN_MAX_OUTPUT_TOKENS, Bill
+from proxy.endpoints import Endpoint
 from proxy.errors import Forbidden
 from proxy.facts import Facts
 from proxy.metering.usage import Usage
-from proxy.providers import Endpoint
 from tests.grants import make_grant
 from tokens.grant import Grant
 from tokens.limits.values import NOTHING, Charge, Limits

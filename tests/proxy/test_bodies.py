@@ -15,9 +15,9 @@ from proxy.bodies import (
     size_to_hold,
 )
 from proxy.client import Client
+from proxy.endpoints import Endpoint
 from proxy.errors import BadRequest, RequestTooLarge, ServiceUnavailable
 from proxy.facts import NO_FACTS
-from proxy.providers import Endpoint
 from proxy.request import ProxyRequest, StreamedBody
 from proxy.types import Message
 from tests.grants import make_grant

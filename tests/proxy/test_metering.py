@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.endpoints import Endpoint
 from proxy.metering.meter import MAX_DOCUMENT_BYTES, JSONMeter, meter_for
 from proxy.metering.usage import Usage, read_usage
-from proxy.providers import Endpoint
 
 METERED = Endpoint(path="/x", methods=("POST",), usage="openai")
 UNMETERED = Endpoint(path="/x", methods=("POST",), usage="none")

@@ -3,14 +3,19 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.endpoints import Endpoint, Endpoints
 from proxy.errors import AuthenticationError, EndpointNotFound, Forbidden, MethodNotAllowed, TokenExpired
 from proxy.policy import check_grant, find_endpoint
-from proxy.providers import Endpoint, Providers
 from tests.grants import make_grant
 from tokens.grant import Grant
 
 GRANT = make_grant(expires_at=100.0)
-PROVIDERS = Providers((Endpoint(path="/models", methods=("GET",), usage="none"),))
+ENDPOINTS = Endpoints(
+    (
+        Endpoint(path="/models", methods=("GET",)),
+        Endpoint(path="/secrets", methods=("POST",), leads_past_us=True),
+    )
+)
 
 
 def test_a_good_grant_passes() -> None:
@@ -43,12 +48,18 @@ def test_a_grant_does_not_show_its_key() -> None:
 
 
 def test_head_is_allowed_where_get_is() -> None:
-    assert find_endpoint(PROVIDERS, "HEAD", "/models").path == "/models"
+    assert find_endpoint(ENDPOINTS, "HEAD", "/models").path == "/models"
 
 
 def test_what_is_not_listed_is_refused() -> None:
     with pytest.raises(EndpointNotFound):
-        find_endpoint(PROVIDERS, "GET", "/other")
+        find_endpoint(ENDPOINTS, "GET", "/other")
     with pytest.raises(MethodNotAllowed) as refused:
-        find_endpoint(PROVIDERS, "POST", "/models")
+        find_endpoint(ENDPOINTS, "POST", "/models")
     assert refused.value.allowed == ("GET",)
+
+
+def test_what_leads_past_the_proxy_is_refused() -> None:
+    with pytest.raises(Forbidden) as refused:
+        find_endpoint(ENDPOINTS, "POST", "/secrets")
+    assert refused.value.code == "endpoint_not_permitted"

@@ -5,14 +5,16 @@ from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.providers import InvalidProvidersError, Providers, load_providers
+from proxy.endpoints import Endpoints
+from proxy.providers import InvalidProvidersError, load_providers
 
-VALID = "endpoints:\n  - {path: /models, methods: [GET], usage: none}\n"
+HEAD = "providers: {one: {}}\nfamilies:\n  all:\n"
+VALID = HEAD + "    - {path: /models, methods: [GET]}\n"
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Providers:
-    return load_providers(settings.PROVIDERS_FILE)
+def shipped() -> Endpoints:
+    return load_providers(settings.PROVIDERS_FILE).default.endpoints
 
 
 def write(folder: Path, text: str) -> Path:
@@ -25,18 +27,22 @@ def write(folder: Path, text: str) -> Path:
     ("text", "complaint"),
     [
         ("", "Expected `object`"),
-        ("endpoints: []", "length >= 1"),
+        ("providers: {}\nfamilies: {a: []}\n", "length >= 1"),
+        ("providers: {one: {}}\nfamilies: {}\n", "length >= 1"),
         (VALID + "surprise: 1\n", "unknown field `surprise`"),
-        ("endpoints:\n  - {path: /models, methods: [GET], usage: none, x: 1}\n", "unknown field `x`"),
-        ("endpoints:\n  - {path: /models, methods: [FETCH], usage: none}\n", "Invalid enum value"),
-        ("endpoints:\n  - {path: /models, methods: [], usage: none}\n", "length >= 1"),
-        ("endpoints:\n  - {path: models, methods: [GET], usage: none}\n", "matching regex"),
-        ("endpoints:\n  - {path: /mo.*, methods: [GET], usage: none}\n", "matching regex"),
-        ("endpoints:\n  - {path: /models, usage: none}\n", "missing required field `methods`"),
-        ("endpoints:\n  - {path: /models, methods: [GET], usage: some}\n", "Invalid enum value"),
-        (VALID + "  - {path: /models, methods: [POST], usage: none}\n", "/models is listed twice"),
-        ("endpoints: [\n", "is not YAML"),
-        ("endpoints: !!python/object/apply:os.system [ls]\n", "is not YAML"),
+        ("providers: {one: {families: [b]}}\nfamilies: {a: []}\n", "family b, which does not exist"),
+        (HEAD + "    - {path: /models, methods: [GET], x: 1}\n", "unknown field `x`"),
+        (HEAD + "    - {path: /models, methods: [GET], family: x}\n", "unknown field `family`"),
+        (HEAD + "    - {path: /models, methods: [FETCH]}\n", "Invalid enum value"),
+        (HEAD + "    - {path: /models, methods: []}\n", "length >= 1"),
+        (HEAD + "    - {path: models, methods: [GET]}\n", "matching regex"),
+        (HEAD + "    - {path: /mo.*, methods: [GET]}\n", "matching regex"),
+        (HEAD + "    - {path: /models}\n", "missing required field `methods`"),
+        (HEAD + "    - {path: /models, methods: [POST]}\n", "must say what its usage is"),
+        (HEAD + "    - {path: /models, methods: [GET], usage: some}\n", "Invalid enum value"),
+        (VALID + "    - {path: /models, methods: [GET]}\n", "/models is listed twice"),
+        ("providers: [\n", "is not YAML"),
+        ("providers: !!python/object/apply:os.system [ls]\n", "is not YAML"),
     ],
 )
 def test_a_doubtful_file_is_refused_with_the_reason(tmp_path: Path, text: str, complaint: str) -> None:
@@ -48,8 +54,8 @@ def test_a_doubtful_file_is_refused_with_the_reason(tmp_path: Path, text: str, c
 
 def test_two_templates_of_one_shape_are_refused(tmp_path: Path) -> None:
     text = (
-        'endpoints:\n  - {path: "/files/{id}", methods: [GET], usage: none}\n'
-        '  - {path: "/files/{file_id}", methods: [DELETE], usage: none}\n'
+        HEAD + '    - {path: "/files/{id}", methods: [GET]}\n'
+        '    - {path: "/files/{file_id}", methods: [DELETE]}\n'
     )
     with pytest.raises(InvalidProvidersError, match="listed twice"):
         load_providers(write(tmp_path, text))
@@ -60,7 +66,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         load_providers(tmp_path / "none.yaml")
 
 
-def test_a_literal_path_wins_over_a_template(shipped: Providers) -> None:
+def test_a_literal_path_wins_over_a_template(shipped: Endpoints) -> None:
     found = shipped.find("/responses/input_tokens")
 
     assert found is not None
@@ -78,7 +84,7 @@ def test_a_literal_path_wins_over_a_template(shipped: Providers) -> None:
         "/models/é%C3",
     ],
 )
-def test_an_id_may_be_any_segment_of_a_url(shipped: Providers, path: str) -> None:
+def test_an_id_may_be_any_segment_of_a_url(shipped: Endpoints, path: str) -> None:
     assert (shipped.find(path) is not None) == path.isascii()
 
 
@@ -105,12 +111,29 @@ def test_an_id_may_be_any_segment_of_a_url(shipped: Providers, path: str) -> Non
         "/",
     ],
 )
-def test_another_spelling_is_another_path(shipped: Providers, path: str) -> None:
+def test_another_spelling_is_another_path(shipped: Endpoints, path: str) -> None:
     assert shipped.find(path) is None
 
 
 @given(st.text())
-def test_no_id_contains_a_separator(shipped: Providers, text: str) -> None:
+def test_no_id_contains_a_separator(shipped: Endpoints, text: str) -> None:
     if shipped.find(f"/files/{text}") is not None:
         assert not set(text) & set("/\\?#;")
         assert text not in (".", "..")
+
+
+def test_a_provider_has_the_families_that_it_names(tmp_path: Path) -> None:
+    text = (
+        "providers:\n  first: {}\n  second: {base_url: 'http://localhost:1/v1', families: [b]}\n"
+        "families:\n  a: [{path: /a, methods: [GET]}]\n  b: [{path: /b, methods: [GET]}]\n"
+    )
+    providers = load_providers(write(tmp_path, text))
+    assert providers.default.name == "first"
+    assert providers.default.endpoints.names() == ["GET /a", "GET /b"]
+    second = providers.get("second")
+    assert second is not None
+    assert second.base_url == "http://localhost:1/v1"
+    found = second.endpoints.find("/b")
+    assert found is not None
+    assert found.family == "b"
+    assert providers.get("third") is None

@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from proxy.client import Client
+from proxy.endpoints import Endpoint
 from proxy.metering.meter import meter_for
-from proxy.providers import Endpoint
 from proxy.relay import relay
 from proxy.types import Headers, Message
 

@@ -14,10 +14,10 @@ from projects.models import DeathPolicy
 from proxy import running as running_module
 from proxy.bill import Bill
 from proxy.client import Client
+from proxy.endpoints import Endpoint
 from proxy.errors import ProxyError
 from proxy.exchange import Exchange
 from proxy.facts import NO_FACTS
-from proxy.providers import Endpoint
 from proxy.running import RunningRequests
 from proxy.types import Message
 from tests.grants import make_grant
