@@ -10,10 +10,12 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ValidationError
+from django.db import Error as DatabaseError
 from redis import ConnectionPool
 
 from llm_proxy_site.logs import FORMATS, LEVELS
-from projects.models import validate_base_url
+from projects.models import Project, validate_base_url
+from proxy.configuration import provider_names
 from proxy.providers import InvalidProvidersError, load_providers
 
 SETUP_HINT = "Run `python manage.py setup`, which makes the secrets once, or set them in the environment."
@@ -94,15 +96,31 @@ def check_upstream(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
 def check_providers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     try:
         load_providers(settings.PROVIDERS_FILE)
-    except InvalidProvidersError as problem:
-        return [
-            Error(
-                str(problem),
-                hint="PROVIDERS_FILE lists what may pass; the one shipped is proxy/providers.yaml.",
-                id="llm_proxy.E006",
-            )
-        ]
+    except InvalidProvidersError as invalid:
+        hint = "docs/providers.md describes PROVIDERS_FILE; the one shipped is proxy/providers.yaml."
+        return [Error(problem, hint=hint, id="llm_proxy.E006") for problem in invalid.problems]
     return []
+
+
+@register(checks.Tags.database)
+def check_projects(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    if not databases:
+        return []
+    try:
+        orphans = list(Project.objects.without_provider(provider_names()))
+    except (DatabaseError, InvalidProvidersError):  # told by others
+        return []
+    return [
+        checks.Warning(
+            f"The project {project} names the provider {project.provider}, which is not configured.",
+            hint="Its requests are refused with 503. Add the provider to PROVIDERS_FILE, or give the project "
+            f"another: `update_project {project.id} --provider ...`.",
+            id="llm_proxy.W002",
+        )
+        for project in orphans
+    ]
 
 
 @register

@@ -18,6 +18,7 @@ from projects import lifecycle
 from projects.forms import ProjectAddForm, ProjectChangeForm, ProjectForm
 from projects.limits import BUDGETS, LIMITS
 from projects.models import Project, UpstreamKey
+from projects.policy import UPSTREAM
 from projects.reading import for_reading
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ else:
 
 LIMIT_FIELDSETS: list[Any] = [("Limits", {"fields": LIMITS}), ("Budgets (USD)", {"fields": BUDGETS})]
 """For whatever has them."""
+UPSTREAM_FIELDSET: Any = ("Upstream", {"fields": ["base_url", *UPSTREAM]})
 LIFETIME_FIELDSET: Any = (
     "Lifetime",
     {"fields": ["default_ttl", "longest_ttl", "permits_never", "permits_renewal"]},
@@ -69,9 +71,9 @@ class ProjectAdmin(ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
         return super().get_queryset(request).annotate(token_count=Count("access_tokens"))
 
-    @admin.display(description="base URL", ordering="base_url")
+    @admin.display(ordering="base_url")
     def upstream(self, project: Project) -> str:
-        return project.base_url or "default"
+        return project.base_url or project.provider or "default"
 
     @admin.display(description="tokens", ordering="token_count")
     def tokens(self, project: CountedProject) -> int:
@@ -99,12 +101,18 @@ class ProjectAdmin(ModelAdmin):
         return (UpstreamKeyInline,) if obj else ()
 
     def get_fieldsets(self, request: HttpRequest, obj: Project | None = None) -> list[Any]:
-        shown = ["name", "base_url"]
+        shown = ["name"]
         if obj is not None:
             shown += self.readonly_fields
         if obj is None or self._may_add_key(request, obj):
             shown.append("upstream_key")
-        fieldsets = [(None, {"fields": shown}), LIFETIME_FIELDSET, *LIMIT_FIELDSETS, POLICY_FIELDSET]
+        fieldsets = [
+            (None, {"fields": shown}),
+            UPSTREAM_FIELDSET,
+            LIFETIME_FIELDSET,
+            *LIMIT_FIELDSETS,
+            POLICY_FIELDSET,
+        ]
         may_write = obj is None or self.has_change_permission(request, obj)
         return fieldsets if may_write else for_reading(fieldsets, ProjectForm.base_fields)
 

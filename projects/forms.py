@@ -7,7 +7,8 @@ from django import forms
 from projects.form_fields import LifetimeField, LimitField, UsdField
 from projects.limits import BUDGETS, LIMITS, NO_LIMIT
 from projects.models import Project, validate_key
-from projects.policy import POLICY, check_policy
+from projects.policy import POLICY, UPSTREAM, check_policy
+from projects.providers import check_provider
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Any]
@@ -55,10 +56,16 @@ class ProjectForm(LimitsForm):
 
     class Meta:
         model = Project
-        fields = ["name", "base_url", *POLICY, *LIMITS, *BUDGETS]
+        fields = ["name", "base_url", *UPSTREAM, *POLICY, *LIMITS, *BUDGETS]
 
     def clean_base_url(self) -> str:
         return str(self.cleaned_data["base_url"]).rstrip("/")
+
+    def clean_provider(self) -> str:
+        name = str(self.cleaned_data["provider"])
+        if name != self.initial.get("provider", ""):  # one that is no longer configured may stay
+            check_provider(name)
+        return name
 
     def clean(self) -> None:
         super().clean()

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from audit import trail
@@ -10,16 +11,18 @@ from projects.edits import differences, fact
 from projects.limits import BUDGETS, LIMITS
 from projects.models import Project, UpstreamKey, validate_key
 from projects.policy import check_limits, check_policy
+from projects.providers import check_provider
 
 
 @transaction.atomic
 def create_project(*, name: str, upstream_key: str, base_url: str = "", actor: str, **rules: Any) -> Project:
-    """A new project with its first upstream key. `rules`: its policy and limits, by field.
+    """A new project with its first upstream key. `rules`: what it says of its upstream, its
+    policy and limits, by field.
 
     Raises ValidationError for a bad name, key, URL or rule.
     """
     project = Project(name=name.strip(), base_url=base_url.rstrip("/"), **rules)
-    _check(project)
+    _check(project, provider_changes=True)
     validate_key(upstream_key)
     project.save()
     usual = Project()
@@ -37,7 +40,7 @@ def create_project(*, name: str, upstream_key: str, base_url: str = "", actor: s
 
 @transaction.atomic
 def update_project(project: Project, *, actor: str, **edits: Any) -> bool:
-    """Change name, base URL, policy or limits, by field; True if that was one. Raises ValidationError."""
+    """Change name, upstream, policy or limits, by field; True if that was one. Raises ValidationError."""
     project.refresh_from_db(from_queryset=Project.objects.select_for_update())
     before = {field: getattr(project, field) for field in edits}
     for field, value in edits.items():
@@ -45,7 +48,7 @@ def update_project(project: Project, *, actor: str, **edits: Any) -> bool:
     changes = differences(before, project, edits)
     if not changes:
         return False
-    _check(project)
+    _check(project, provider_changes="provider" in changes)
     project.save(update_fields=[*changes, "updated_at"])
     trail.record("project.changed", project, actor=actor, project_id=project.id, details=changes)
     return True
@@ -74,7 +77,13 @@ def set_project_active(project: Project, active: bool, *, actor: str, now: datet
     return True
 
 
-def _check(project: Project) -> None:
+def _check(project: Project, *, provider_changes: bool) -> None:
+    """A provider that is no longer configured stands in the way of no other edit."""
     check_limits({field: getattr(project, field) for field in (*LIMITS, *BUDGETS)})
     check_policy(project)
     project.full_clean()
+    if provider_changes:
+        try:
+            check_provider(project.provider)
+        except ValidationError as problem:
+            raise ValidationError({"provider": problem}) from None

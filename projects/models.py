@@ -1,5 +1,7 @@
 """Project: who shares upstream keys. UpstreamKey: one of them, encrypted, never shown again."""
 
+import re
+from collections.abc import Collection
 from datetime import datetime
 from typing import Self
 from urllib.parse import urlsplit
@@ -16,12 +18,34 @@ from projects.limits import Limited
 
 validate_key = RegexValidator(r"^[\x21-\x7e]{8,512}\Z", "An upstream key is 8 to 512 printable characters.")
 
+validate_header_value = RegexValidator(r"^[\x21-\x7e]+\Z", "Printable ASCII characters without spaces.")
+_ONE_WORD = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")
+
 
 def validate_base_url(value: str) -> None:
     """An http(s) URL and nothing that could be a secret: it is shown, logged and audited."""
-    URLValidator(schemes=["http", "https"])(value)
-    if urlsplit(value).username is not None or "?" in value or "#" in value:
+    URLValidator(schemes=["http", "https"])(_with_domain(value))
+    parts = urlsplit(value)
+    if parts.username is not None or "?" in value or "#" in value:
         raise ValidationError("A base URL has no user name, password, query or fragment.")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValidationError("A port is at most 65535.") from None
+
+
+def _with_domain(url: str) -> str:
+    """The names of machines and containers are one word, which Django takes for no host."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    if parts.hostname is None or not _ONE_WORD.fullmatch(parts.hostname) or parts.username is not None:
+        return url
+    if any(character <= " " for character in url):  # which urlsplit would silently drop
+        return url
+    port = parts.netloc[len(parts.hostname) :]
+    return parts._replace(netloc=f"localhost{port}").geturl()
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
@@ -32,6 +56,10 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         except ValueError:
             return self.filter(name=name_or_id)
         return by_id if by_id.exists() else self.filter(name=name_or_id)
+
+    def without_provider(self, configured: Collection[str]) -> Self:
+        """Those that name a provider which is not configured."""
+        return self.exclude(provider="").exclude(provider__in=configured)
 
 
 class DeathPolicy(TextChoices):
@@ -60,8 +88,25 @@ class Project(Limited):
         max_length=255,
         blank=True,
         help_text="Where this project's requests go, as an SDK would be given it (with /v1). "
-        "Empty: UPSTREAM_BASE_URL.",
+        "Empty: its provider's.",
         validators=[validate_base_url],
+    )
+    provider = models.CharField(
+        max_length=50,
+        blank=True,
+        help_text="As PROVIDERS_FILE names it. Empty: the first that is named there.",
+    )
+    upstream_organization = models.CharField(
+        max_length=100,
+        blank=True,
+        help_text="Sent upstream as OpenAI-Organization. Empty: none is sent.",
+        validators=[validate_header_value],
+    )
+    upstream_project = models.CharField(
+        max_length=100,
+        blank=True,
+        help_text="Sent upstream as OpenAI-Project. Empty: none is sent.",
+        validators=[validate_header_value],
     )
     is_active = models.BooleanField("active", default=True)
     deactivated_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -79,6 +124,12 @@ class Project(Limited):
         "permits renewal",
         default=False,
         help_text="Holders may renew their tokens, up to the longest lifetime from the day of issue.",
+    )
+    permits_leading_past_us = models.BooleanField(
+        "permits endpoints that lead past the proxy",
+        default=False,
+        help_text="Those hand out secrets, such as those of Realtime sessions, with which clients talk to "
+        "upstream directly: nothing of that is counted, limited or cut.",
     )
     death_policy = models.CharField(
         "when a token dies, its running requests",

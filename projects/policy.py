@@ -9,6 +9,8 @@ from projects.lifetime import NEVER, InvalidTTLError, check_ttl, ttl_text
 from projects.limits import BUDGETS, LIMITS
 from projects.models import Project, UnpricedPolicy
 
+UPSTREAM = ("provider", "upstream_organization", "upstream_project", "permits_leading_past_us")
+"""What a project says of its upstream, but for the base URL."""
 POLICY = (
     "default_ttl",
     "longest_ttl",

@@ -7,6 +7,7 @@ from projects.money import usd_text
 from proxy import policy
 from proxy.errors import (
     AuthenticationError,
+    ProviderNotConfigured,
     ProxyError,
     QuotaReached,
     RateLimitReached,
@@ -14,6 +15,7 @@ from proxy.errors import (
     UpstreamKeyUnavailable,
 )
 from proxy.limit_headers import duration_text, rate_headers
+from proxy.providers import Provider, Providers
 from tokens.directory import Directory, DirectoryUnavailableError, UnknownTokenError
 from tokens.grant import Grant
 from tokens.limits.values import (
@@ -41,6 +43,14 @@ async def identify(directory: Directory, plain: str) -> Grant:
         raise AuthenticationError from None
     except DirectoryUnavailableError:
         raise ServiceUnavailable from None
+
+
+def provider_of(providers: Providers, grant: Grant) -> Provider:
+    """Where the requests of this grant go. Raises ProviderNotConfigured."""
+    provider = providers.get(grant.provider)
+    if provider is None:
+        raise ProviderNotConfigured
+    return provider
 
 
 async def acquire(limits: LimitStore, grant: Grant, request_id: UUID, estimate: Estimate) -> Lease:

@@ -63,6 +63,12 @@ class Client:
                 yield chunk
         self._watch_soon()
 
+    def bound_body(self, max_bytes: int, *, declared_bytes: int | None) -> None:
+        """How large the body may be, before any of it is read. Raises RequestTooLarge."""
+        self._max_body_bytes = max_bytes
+        if declared_bytes is not None and declared_bytes > max_bytes:
+            raise RequestTooLarge
+
     async def read(self, max_bytes: int | None = None) -> bytes:
         """The whole body. Raises ClientDisconnected and RequestTooLarge."""
         if max_bytes is not None:
@@ -72,6 +78,8 @@ class Client:
             self.body_ended = True  # as almost always: all in one piece, whose length was declared
             body: bytes = message.get("body", b"")
             self.body_bytes = len(body)
+            if self.body_bytes > self._max_body_bytes:
+                raise self._failed(RequestTooLarge())
             return body
         return await self._read_on(message)
 

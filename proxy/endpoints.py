@@ -1,6 +1,7 @@
 """Which paths there are below /v1, and what is known of each."""
 
 import re
+import sys
 from typing import Literal
 
 import msgspec
@@ -23,6 +24,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     leads_past_us: bool = False
     """Whether its answer lets the client talk to upstream without this proxy."""
     family: str = ""
+    max_request_bytes: int = sys.maxsize
+    """Of its requests' bodies."""
+    timeout: dict[str, float] = {}
+    """For its requests: `connect` and `read`, in seconds, as the transport takes them."""
 
     @property
     def reports_usage(self) -> bool:
@@ -33,37 +38,70 @@ class Endpoint(msgspec.Struct, frozen=True):
         """Whether a request of this method is one that upstream charges for."""
         return self.usage != "none" and method == "POST"
 
-    @property
-    def shape(self) -> str:
-        """The path without the names of its variables: two of one shape could not be told apart."""
-        return re.sub(r"\{[a-z_]+\}", "{}", self.path)
-
 
 class Endpoints:
-    """Finds the endpoint of a path."""
+    """Finds the endpoint of a path: a literal one goes before a template, and that before a catch-all."""
 
     def __init__(self, endpoints: tuple[Endpoint, ...]) -> None:
         self._all = endpoints
         self._literal = {endpoint.path: endpoint for endpoint in endpoints if "{" not in endpoint.path}
-        self._templates = [
-            (_pattern(endpoint.path), endpoint) for endpoint in endpoints if "{" in endpoint.path
+        patterns = [
+            (_pattern(endpoint.path), endpoint)
+            for endpoint in sorted(endpoints, key=lambda endpoint: _rank(endpoint.path))
+            if "{" in endpoint.path
         ]
+        self._by_first = {
+            first: [pair for pair in patterns if _first(pair[1].path) in (first, "")]
+            for first in {_first(endpoint.path) for _, endpoint in patterns} | {""}
+        }
+        """The patterns that may fit a path, by its first segment; those that may fit any, by none."""
 
-    def names(self) -> list[str]:
+    def names(self, *, permits_leading_past_us: bool = False) -> list[str]:
         """Every method and path that is allowed, such as `POST /chat/completions`."""
-        return [f"{method} {endpoint.path}" for endpoint in self._all for method in endpoint.methods]
+        return [
+            f"{method} {endpoint.path}"
+            for endpoint in self._all
+            if permits_leading_past_us or not endpoint.leads_past_us
+            for method in endpoint.methods
+        ]
 
     def find(self, path: str) -> Endpoint | None:
         """The endpoint of a raw path below /v1, such as `/chat/completions`."""
         endpoint = self._literal.get(path)
         if endpoint is not None:
             return endpoint
-        for pattern, endpoint in self._templates:
+        patterns = self._by_first.get(path[1:].partition("/")[0])
+        for pattern, endpoint in self._by_first[""] if patterns is None else patterns:
             if pattern.fullmatch(path):
                 return endpoint
         return None
 
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+def shape(path: str) -> str:
+    """The path without the names of its variables: two of one shape could not be told apart."""
+    return re.sub(r"[a-z_]+(\*?\})", r"\1", path)
+
 
 def _pattern(template: str) -> re.Pattern[str]:
-    parts = [_SEGMENT if part.startswith("{") else re.escape(part) for part in template.split("/")]
-    return re.compile("/".join(parts), re.ASCII)
+    return re.compile("/".join(map(_segment_pattern, template.split("/"))), re.ASCII)
+
+
+def _segment_pattern(segment: str) -> str:
+    if segment.endswith("*}"):
+        return f"{_SEGMENT}(?:/{_SEGMENT})*"
+    return _SEGMENT if segment.startswith("{") else re.escape(segment)
+
+
+def _rank(template: str) -> tuple[bool, list[int]]:
+    """The less a template leaves open, and the later, the earlier it is tried."""
+    segments = template.split("/")
+    return "*" in template, [2 if part.endswith("*}") else int(part.startswith("{")) for part in segments]
+
+
+def _first(template: str) -> str:
+    """Its first segment; none if that is a variable."""
+    first = template[1:].partition("/")[0]
+    return "" if first.startswith("{") else first

@@ -11,6 +11,7 @@
     ├── QuotaReached            429 request_limit_reached / budget_exceeded
     ├── RateLimitReached        429 rate_limit_exceeded
     ├── UpstreamKeyUnavailable  503
+    ├── ProviderNotConfigured   503
     ├── UpstreamUnreachable     502
     ├── UpstreamTimeout         504
     ├── ServiceUnavailable      503
@@ -171,6 +172,13 @@ class UpstreamKeyUnavailable(ProxyError):
     status = 503
     code = "upstream_key_unavailable"
     message = "The project of this access token has no usable upstream key."
+    should_retry = False
+
+
+class ProviderNotConfigured(ProxyError):
+    status = 503
+    code = "provider_not_configured"
+    message = "The provider that the project of this access token names is not configured."
     should_retry = False
 
 

@@ -9,6 +9,7 @@ from proxy.errors import ProxyError, UpstreamUnreachable
 from proxy.headers import first, to_client
 from proxy.limit_headers import tell
 from proxy.metering.meter import Deaf, Meter, meter_for
+from proxy.providers import Provider
 from proxy.relay import relay
 from proxy.request import ProxyRequest, StreamedBody
 from proxy.upstream import open_stream
@@ -36,9 +37,9 @@ class Exchange:
         self,
         transport: httpx.AsyncBaseTransport,
         request: ProxyRequest,
+        provider: Provider,
         endpoint: Endpoint,
         body: bytes | StreamedBody,
-        timeout: dict[str, float],
     ) -> None:
         """From opening upstream to the end of its answer, or to its last event, if the client then hangs up.
 
@@ -46,7 +47,7 @@ class Exchange:
         """
         try:
             with self._client.failure_cancels():
-                response = await self._open(transport, request, body, timeout)
+                response = await self._open(transport, request, provider, endpoint, body)
                 try:
                     await self._answer(response, endpoint)
                 finally:
@@ -70,12 +71,20 @@ class Exchange:
         self,
         transport: httpx.AsyncBaseTransport,
         request: ProxyRequest,
+        provider: Provider,
+        endpoint: Endpoint,
         body: bytes | StreamedBody,
-        timeout: dict[str, float],
     ) -> httpx.Response:
         try:
             response = await open_stream(
-                transport, self.grant, request, body, self._client, timeout, self._connected
+                transport,
+                provider,
+                self.grant,
+                request,
+                body,
+                self._client,
+                endpoint.timeout,
+                self._connected,
             )
         except UpstreamUnreachable:
             self._is_free = True

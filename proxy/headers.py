@@ -1,6 +1,7 @@
 """Which headers pass, both ways. Pure. What is not named here passes as it is."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from proxy.types import Headers
 
@@ -49,17 +50,62 @@ _NOT_TO_CLIENT = HOP_BY_HOP | {
 _OURS = b"x-llm-proxy-"
 
 
-def to_upstream(headers: Iterable[tuple[bytes, bytes]], upstream_key: str) -> Headers:
-    """The client's headers (lower-case names) as upstream gets them."""
+@dataclass(frozen=True, slots=True)
+class UpstreamHeaders:
+    """What one upstream wants to be otherwise; see `upstream_headers`."""
+
+    dropped: frozenset[bytes]
+    """Of the client's: all that do not pass, by exact name."""
+    key_name: bytes
+    key_prefix: bytes
+    added: tuple[tuple[bytes, bytes], ...]
+
+
+def upstream_headers(
+    *,
+    key_name: str = "authorization",
+    key_scheme: str = "Bearer",
+    dropped: Iterable[str] = (),
+    added: Iterable[tuple[str, str]] = (),
+) -> UpstreamHeaders:
+    """Names in lower case. What is added takes the place of the client's."""
+    pairs = tuple((name.encode(), value.encode()) for name, value in added)
+    more = {key_name.encode(), *(name.encode() for name in dropped), *(name for name, _ in pairs)}
+    return UpstreamHeaders(
+        dropped=_NOT_TO_UPSTREAM | more,
+        key_name=key_name.encode(),
+        key_prefix=f"{key_scheme} ".encode() if key_scheme else b"",
+        added=pairs,
+    )
+
+
+OPENAI = upstream_headers()
+
+
+def to_upstream(
+    headers: Iterable[tuple[bytes, bytes]],
+    upstream_key: str,
+    rules: UpstreamHeaders = OPENAI,
+    projects: tuple[tuple[bytes, bytes], ...] = (),
+) -> Headers:
+    """The client's headers (lower-case names) as upstream gets them. `projects`: those that the project sets,
+    which go before those of its provider.
+    """
     headers = list(headers)
-    dropped = _with_named_by_connection(_NOT_TO_UPSTREAM, headers)
+    dropped = _with_named_by_connection(rules.dropped, headers)
     kept = [
         header
         for header in headers
         if header[0] not in dropped and not header[0].startswith(_NOT_TO_UPSTREAM_PREFIXES)
     ]
-    kept.append((b"authorization", b"Bearer " + upstream_key.encode()))
+    kept.append((rules.key_name, rules.key_prefix + upstream_key.encode()))
     kept.append((b"accept-encoding", _readable_encoding(headers)))
+    if projects:
+        names = {name for name, _ in projects}
+        kept += projects
+        kept += [header for header in rules.added if header[0] not in names]
+    else:
+        kept += rules.added
     return kept
 
 

@@ -23,6 +23,7 @@ from proxy.errors import (
     ProxyError,
     ServiceUnavailable,
 )
+from proxy.providers import Provider
 from proxy.request import bearer
 from proxy.runtime import Runtime
 from proxy.types import Receive, Scope, Send
@@ -69,7 +70,7 @@ async def _facts(runtime: Runtime, scope: Scope) -> dict[str, Any]:
         counters = await runtime.limits.standing(grant.subjects)
     except LimitsUnavailableError:
         raise ServiceUnavailable from None
-    return _describe(grant, counters, runtime.providers.default.endpoints.names())
+    return _describe(grant, counters, _endpoints(runtime.providers.get(grant.provider), grant))
 
 
 async def _renew(runtime: Runtime, grant: Grant) -> None:
@@ -90,6 +91,12 @@ async def _renew(runtime: Runtime, grant: Grant) -> None:
     changes = Changes(token_ids=frozenset([grant.token_id]))
     runtime.directory.apply(changes)
     runtime.running.apply(changes)
+
+
+def _endpoints(provider: Provider | None, grant: Grant) -> list[str]:
+    if provider is None:
+        return []
+    return provider.endpoints.names(permits_leading_past_us=grant.permits_leading_past_us)
 
 
 def _not_permitted() -> Forbidden:

@@ -26,14 +26,16 @@ def check_alive(grant: Grant, now: float) -> None:
         raise Forbidden("project_inactive", "The project of this access token is switched off.")
 
 
-def find_endpoint(endpoints: Endpoints, method: str, path: str) -> Endpoint:
+def find_endpoint(
+    endpoints: Endpoints, method: str, path: str, *, permits_leading_past_us: bool = False
+) -> Endpoint:
     """The allowed endpoint of a method and a raw path below /v1. Raises ProxyError."""
     endpoint = endpoints.find(path)
     if endpoint is None:
         raise EndpointNotFound
     if ("GET" if method == "HEAD" else method) not in endpoint.methods:
         raise MethodNotAllowed(endpoint.methods)
-    if endpoint.leads_past_us:
+    if endpoint.leads_past_us and not permits_leading_past_us:
         raise Forbidden(
             "endpoint_not_permitted",
             "This endpoint lets clients talk to upstream past this proxy, which is not permitted.",

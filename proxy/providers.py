@@ -1,23 +1,30 @@
-"""The configuration of the upstream APIs: where each is, and which endpoints it has.
+"""The configuration of the upstream APIs: where each is, what it wants, and which endpoints it has.
 
-Read once at start from PROVIDERS_FILE. A missing file, an unknown key or a doubtful value is an error there
-and then: nothing falls open.
+Read from PROVIDERS_FILE at start, and again when the server is told to. Everything is worked out then, so
+that a request only looks it up. A missing file, an unknown key or a doubtful value is an error: nothing falls
+open.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
-import msgspec
-import yaml
+import structlog
+from django.conf import settings
 
-from proxy.endpoints import Endpoint, Endpoints, Method
+from proxy.endpoints import Endpoint, Endpoints
+from proxy.headers import UpstreamHeaders, upstream_headers
+from proxy.located_yaml import InvalidYAMLError, LocatedYAML
+from proxy.providers_schema import EndpointEntry, ProviderEntry, Schema
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]*$")]
+log = structlog.get_logger("proxy")
 
 
-class InvalidProvidersError(Exception):
-    """The file cannot be used; the message says why, for an operator."""
+class InvalidProvidersError(ValueError):
+    """The file cannot be used; each problem says why, for an operator, and in which line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,85 +32,87 @@ class Provider:
     """One upstream API."""
 
     name: str
-    base_url: str | None
-    """None: UPSTREAM_BASE_URL."""
+    base_url: str
+    """Where a project's requests go that names no base URL of its own."""
     endpoints: Endpoints
+    headers: UpstreamHeaders
 
 
 class Providers:
     def __init__(self, providers: dict[str, Provider]) -> None:
         self._providers = providers
+        self._missed: set[str] = set()
 
     def get(self, name: str) -> Provider | None:
-        return self._providers.get(name)
+        """The provider of this name; of none: the one that is named first. The first miss is logged."""
+        provider = self._providers.get(name) if name else self.default
+        if provider is None and name not in self._missed:
+            self._missed.add(name)
+            log.error("projects name a provider that is not configured", provider=name)
+        return provider
 
     @property
     def default(self) -> Provider:
-        """The one that is named first."""
         return next(iter(self._providers.values()))
 
-
-class _EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    path: Annotated[str, msgspec.Meta(pattern=r"^(/([a-z0-9_]+|\{[a-z_]+\}))+$")]
-    methods: Annotated[tuple[Method, ...], msgspec.Meta(min_length=1)]
-    usage: Literal["openai", "input", "unreported", "none"] | None = None
-    leads_past_us: bool = False
-
-    def __post_init__(self) -> None:
-        if self.usage is None and "POST" in self.methods:
-            raise ValueError(f"{self.path} has POST, so it must say what its usage is")
-
-
-class _ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    base_url: str | None = None
-    families: tuple[str, ...] | None = None
-
-
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    providers: Annotated[dict[Name, _ProviderEntry], msgspec.Meta(min_length=1)]
-    families: Annotated[dict[Name, tuple[_EndpointEntry, ...]], msgspec.Meta(min_length=1)]
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._providers)
 
 
 def load_providers(file: Path) -> Providers:
     """Raises InvalidProvidersError."""
+    schema = read_schema(file)
+    return Providers({name: _provider(name, entry, schema) for name, entry in schema.providers.items()})
+
+
+def read_schema(file: Path) -> Schema:
+    """What the file says, and nothing is wrong with it. Raises InvalidProvidersError."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        entries = msgspec.convert(content, _File)
+        schema = Schema(LocatedYAML.parse(file.read_bytes()))
+        problems = schema.problems
     except OSError as problem:
-        raise InvalidProvidersError(f"{file} cannot be read: {problem.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise InvalidProvidersError(f"{file} is not YAML: {problem}") from None
-    except msgspec.ValidationError as problem:
-        raise InvalidProvidersError(f"{file}: {problem}") from None
-    return Providers(
-        {name: _provider(file, name, entry, entries) for name, entry in entries.providers.items()}
+        raise InvalidProvidersError([f"{file} cannot be read: {problem.strerror}"]) from None
+    except InvalidYAMLError as invalid:
+        problems = invalid.problems
+    if problems:
+        raise InvalidProvidersError([f"{file}:{problem.line}: {problem.message}" for problem in problems])
+    return schema
+
+
+def _provider(name: str, entry: ProviderEntry, schema: Schema) -> Provider:
+    families = schema.families if entry.families is None else entry.families
+    endpoints = [
+        _endpoint(family, endpoint, entry)
+        for family in families
+        for endpoint in schema.families[family].values()
+    ]
+    return Provider(
+        name=name,
+        base_url=(entry.base_url or settings.UPSTREAM_BASE_URL).rstrip("/"),
+        endpoints=Endpoints(tuple(endpoints)),
+        headers=upstream_headers(
+            key_name=entry.key.header.lower(),
+            key_scheme=entry.key.scheme,
+            dropped=[header.lower() for header in entry.headers.drop],
+            added=[(header.lower(), value) for header, value in entry.headers.set.items()],
+        ),
     )
 
 
-def _provider(file: Path, name: str, entry: _ProviderEntry, entries: _File) -> Provider:
-    families = entries.families if entry.families is None else entry.families
-    endpoints = []
-    for family in families:
-        if family not in entries.families:
-            raise InvalidProvidersError(f"{file}: {name} names the family {family}, which does not exist")
-        endpoints += [_endpoint(family, endpoint) for endpoint in entries.families[family]]
-    _refuse_duplicates(file, endpoints)
-    return Provider(name=name, base_url=entry.base_url, endpoints=Endpoints(tuple(endpoints)))
-
-
-def _endpoint(family: str, entry: _EndpointEntry) -> Endpoint:
+def _endpoint(family: str, entry: EndpointEntry, provider: ProviderEntry) -> Endpoint:
+    """What the endpoint says goes before what its provider says, and that before the settings."""
+    connect_seconds = provider.connect_timeout_seconds or settings.UPSTREAM_CONNECT_TIMEOUT_SECONDS
+    read_seconds = (
+        entry.read_timeout_seconds or provider.read_timeout_seconds or settings.UPSTREAM_READ_TIMEOUT_SECONDS
+    )
+    max_bytes = entry.max_request_bytes or provider.max_request_bytes or settings.REQUEST_MAX_BYTES
     return Endpoint(
         path=entry.path,
         methods=entry.methods,
         usage=entry.usage or "none",
         leads_past_us=entry.leads_past_us,
         family=family,
+        max_request_bytes=max_bytes,
+        timeout={"connect": connect_seconds, "read": read_seconds},
     )
-
-
-def _refuse_duplicates(file: Path, endpoints: list[Endpoint]) -> None:
-    seen: set[str] = set()
-    for endpoint in endpoints:
-        if endpoint.shape in seen:
-            raise InvalidProvidersError(f"{file}: {endpoint.path} is listed twice")
-        seen.add(endpoint.shape)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import httpx
 
 from proxy.client import Client
-from proxy.errors import BadRequest, EndpointNotFound, RequestTooLarge
+from proxy.errors import BadRequest, EndpointNotFound
 from proxy.headers import first, media_type
 from proxy.types import Headers, Scope
 
@@ -27,8 +27,8 @@ class ProxyRequest:
     content_length: int | None
 
     @classmethod
-    def from_scope(cls, scope: Scope, *, max_body_bytes: int) -> "ProxyRequest":
-        """Raises ProxyError for a path outside /v1 and for a body declared too large."""
+    def from_scope(cls, scope: Scope) -> "ProxyRequest":
+        """Raises ProxyError for a path outside /v1 and for headers that make no sense."""
         raw_path: bytes = scope["raw_path"]
         if not raw_path.startswith(PREFIX + b"/"):
             raise EndpointNotFound
@@ -40,7 +40,7 @@ class ProxyRequest:
             path=raw_path[len(PREFIX) :].decode("latin-1"),
             query=scope["query_string"],
             headers=headers,
-            content_length=_content_length(headers, max_body_bytes),
+            content_length=_content_length(headers),
         )
 
     @property
@@ -78,13 +78,10 @@ class StreamedBody(httpx.AsyncByteStream):
         return self._client.body()
 
 
-def _content_length(headers: Headers, max_body_bytes: int) -> int | None:
+def _content_length(headers: Headers) -> int | None:
     value = first(headers, b"content-length")
     if value is None:
         return None
-    if not value.isdigit():
+    if not value.isdigit() or len(value) > 30:
         raise BadRequest("The request's Content-Length is not a number.")
-    length = int(value)
-    if length > max_body_bytes:
-        raise RequestTooLarge
-    return length
+    return int(value)

@@ -17,7 +17,8 @@ from django.utils import timezone
 
 from proxy.access_log import AccessLog
 from proxy.bodies import HeldBodies
-from proxy.providers import Providers, load_providers
+from proxy.configuration import configured_providers, read_providers
+from proxy.providers import InvalidProvidersError, Providers
 from proxy.running import RunningRequests
 from proxy.transport import AiohttpTransport
 from tokens.changes import ChangePoller
@@ -45,12 +46,8 @@ class Runtime:
     _current: ClassVar["Runtime | None"] = None
 
     def __init__(self) -> None:
-        self.providers: Providers = load_providers(settings.PROVIDERS_FILE)
+        self.providers: Providers = configured_providers()
         self.max_body_bytes: int = settings.REQUEST_MAX_BYTES
-        self.timeout = {
-            "connect": settings.UPSTREAM_CONNECT_TIMEOUT_SECONDS,
-            "read": settings.UPSTREAM_READ_TIMEOUT_SECONDS,
-        }
         self.transport: httpx.AsyncBaseTransport = AiohttpTransport(
             max_connections=settings.UPSTREAM_MAX_CONNECTIONS
         )
@@ -94,6 +91,19 @@ class Runtime:
         await runtime.limits.aclose()
         runtime._access_log.flush()
         await runtime._loop.run_in_executor(None, runtime._stop_threads)
+
+    @classmethod
+    async def reload_providers(cls) -> None:
+        """Read PROVIDERS_FILE anew, for requests that begin from now on. An invalid one changes nothing."""
+        try:
+            providers = await asyncio.to_thread(read_providers)
+        except InvalidProvidersError as invalid:
+            for problem in invalid.problems:
+                log.error("providers are not reloaded, the old ones stay", problem=problem)
+            return
+        if cls._current is not None:
+            cls._current.providers = providers
+        log.info("providers are reloaded", providers=providers.names)
 
     def record(self, entry: UsageEntry) -> None:
         """A finished request: into the log, and into the ledger if it came with a token that we know."""

@@ -128,7 +128,7 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=256)
 def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
     # `connect` bounds the wait for a free connection too.
     return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=read)

@@ -9,6 +9,7 @@ import structlog
 from proxy.client import Client
 from proxy.errors import ProxyError, UpstreamTimeout, UpstreamUnreachable
 from proxy.headers import to_upstream
+from proxy.providers import Provider
 from proxy.request import ProxyRequest
 from tokens.grant import Grant
 
@@ -21,6 +22,7 @@ class UpstreamCut(ConnectionAbortedError):
 
 async def open_stream(
     transport: httpx.AsyncBaseTransport,
+    provider: Provider,
     grant: Grant,
     request: ProxyRequest,
     body: bytes | httpx.AsyncByteStream,
@@ -34,11 +36,12 @@ async def open_stream(
     Raises UpstreamUnreachable, UpstreamTimeout, and the client's failure where its body broke off on the way.
     """
     assert grant.upstream_key is not None, "admission lets no such grant pass"
-    url = _url(grant.base_url)
+    url = _url(grant.base_url or provider.base_url)
+    headers = to_upstream(request.headers, grant.upstream_key, provider.headers, grant.upstream_headers)
     upstream_request = httpx.Request(
         request.method,
         url,
-        headers=[(b"host", url.netloc), *to_upstream(request.headers, grant.upstream_key)],
+        headers=[(b"host", url.netloc), *headers],
         extensions={
             "target": url.raw_path + request.target.encode("latin-1"),
             "timeout": timeout,

@@ -10,12 +10,15 @@ from proxy import admission, policy
 from proxy.bill import Bill
 from proxy.bodies import must_be_seen, read_body, size_to_hold
 from proxy.client import Client, ClientDisconnected
+from proxy.endpoints import Endpoint
 from proxy.errors import InternalError, ProxyError, RequestTooLarge
 from proxy.exchange import Exchange
+from proxy.providers import Provider, Providers
 from proxy.request import ProxyRequest, bearer
 from proxy.runtime import Runtime
 from proxy.types import Receive, Scope, Send
 from proxy.upstream import UpstreamCut
+from tokens.grant import Grant
 from usage.entry import UsageEntry
 from usage.outcomes import Outcome
 
@@ -65,13 +68,14 @@ async def _refuse(client: Client, error: ProxyError, entry: UsageEntry) -> None:
 
 
 async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageEntry) -> None:
-    request = ProxyRequest.from_scope(scope, max_body_bytes=runtime.max_body_bytes)
-    generation = runtime.directory.generation
+    request = ProxyRequest.from_scope(scope)
+    providers, generation = runtime.providers, runtime.directory.generation
     grant = await admission.identify(runtime.directory, bearer(request.headers))
     entry.token_id, entry.project_id = grant.token_id, grant.project_id
     policy.check_grant(grant, time.time())
-    endpoint = policy.find_endpoint(runtime.providers.default.endpoints, request.method, request.path)
+    provider, endpoint = _route(providers, grant, request)
     entry.endpoint = endpoint.path
+    client.bound_body(endpoint.max_request_bytes, declared_bytes=request.content_length)
     is_seen = must_be_seen(request, grant, endpoint)
     held_bytes = size_to_hold(request, is_seen=is_seen)
     runtime.held_bodies.take(held_bytes)
@@ -82,6 +86,7 @@ async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageE
             # The body has taken its time, and something was changed meanwhile: perhaps this token.
             generation = runtime.directory.generation
             grant = await admission.identify(runtime.directory, bearer(request.headers))
+            provider, endpoint = _route(providers, grant, request)
         body_bytes = len(body) if isinstance(body, bytes) else request.content_length or 0
         bill = Bill(grant, endpoint, request.method, facts, body_bytes, runtime.prices)
         lease = await admission.acquire(runtime.limits, grant, entry.id, bill.estimate())
@@ -91,12 +96,24 @@ async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageE
         if runtime.directory.generation != generation:
             runtime.running.doubt(exchange)
         try:
-            await exchange.run(runtime.transport, request, endpoint, body, runtime.timeout)
+            await exchange.run(runtime.transport, request, provider, endpoint, body)
         finally:
             runtime.running.discard(exchange)
             await exchange.settle()
     finally:
         runtime.held_bodies.give_back(held_bytes)
+
+
+def _route(providers: Providers, grant: Grant, request: ProxyRequest) -> tuple[Provider, Endpoint]:
+    """Where the request goes. Raises ProxyError."""
+    provider = admission.provider_of(providers, grant)
+    endpoint = policy.find_endpoint(
+        provider.endpoints,
+        request.method,
+        request.path,
+        permits_leading_past_us=grant.permits_leading_past_us,
+    )
+    return provider, endpoint
 
 
 def _close(runtime: Runtime, client: Client, entry: UsageEntry) -> None:

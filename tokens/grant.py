@@ -22,8 +22,14 @@ class Grant:
     project_active: bool
     expires_at: float
     base_url: str
+    """Empty: its provider's."""
     upstream_key: str | None = field(repr=False)
     """None: the project has no usable upstream key."""
+    provider: str = ""
+    """By name; empty: the first."""
+    upstream_headers: tuple[tuple[bytes, bytes], ...] = ()
+    """What its project says of who pays, for upstream."""
+    permits_leading_past_us: bool = False
     idle_expires_at: float = math.inf
     """As the last use was known when this was read; a running request keeps its token alive."""
     digest_dies_at: float = math.inf

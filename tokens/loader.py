@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
@@ -42,8 +41,11 @@ def load_grant(digest: str) -> Grant | None:
         token_revoked=token.revoked_at is not None,
         project_active=project.is_active,
         expires_at=_seconds(token.expires_at),
-        base_url=project.base_url or settings.UPSTREAM_BASE_URL.rstrip("/"),
+        base_url=project.base_url,
         upstream_key=_reveal(key),
+        provider=project.provider,
+        upstream_headers=_upstream_headers(project),
+        permits_leading_past_us=project.permits_leading_past_us,
         idle_expires_at=_seconds(token.idle_expires_at),
         digest_dies_at=_seconds(digest_dies_at),
         subjects=_subjects(token, project),
@@ -63,6 +65,14 @@ def keep_alive(token_ids: Iterable[UUID], now: datetime) -> None:
     AccessToken.objects.filter(pk__in=token_ids).filter(
         Q(last_used_at=None) | Q(last_used_at__lt=now)
     ).update(last_used_at=now)
+
+
+def _upstream_headers(project: Project) -> tuple[tuple[bytes, bytes], ...]:
+    headers = (
+        (b"openai-organization", project.upstream_organization),
+        (b"openai-project", project.upstream_project),
+    )
+    return tuple((name, value.encode()) for name, value in headers if value)
 
 
 def _subjects(token: AccessToken, project: Project) -> tuple[Subject, ...]:

@@ -14,6 +14,9 @@ from .exchanges import Endpoint, route
 
 MAX_HEADER_BYTES = 128 * 1024  # above what a proxy lets through, so that it is never us who refuse
 
+PREFIX = "/openai"
+"""Everything is there too, as at Azure, below a path of its own."""
+
 ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/chat/completions", chat.create),
     ("POST", "/v1/responses", responses.create),
@@ -40,6 +43,7 @@ def create_app(*, record: bool = True) -> web.Application:
     app[files.FILES] = {}
     for method, path, endpoint in ENDPOINTS:
         app.router.add_route(method, path, route(endpoint))
+        app.router.add_route(method, f"{PREFIX}{path}", route(endpoint))
     app.router.add_get("/_fake/requests", recording.list_requests)
     app.router.add_delete("/_fake/requests", recording.clear_requests)
     app.router.add_get("/_fake/stats", recording.stats)

@@ -1,4 +1,4 @@
-"""Which keys are good: every `sk-...` that does not contain `revoked`."""
+"""Which keys are good: every `sk-...` that does not contain `revoked`, as OpenAI or as Azure wants it."""
 
 from aiohttp import web
 
@@ -7,6 +7,8 @@ from .errors import ApiError
 
 def authorize(request: web.Request) -> None:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if "Api-Key" in request.headers:
+        scheme, key = "bearer", request.headers["Api-Key"]
     if scheme.lower() != "bearer" or not key:
         raise ApiError(
             401,

@@ -1,7 +1,7 @@
 """Daphne with what it lacks: streamed request bodies, write backpressure, and a graceful end.
 
 SIGTERM and SIGINT stop accepting, let running requests end up to a limit, close what the data plane holds
-(which flushes the ledger), and leave `run` normally. A second signal ends it at once.
+(which flushes the ledger), and leave `run` normally. A second signal ends it at once. SIGHUP reloads.
 """
 
 import asyncio
@@ -40,13 +40,19 @@ class ProxyServer(Server):
         grace_seconds: float = 30,
         on_ready: Callable[[str, int], None] = lambda host, port: None,
         on_stop: Callable[[], Awaitable[None]] | None = None,
+        on_reload: Callable[[], Awaitable[None]] | None = None,
         **options: Any,
     ) -> None:
-        """`on_ready` gets the address that is listened on; `on_stop` runs after the last request."""
+        """`on_ready` gets the address that is listened on; `on_stop` runs after the last request,
+        `on_reload` at each SIGHUP, one after the other.
+        """
         super().__init__(application, server_name="", **options)
         self._grace_seconds = grace_seconds
         self._on_ready = on_ready
         self._on_stop = on_stop
+        self._on_reload = on_reload
+        self._reloading = asyncio.Lock()
+        self._reloads: set[asyncio.Task[None]] = set()
         self._ports: list[Any] = []
         self._running: set[asyncio.Task[None]] = set()
         self._draining: asyncio.Task[None] | None = None
@@ -59,14 +65,14 @@ class ProxyServer(Server):
         self.ws_factory = self._websocket_factory()
         globalLogBeginner.beginLoggingTo([_log_failure], redirectStandardIO=False, discardBuffer=True)
         asyncio.set_event_loop(reactor._asyncioEventloop)
+        if self.signal_handlers:
+            self._take_signals()  # before anybody is told that we are ready for them
         reactor.callLater(1, self.application_checker)
         reactor.callLater(2, self.timeout_checker)
         for description in self.endpoints:
             endpoint = serverFromString(reactor, f"{description}:backlog={BACKLOG}")
             listening = endpoint.listen(self.http_factory)
             listening.addCallbacks(self._listens, self._cannot_listen)
-        if self.signal_handlers:
-            reactor.callWhenRunning(self._take_signals)
         if not self.failure:
             _calm_the_collector()
             reactor.run(installSignalHandlers=False)
@@ -148,6 +154,18 @@ class ProxyServer(Server):
         loop = reactor._asyncioEventloop
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+        if self._on_reload is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+    def _reload_soon(self) -> None:
+        task = reactor._asyncioEventloop.create_task(self._reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        assert self._on_reload is not None
+        async with self._reloading:
+            await self._on_reload()
 
     def _signalled(self) -> None:
         if self._draining is None:

@@ -12,7 +12,13 @@ from projects.lifetime import NEVER, parse_period, parse_ttl
 from projects.limits import BUDGETS, LIMITS
 from projects.models import DeathPolicy, UnpricedPolicy
 from projects.money import parse_usd
-from projects.policy import POLICY
+from projects.policy import POLICY, UPSTREAM
+
+_UPSTREAM_TEXTS = {
+    "provider": "as PROVIDERS_FILE names it (none: the first there)",
+    "upstream_organization": "sent as OpenAI-Organization",
+    "upstream_project": "sent as OpenAI-Project",
+}
 
 T = TypeVar("T")
 
@@ -24,6 +30,22 @@ def add_limit_options(parser: ArgumentParser) -> None:
     for field in BUDGETS:
         option = _option(field.removesuffix("_microusd"))
         group.add_argument(option, dest=field, type=or_none(usd), default=SUPPRESS, metavar="USD|none")
+
+
+def add_upstream_options(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("upstream")
+    for field, what in _UPSTREAM_TEXTS.items():
+        group.add_argument(
+            _option(field), type=_text_or_none, default=SUPPRESS, metavar="NAME|none", help=what
+        )
+    group.add_argument(
+        "--permit-leading-past-us",
+        dest="permits_leading_past_us",
+        type=yes_or_no,
+        default=SUPPRESS,
+        metavar="yes|no",
+        help="whether clients may be given secrets with which they talk to upstream directly",
+    )
 
 
 def add_policy_options(parser: ArgumentParser) -> None:
@@ -49,6 +71,10 @@ def add_policy_options(parser: ArgumentParser) -> None:
         metavar="USD|none",
         help="with --unpriced flat",
     )
+
+
+def upstream_in(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: options[field] for field in UPSTREAM if field in options}
 
 
 def limits_in(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,6 +111,10 @@ def yes_or_no(text: str) -> bool:
 
 def or_none(parse: Callable[[str], T]) -> Callable[[str], T | None]:
     return lambda text: None if text == "none" else parse(text)
+
+
+def _text_or_none(text: str) -> str:
+    return "" if text == "none" else text
 
 
 def _ending(text: str) -> timedelta:

@@ -158,3 +158,12 @@ async def test_a_refused_key_is_masked(upstream: Upstream) -> None:
         answer = await response.json()
 
     assert "sk-revok*********6789" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(("key", "status"), [("sk-test", 200), ("sk-revoked-1", 401), ("other", 401)])
+async def test_a_key_may_come_as_azure_wants_it(upstream: Upstream, key: str, status: int) -> None:
+    url = upstream.base_url.removesuffix("/v1") + "/openai/v1/chat/completions"
+    async with ClientSession(headers={"api-key": key}) as session:
+        response = await session.post(url, json=CHAT)
+
+    assert response.status == status

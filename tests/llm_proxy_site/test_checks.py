@@ -5,6 +5,7 @@ from django.core.checks import CheckMessage
 from pytest_django.fixtures import Settings
 
 from llm_proxy_site import checks
+from tests.commands import in_a_process
 
 CHECKS = [
     checks.check_values,
@@ -74,3 +75,18 @@ def test_secrets_that_others_can_read_are_a_warning(settings: Settings, tmp_path
     assert [message.id for message in run()] == ["llm_proxy.W001"]
     settings.SECRETS_FILE.chmod(0o600)
     assert run() == []
+
+
+def test_every_problem_of_the_providers_is_an_error_of_its_own(settings: Settings, tmp_path: Path) -> None:
+    settings.PROVIDERS_FILE = tmp_path / "providers.yaml"
+    settings.PROVIDERS_FILE.write_text("providers: {one: {x: 1}, two: {y: 1}}\nfamilies: {a: []}\n")
+
+    assert [message.msg.removeprefix(f"{tmp_path}/") for message in run()] == [
+        "providers.yaml:1: providers.one.x: there is no such setting",
+        "providers.yaml:1: providers.two.y: there is no such setting",
+    ]
+
+
+def test_a_database_without_tables_is_not_asked_about_projects(tmp_path: Path) -> None:
+    done = in_a_process("check", "--database", "default", database=tmp_path / "empty.db")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -16,6 +16,7 @@ from tests.factories import UPSTREAM_KEY, ProjectFactory, UpstreamKeyFactory, st
 
 pytestmark = pytest.mark.django_db
 RULES = [
+    *("--upstream-organization=org-1", "--upstream-project=proj_2", "--permit-leading-past-us=yes"),
     *("--default-ttl=12h", "--longest-ttl=7d", "--permit-never=yes", "--permit-renewal=yes"),
     *("--when-dead=finish", "--unpriced=flat", "--flat-price=0.01"),
     *("--max-requests=100", "--max-requests-per-minute=60", "--max-model-tokens-per-minute=9000"),
@@ -23,6 +24,9 @@ RULES = [
     "--monthly-budget=3",
 ]
 RULES_AS_FACTS = {
+    "upstream_organization": "org-1",
+    "upstream_project": "proj_2",
+    "permits_leading_past_us": True,
     "default_ttl": "12h",
     "longest_ttl": "7d",
     "permits_never": True,
@@ -39,12 +43,19 @@ RULES_AS_FACTS = {
     "weekly_budget_usd": "0.50",
     "monthly_budget_usd": "3.00",
 }
-CLEARED = ["--permit-never=no", "--permit-renewal=no", "--when-dead=cut", "--unpriced=allow"] + [
+CLEARED = [
+    "--permit-leading-past-us=no",
+    "--permit-never=no",
+    "--permit-renewal=no",
+    "--when-dead=cut",
+    "--unpriced=allow",
+] + [
     f"{option.split('=')[0]}=none"
     for option in RULES
     if not option.startswith(("--permit", "--when", "--unpriced"))
 ]
 NO_RULES = dict.fromkeys(RULES_AS_FACTS) | {
+    "permits_leading_past_us": False,
     "permits_never": False,
     "permits_renewal": False,
     "death_policy": "cut",
@@ -76,6 +87,7 @@ def test_create_project_gives_facts() -> None:
         "id": str(project.id),
         "name": "alpha",
         "base_url": "http://upstream.test/v1",
+        "provider": None,
         "is_active": True,
         "upstream_keys": ["…WXYZ"],
         **NO_RULES,
@@ -141,7 +153,7 @@ def test_list_projects_shows_a_line_for_each_by_name() -> None:
     )
     update_project(alpha, default_ttl=timedelta(hours=3), permits_never=True, actor="cli:ada")
     heading, *lines = run("list_projects").splitlines()
-    assert heading.split() == ["ID", "NAME", "STATE", "KEYS", "BASE", "URL", "LIFETIMES", "LIMITS"]
+    assert heading.split() == ["ID", "NAME", "STATE", "KEYS", "UPSTREAM", "LIFETIMES", "LIMITS"]
     assert [line.split() for line in lines] == [
         [str(alpha.id), "alpha", "active", "…WXYZ", "…cond", "http://upstream.test/v1", "3h..never", "-"],
         [
@@ -158,6 +170,7 @@ def test_list_projects_gives_facts() -> None:
             "id": str(project.id),
             "name": project.name,
             "base_url": None,
+            "provider": None,
             "is_active": False,
             "upstream_keys": ["…WXYZ"],
             **NO_RULES,

@@ -105,7 +105,14 @@ def test_other_keys_are_not(key: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://api.openai.com/v1", "http://localhost:8080", "http://127.0.0.1:1/v1", "http://[::1]:80/v1"],
+    [
+        "https://api.openai.com/v1",
+        "http://ollama:11434/v1",
+        "http://my_model/v1",
+        "http://localhost:8080",
+        "http://127.0.0.1:1/v1",
+        "http://[::1]:80/v1",
+    ],
 )
 def test_address_of_a_server_is_permitted(url: str) -> None:
     validate_base_url(url)
@@ -113,7 +120,20 @@ def test_address_of_a_server_is_permitted(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["api.openai.com", "ftp://upstream.test", "file:///etc/passwd", "http://", "http://a b", "javascript:1"],
+    [
+        "api.openai.com",
+        "http://a:b@c/v1",
+        "http://a:70000/v1",
+        "http://a\n/v1",
+        " http://a/v1",
+        "http://[",
+        "http://-a/v1",
+        "ftp://upstream.test",
+        "file:///etc/passwd",
+        "http://",
+        "http://a b",
+        "javascript:1",
+    ],
 )
 def test_other_addresses_are_not(url: str) -> None:
     with pytest.raises(ValidationError):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.client import Client, ClientDisconnected
-from proxy.errors import TokenExpired
+from proxy.errors import RequestTooLarge, TokenExpired
 from proxy.types import Headers, Message
 
 SSE: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
@@ -200,3 +200,19 @@ def test_however_a_stream_is_cut_into_chunks_its_events_stay_whole(data: st.Data
     assert EVENTS.startswith(whole)
     assert not whole or whole.endswith((b"\n\n", b"\r\n\r\n"))
     assert wire.has_ended
+
+
+async def test_a_body_may_be_as_large_as_was_said_last(wire: Wire) -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x" * 11, "more_body": False}
+
+    client = Client(receive, wire.send, max_body_bytes=1)
+    client.bound_body(11, declared_bytes=11)
+    assert len(await client.read()) == 11
+    for declared_bytes in (None, 10):
+        client = Client(receive, wire.send, max_body_bytes=1000)
+        client.bound_body(10, declared_bytes=declared_bytes)
+        with pytest.raises(RequestTooLarge):
+            await client.read()
+    with pytest.raises(RequestTooLarge):
+        client.bound_body(10, declared_bytes=11)

@@ -63,3 +63,4 @@ def test_what_leads_past_the_proxy_is_refused() -> None:
     with pytest.raises(Forbidden) as refused:
         find_endpoint(ENDPOINTS, "POST", "/secrets")
     assert refused.value.code == "endpoint_not_permitted"
+    assert find_endpoint(ENDPOINTS, "POST", "/secrets", permits_leading_past_us=True).path == "/secrets"

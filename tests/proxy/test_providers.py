@@ -1,20 +1,35 @@
+import re
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_django import Settings
+from structlog.testing import capture_logs
 
-from proxy.endpoints import Endpoints
+from proxy.headers import to_upstream
 from proxy.providers import InvalidProvidersError, load_providers
 
-HEAD = "providers: {one: {}}\nfamilies:\n  all:\n"
-VALID = HEAD + "    - {path: /models, methods: [GET]}\n"
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Endpoints:
-    return load_providers(settings.PROVIDERS_FILE).default.endpoints
+FILE = """
+providers:
+  first: {}
+  azure:
+    base_url: https://gateway.example.com/openai/v1/
+    key: {header: Api-Key}
+    headers: {drop: [X-Stainless-Os], set: {X-Gateway: "blue", openai-project: proj_provider}}
+    families: [b]
+    max_request_bytes: 5000
+    connect_timeout_seconds: 2
+    read_timeout_seconds: 30.5
+families:
+  a:
+    - {path: /a, methods: [GET]}
+  b:
+    - {path: /b, methods: [GET, POST], usage: openai}
+    - {path: /c, methods: [POST], usage: none, max_request_bytes: 7, read_timeout_seconds: 1}
+"""
 
 
 def write(folder: Path, text: str) -> Path:
@@ -23,117 +38,86 @@ def write(folder: Path, text: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("", "Expected `object`"),
-        ("providers: {}\nfamilies: {a: []}\n", "length >= 1"),
-        ("providers: {one: {}}\nfamilies: {}\n", "length >= 1"),
-        (VALID + "surprise: 1\n", "unknown field `surprise`"),
-        ("providers: {one: {families: [b]}}\nfamilies: {a: []}\n", "family b, which does not exist"),
-        (HEAD + "    - {path: /models, methods: [GET], x: 1}\n", "unknown field `x`"),
-        (HEAD + "    - {path: /models, methods: [GET], family: x}\n", "unknown field `family`"),
-        (HEAD + "    - {path: /models, methods: [FETCH]}\n", "Invalid enum value"),
-        (HEAD + "    - {path: /models, methods: []}\n", "length >= 1"),
-        (HEAD + "    - {path: models, methods: [GET]}\n", "matching regex"),
-        (HEAD + "    - {path: /mo.*, methods: [GET]}\n", "matching regex"),
-        (HEAD + "    - {path: /models}\n", "missing required field `methods`"),
-        (HEAD + "    - {path: /models, methods: [POST]}\n", "must say what its usage is"),
-        (HEAD + "    - {path: /models, methods: [GET], usage: some}\n", "Invalid enum value"),
-        (VALID + "    - {path: /models, methods: [GET]}\n", "/models is listed twice"),
-        ("providers: [\n", "is not YAML"),
-        ("providers: !!python/object/apply:os.system [ls]\n", "is not YAML"),
-    ],
-)
-def test_a_doubtful_file_is_refused_with_the_reason(tmp_path: Path, text: str, complaint: str) -> None:
-    with pytest.raises(InvalidProvidersError) as refused:
-        load_providers(write(tmp_path, text))
-
-    assert complaint in str(refused.value)
-
-
-def test_two_templates_of_one_shape_are_refused(tmp_path: Path) -> None:
-    text = (
-        HEAD + '    - {path: "/files/{id}", methods: [GET]}\n'
-        '    - {path: "/files/{file_id}", methods: [DELETE]}\n'
-    )
-    with pytest.raises(InvalidProvidersError, match="listed twice"):
-        load_providers(write(tmp_path, text))
-
-
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidProvidersError, match="No such file"):
         load_providers(tmp_path / "none.yaml")
 
 
-def test_a_literal_path_wins_over_a_template(shipped: Endpoints) -> None:
-    found = shipped.find("/responses/input_tokens")
-
-    assert found is not None
-    assert found.path == "/responses/input_tokens"
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/models/gpt-4o",
-        "/models/ft:gpt-4o:org::abc",
-        "/models/a%20b",
-        "/models/...",
-        "/models/a..b",
-        "/models/é%C3",
-    ],
-)
-def test_an_id_may_be_any_segment_of_a_url(shipped: Endpoints, path: str) -> None:
-    assert (shipped.find(path) is not None) == path.isascii()
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/models/",
-        "/models/.",
-        "/models/..",
-        "/models/%2e",
-        "/models/.%2E",
-        "/models/%2e%2e",
-        "/models/a%2fb",
-        "/models/a%5cb",
-        "/models/a%00",
-        "/models/a;b",
-        "/models/a?b",
-        "/models/a/b",
-        "/models/a\\b",
-        "/models/a%zz",
-        "//models",
-        "/MODELS",
-        "",
-        "/",
-    ],
-)
-def test_another_spelling_is_another_path(shipped: Endpoints, path: str) -> None:
-    assert shipped.find(path) is None
-
-
-@given(st.text())
-def test_no_id_contains_a_separator(shipped: Endpoints, text: str) -> None:
-    if shipped.find(f"/files/{text}") is not None:
-        assert not set(text) & set("/\\?#;")
-        assert text not in (".", "..")
-
-
 def test_a_provider_has_the_families_that_it_names(tmp_path: Path) -> None:
-    text = (
-        "providers:\n  first: {}\n  second: {base_url: 'http://localhost:1/v1', families: [b]}\n"
-        "families:\n  a: [{path: /a, methods: [GET]}]\n  b: [{path: /b, methods: [GET]}]\n"
-    )
-    providers = load_providers(write(tmp_path, text))
+    providers = load_providers(write(tmp_path, FILE))
+    assert providers.names == ("first", "azure")
     assert providers.default.name == "first"
-    assert providers.default.endpoints.names() == ["GET /a", "GET /b"]
-    second = providers.get("second")
-    assert second is not None
-    assert second.base_url == "http://localhost:1/v1"
-    found = second.endpoints.find("/b")
+    assert providers.default.endpoints.names() == ["GET /a", "GET /b", "POST /b", "POST /c"]
+    azure = providers.get("azure")
+    assert azure is not None
+    assert azure.endpoints.names() == ["GET /b", "POST /b", "POST /c"]
+    found = azure.endpoints.find("/b")
     assert found is not None
     assert found.family == "b"
     assert providers.get("third") is None
+    assert providers.get("") is providers.default
+
+
+def test_a_provider_says_what_differs_from_the_settings(tmp_path: Path, settings: Settings) -> None:
+    settings.UPSTREAM_BASE_URL = "http://default.test/v1/"
+    settings.REQUEST_MAX_BYTES = 1000
+    settings.UPSTREAM_CONNECT_TIMEOUT_SECONDS, settings.UPSTREAM_READ_TIMEOUT_SECONDS = 10, 600
+    providers = load_providers(write(tmp_path, FILE))
+    azure = providers.get("azure")
+    assert azure is not None
+    assert providers.default.base_url == "http://default.test/v1"
+    assert azure.base_url == "https://gateway.example.com/openai/v1"
+    limits = [
+        (endpoint.max_request_bytes, endpoint.timeout)
+        for provider in (providers.default, azure)
+        for path in ("/b", "/c")
+        if (endpoint := provider.endpoints.find(path))
+    ]
+    assert limits == [
+        (1000, {"connect": 10, "read": 600}),
+        (7, {"connect": 10, "read": 1}),
+        (5000, {"connect": 2, "read": 30.5}),
+        (7, {"connect": 2, "read": 1}),
+    ]
+
+
+def test_the_headers_of_a_provider_are_as_it_wants_them(tmp_path: Path) -> None:
+    azure = load_providers(write(tmp_path, FILE)).get("azure")
+    assert azure is not None
+    sent = [
+        (b"authorization", b"Bearer token"),
+        (b"api-key", b"token"),
+        (b"x-stainless-os", b"Linux"),
+        (b"x-gateway", b"red"),
+        (b"x-other", b"1"),
+    ]
+    ours = [(b"x-other", b"1"), (b"api-key", b"key"), (b"accept-encoding", b"identity")]
+    gateway, projects = (b"x-gateway", b"blue"), (b"openai-project", b"proj_provider")
+    assert to_upstream(sent, "key", azure.headers) == [*ours, gateway, projects]
+    own = (b"openai-project", b"proj_own")
+    assert to_upstream(sent, "key", azure.headers, (own,)) == [*ours, own, gateway]
+
+
+def test_a_provider_that_is_not_configured_is_logged_once(tmp_path: Path) -> None:
+    providers = load_providers(write(tmp_path, FILE))
+    with capture_logs() as lines:
+        assert [providers.get(name) for name in ("third", "third", "fourth")] == [None] * 3
+    assert [line["provider"] for line in lines] == ["third", "fourth"]
+
+
+@pytest.mark.parametrize("name", ["proxy/providers.yaml", "docs/providers.md"])
+def test_what_is_shipped_and_what_is_documented_can_be_used(name: str, tmp_path: Path) -> None:
+    text = (Path(settings.BASE_DIR) / name).read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if name.endswith(".md") else [text]
+    assert examples
+    for example in examples:
+        assert load_providers(write(tmp_path, example)).names
+
+
+@given(st.binary(max_size=60) | st.text(alphabet="{}[]:&*!?-#|>'\"%@,ab1 \n", max_size=60).map(str.encode))
+def test_any_file_is_read_or_refused_with_a_line(content: bytes) -> None:
+    with NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(content)
+        with pytest.raises(InvalidProvidersError) as refused:
+            load_providers(Path(file.name))
+    assert all(re.match(rf"{re.escape(file.name)}:\d+: ", problem) for problem in refused.value.problems)

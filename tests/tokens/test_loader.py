@@ -123,9 +123,19 @@ def test_inactive_project_is_in_the_grant() -> None:
     assert not load(token).project_active
 
 
-def test_project_without_an_address_uses_the_default(settings: Settings) -> None:
-    settings.UPSTREAM_BASE_URL = "http://default.test/v1/"
-    assert load(AccessTokenFactory.create()).base_url == "http://default.test/v1"
+def test_what_the_project_says_of_its_upstream_is_in_the_grant() -> None:
+    plain = load(AccessTokenFactory.create())
+    assert (plain.base_url, plain.provider, plain.upstream_headers) == ("", "", ())
+    assert not plain.permits_leading_past_us
+    project = ProjectFactory.create(
+        provider="azure",
+        upstream_organization="org-1",
+        upstream_project="proj_2",
+        permits_leading_past_us=True,
+    )
+    grant = load(AccessTokenFactory.create(project=project))
+    assert (grant.provider, grant.permits_leading_past_us) == ("azure", True)
+    assert grant.upstream_headers == ((b"openai-organization", b"org-1"), (b"openai-project", b"proj_2"))
 
 
 def test_first_active_upstream_key_is_used() -> None:

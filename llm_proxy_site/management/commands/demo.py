@@ -29,7 +29,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, bind: Address, data_dir: Path | None, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):  # to the server alone SIGHUP means to reload
+            signal.signal(number, signal.default_int_handler)
         with ExitStack() as stack:
             folder = data_dir or Path(
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-proxy-demo-"))

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection
 
@@ -12,13 +13,17 @@ from llm_proxy_site.schema import unapplied_migrations
 
 
 class Command(BaseCommand):
-    help = "Run the proxy and its admin site. SIGTERM lets running requests end."
+    help = (
+        "Run the proxy and its admin site. SIGTERM lets running requests end, SIGHUP reloads PROVIDERS_FILE."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--bind", type=parse_address, default="127.0.0.1:8000", metavar="HOST:PORT")
 
     def handle(self, *, bind: Address, **options: Any) -> None:
         _refuse_unmigrated()
+        self.check(tags=[Tags.database], databases=["default"])
+        connection.close()
         serve(bind, on_ready=self._announce)
 
     def _announce(self, host: str, port: int) -> None:
@@ -32,16 +37,20 @@ def serve(bind: Address, on_ready: Any) -> None:
 
     from llm_proxy_site.asgi import application
     from llm_proxy_site.server.server import ProxyServer
+    from proxy.configuration import configured_providers
     from proxy.runtime import Runtime
     from usage.price_book import PriceBook
 
-    PriceBook()  # loads what it knows: a part of a second, which no request should wait for
+    # What no request should wait for: a part of a second each.
+    PriceBook()
+    configured_providers()
     server = ProxyServer(
         application,
         endpoints=build_endpoint_description_strings(host=bind.host, port=bind.port),
         grace_seconds=settings.SHUTDOWN_GRACE_SECONDS,
         on_ready=on_ready,
         on_stop=Runtime.stop_current,
+        on_reload=Runtime.reload_providers,
     )
     server.run()
     if server.failure:

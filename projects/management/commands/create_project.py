@@ -8,7 +8,14 @@ from typing import Any
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
 from projects.lifecycle import create_project
-from projects.management.options import add_limit_options, add_policy_options, limits_in, policy_in
+from projects.management.options import (
+    add_limit_options,
+    add_policy_options,
+    add_upstream_options,
+    limits_in,
+    policy_in,
+    upstream_in,
+)
 from projects.management.projects import project_facts
 
 
@@ -28,8 +35,9 @@ class Command(FactsCommand):
             "--base-url",
             default="",
             metavar="URL",
-            help="as an SDK would be given it, with /v1 (default: UPSTREAM_BASE_URL)",
+            help="as an SDK would be given it, with /v1 (default: its provider's)",
         )
+        add_upstream_options(parser)
         add_policy_options(parser)
         add_limit_options(parser)
 
@@ -40,6 +48,7 @@ class Command(FactsCommand):
             upstream_key=key,
             base_url=base_url,
             actor=of_command_line(),
+            **upstream_in(options),
             **policy_in(options),
             **limits_in(options),
         )

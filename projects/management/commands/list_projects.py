@@ -21,13 +21,13 @@ class Command(FactsCommand):
                 project["name"],
                 "active" if project["is_active"] else "inactive",
                 " ".join(project["upstream_keys"]) or "-",
-                project["base_url"] or "default",
+                project["base_url"] or project["provider"] or "default",
                 _lifetimes(project),
                 limits_text(project),
             ]
             for project in facts
         ]
-        return table(["ID", "NAME", "STATE", "KEYS", "BASE URL", "LIFETIMES", "LIMITS"], rows)
+        return table(["ID", "NAME", "STATE", "KEYS", "UPSTREAM", "LIFETIMES", "LIMITS"], rows)
 
 
 def _lifetimes(project: dict[str, Any]) -> str:

@@ -8,21 +8,29 @@ from django.core.management.base import CommandError
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
 from projects.lifecycle import update_project
-from projects.management.options import add_limit_options, add_policy_options, limits_in, policy_in
+from projects.management.options import (
+    add_limit_options,
+    add_policy_options,
+    add_upstream_options,
+    limits_in,
+    policy_in,
+    upstream_in,
+)
 from projects.management.projects import find_project, project_facts
 
 
 class Command(FactsCommand):
-    help = "Change the policy, limits and budgets of a project. What is not named stays as it is."
+    help = "Change the upstream, policy, limits and budgets of a project. What is not named stays as it is."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("project", help="name or id")
+        add_upstream_options(parser)
         add_policy_options(parser)
         add_limit_options(parser)
 
     def facts(self, *, project: str, **options: Any) -> dict[str, Any]:
-        edits = {**policy_in(options), **limits_in(options)}
+        edits = {**upstream_in(options), **policy_in(options), **limits_in(options)}
         if not edits:
             raise CommandError("Say what to change: an option at least.", returncode=2)
         found = find_project(project)
