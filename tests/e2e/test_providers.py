@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from pytest_django import Settings
 
 from llm_proxy_site.processes import running
+from projects.lifecycle import update_project
 from projects.models import Project
 from tests.factories import UPSTREAM_KEY, ProjectFactory, issue_token
 from tests.live import LiveProxy, eventually, proxy_before
@@ -122,6 +124,15 @@ def test_a_project_says_who_pays_and_where(server: LiveProxy) -> None:
     (request,) = server.upstream_requests("where-marker")
     assert request["target"] == "/v1/chat/completions"
     assert "openai-organization" not in {name.lower() for name, _ in request["headers"]}
+
+
+def test_another_provider_is_felt_within_two_seconds(server: LiveProxy, settings: Settings) -> None:
+    settings.PROVIDERS_FILE = server.log_file.parent / "providers.yaml"
+    token, plain = issue_token(project=ProjectFactory.create(provider="azure"))
+    assert send(server, plain, "GET", "/models").status_code == 404
+    update_project(token.project, provider="local", actor="user:test")
+
+    eventually(lambda: send(server, plain, "GET", "/models").status_code == 200, within_seconds=3)
 
 
 @pytest.mark.parametrize(
