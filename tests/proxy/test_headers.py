@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.headers import HOP_BY_HOP, media_type, to_client, to_upstream
+from proxy.headers import HOP_BY_HOP, media_type, to_client, to_upstream, upstream_headers
 
 names = st.text(string.ascii_lowercase + "-", min_size=1, max_size=20).map(str.encode)
 values = st.binary(max_size=40)
@@ -65,6 +65,34 @@ def test_the_upstream_key_takes_the_tokens_place() -> None:
     assert [value for name, value in to_upstream(headers, "key") if name == b"authorization"] == [
         b"Bearer key"
     ]
+
+
+GATEWAY = upstream_headers(
+    key_name="x-key", key_scheme="", dropped=["x-drop"], added=[("x-set", "ours"), ("openai-project", "ours")]
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"x-key", b"authorization", b"x-drop", b"x-set", b"openai-project", b"x-other"]),
+            st.just(b"clients"),
+        )
+    )
+)
+def test_a_client_has_no_say_in_what_its_provider_rules(headers: list[tuple[bytes, bytes]]) -> None:
+    others = [header for header in headers if header[0] == b"x-other"]
+    key, encoding = (b"x-key", b"key"), (b"accept-encoding", b"identity")
+    ours, projects = (b"x-set", b"ours"), (b"openai-project", b"projects")
+
+    assert to_upstream(headers, "key", GATEWAY) == [
+        *others,
+        key,
+        encoding,
+        ours,
+        (b"openai-project", b"ours"),
+    ]
+    assert to_upstream(headers, "key", GATEWAY, (projects,)) == [*others, key, encoding, projects, ours]
 
 
 @pytest.mark.parametrize(
