@@ -1,13 +1,16 @@
 """Fixtures of every test: the database in a file, and real servers on it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis, RedisError
 
 from tests.live import LiveProxy, serving
+
+MAX_SHOWN_LOG = 10_000
+"""Characters."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,6 +20,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     """Long texts are often generated, and test ids must be the same in every worker process."""
     return argname if isinstance(val, str) and len(val) > 30 else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails shows the end of its servers' logs."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        for name, value in item.funcargs.items():
+            for live in value if isinstance(value, list) else [value]:
+                if isinstance(live, LiveProxy):
+                    report.sections.append((f"log of {name}, {live.url}", live.log()[-MAX_SHOWN_LOG:]))
+    return report
 
 
 @pytest.fixture(scope="session")
