@@ -43,7 +43,8 @@ def create_app(*, record: bool = True) -> web.Application:
     app[recording.LOG] = recording.RequestLog(remember=record)
     app[files.FILES] = {}
     for method, path, endpoint in (*ENDPOINTS, *_generic_endpoints()):
-        app.router.add_route(method, path, route(endpoint))
+        for served in ("GET", "HEAD") if method == "GET" else (method,):
+            app.router.add_route(served, path, route(endpoint))
     app.router.add_get("/_fake/requests", recording.list_requests)
     app.router.add_delete("/_fake/requests", recording.clear_requests)
     app.router.add_get("/_fake/stats", recording.stats)
