@@ -2,9 +2,23 @@
 
 import re
 import socket
+from collections.abc import Iterable
+from http.client import HTTPResponse
+from operator import itemgetter
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tests.live import LiveProxy
+
+# What docs/api.md says of answers: these are not passed, or are ours. The last is written by the server.
+NOT_COMPARED = {
+    "connection",
+    "transfer-encoding",
+    "set-cookie",
+    "x-llm-proxy-request-id",
+    "x-llm-proxy-token-expires-at",
+    "date",
+}
 
 
 def connected(url: str, *, timeout: float = 10) -> socket.socket:
@@ -33,6 +47,27 @@ def exchange(url: str, *sent: bytes) -> bytes:
 def head(line: str, *headers: str) -> bytes:
     """A request's head with a Host, ready to be sent."""
     return "\r\n".join([line, "Host: proxy.example", *headers, "", ""]).encode("latin-1")
+
+
+class Answer(NamedTuple):
+    status: int
+    reason: str
+    headers: list[tuple[str, str]]
+    """End to end, names in lower case, ordered by name; those of one name stand as they came."""
+    body: bytes
+
+
+def answer_on(connection: socket.socket, method: str) -> Answer:
+    """The answer to the one request that is under way."""
+    response = HTTPResponse(connection, method=method)
+    response.begin()
+    return Answer(response.status, response.reason, end_to_end(response.getheaders()), response.read())
+
+
+def end_to_end(headers: Iterable[Iterable[str]]) -> list[tuple[str, str]]:
+    """What is compared of an answer's headers, or of a request's: the rest is documented."""
+    lowered = [(name.lower(), value) for name, value in headers]
+    return sorted((header for header in lowered if header[0] not in NOT_COMPARED), key=itemgetter(0))
 
 
 def statuses(received: bytes) -> list[int]:
