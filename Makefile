@@ -1,16 +1,20 @@
 # Every target sets up what it needs. VENV=/some/where puts the environment elsewhere.
 VENV ?= .venv
+CLIENTS_VENV ?= .venv-clients
 PYTHON ?= python3
 BIND ?= 127.0.0.1:8000
 RUN = $(VENV)/bin/python
 STAMP = $(VENV)/.installed
 DEV_STAMP = $(VENV)/.installed-dev
+CLIENTS_STAMP = $(CLIENTS_VENV)/.installed
+NODE_CLIENT = tests/clients/node
+NODE_STAMP = $(NODE_CLIENT)/node_modules/.installed
 UV := $(shell command -v uv 2> /dev/null)
 # Extras stay in the lock: without them older pips take `coverage[toml]` for a package that is not pinned.
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-strip-extras
 
-.PHONY: setup demo run test test-all check format lock bench image clean
+.PHONY: setup demo run test test-all check format lock bench clients image clean
 
 setup: $(STAMP)  ## environment, secrets, database, admin account
 	$(RUN) manage.py setup
@@ -40,33 +44,45 @@ format: $(DEV_STAMP)
 bench: $(DEV_STAMP)  ## the proxy against a bare pass-through and upstream itself
 	$(RUN) manage.py bench $(ARGS)
 
+clients: $(CLIENTS_STAMP) $(NODE_STAMP)  ## the client programs that are tried against the proxy (needs npm)
+
 image:  ## the container image
 	docker build -t llm-proxy .
 
 lock:  ## compile pyproject.toml into the requirements files (needs uv)
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) --group dev pyproject.toml -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) --group clients -o requirements-clients.txt
+	cd $(NODE_CLIENT) && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(CLIENTS_VENV) $(NODE_CLIENT)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
-$(VENV)/bin/python:
+$(VENV)/bin/python $(CLIENTS_VENV)/bin/python:
 ifdef UV
-	uv venv --quiet --python $(PYTHON) $(VENV)
+	uv venv --quiet --python $(PYTHON) $(@D)/..
 else
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(@D)/..
 endif
 
 $(STAMP): requirements.txt | $(VENV)/bin/python
-	$(call install,requirements.txt)
+	$(call install,$(VENV),requirements.txt)
 	touch $@
 
 $(DEV_STAMP): requirements-dev.txt $(STAMP)
-	$(call install,requirements-dev.txt)
+	$(call install,$(VENV),requirements-dev.txt)
+	touch $@
+
+$(CLIENTS_STAMP): requirements-clients.txt | $(CLIENTS_VENV)/bin/python
+	$(call install,$(CLIENTS_VENV),requirements-clients.txt)
+	touch $@
+
+$(NODE_STAMP): $(NODE_CLIENT)/package-lock.json
+	cd $(NODE_CLIENT) && npm ci --silent --no-audit --no-fund
 	touch $@
 
 ifdef UV
-install = uv pip install --quiet --python $(VENV)/bin/python --require-hashes -r $(1)
+install = uv pip install --quiet --python $(1)/bin/python --require-hashes -r $(2)
 else
-install = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2)
 endif

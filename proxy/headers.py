@@ -36,7 +36,13 @@ _NOT_TO_UPSTREAM = HOP_BY_HOP | {
     b"true-client-ip",
     b"via",
     b"x-api-key",
+    # Some servers take these for the method or the path, which we have checked.
+    b"x-http-method",
+    b"x-http-method-override",
+    b"x-method-override",
+    b"x-original-url",
     b"x-real-ip",
+    b"x-rewrite-url",
 }
 _NOT_TO_UPSTREAM_PREFIXES = (b"x-forwarded-", b"x-llm-proxy-", b"cf-")
 

@@ -33,8 +33,11 @@ class ProxyRequest:
         if not raw_path.startswith(PREFIX + b"/"):
             raise EndpointNotFound
         headers: Headers = scope["headers"]
-        if _CONTROL.search(b" ".join([value for _, value in headers])):
+        values = b" ".join([value for _, value in headers])
+        if _CONTROL.search(values):
             raise BadRequest("A header has a control character in its value.")
+        if not values.isascii() and not _is_utf8(values):
+            raise BadRequest("A header's value is not UTF-8.")  # the transport could not send it as it is
         return cls(
             method=scope["method"],
             path=raw_path[len(PREFIX) :].decode("latin-1"),
@@ -76,6 +79,14 @@ class StreamedBody(httpx.AsyncByteStream):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._client.body()
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _content_length(headers: Headers) -> int | None:

@@ -34,11 +34,8 @@ class LiveProxy:
 
     def upstream_requests(self, marker: str) -> list[dict[str, Any]]:
         """The requests that upstream has received with this text in a header or in their target."""
-        return [
-            request
-            for request in self._fake("requests")
-            if marker in request["target"] or any(marker in value for _, value in request["headers"])
-        ]
+        requests: list[dict[str, Any]] = self._fake("requests", mentioning=marker)
+        return requests
 
     def rss_bytes(self) -> int:
         rss: int = psutil.Process(self.process.pid).memory_info().rss
@@ -47,8 +44,8 @@ class LiveProxy:
     def log(self) -> str:
         return self.log_file.read_text(encoding="utf-8")
 
-    def _fake(self, what: str) -> Any:
-        return httpx.get(self.upstream_url.removesuffix("/v1") + f"/_fake/{what}").json()
+    def _fake(self, what: str, **query: str) -> Any:
+        return httpx.get(self.upstream_url.removesuffix("/v1") + f"/_fake/{what}", params=query).json()
 
 
 @contextmanager

@@ -12,6 +12,19 @@ class Case:
     name: str
     connections: int
     is_stream: bool
+    chunks: int = 8
+    """In the answer, as the fake upstream is told."""
+    chunk_delay_ms: int = 0
+    """Between two of them: without any, several pass at once."""
+    least_seconds: float = 0
+    """So long it is measured in any case: its answers take their time."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """That tell the fake upstream."""
+        if not self.chunk_delay_ms:
+            return {}
+        return {"x-fake-chunks": str(self.chunks), "x-fake-chunk-delay-ms": str(self.chunk_delay_ms)}
 
     @property
     def body(self) -> bytes:
@@ -37,5 +50,6 @@ CASES = {
         Case("json-32", connections=32, is_stream=False),
         Case("stream-1", connections=1, is_stream=True),
         Case("stream-32", connections=32, is_stream=True),
+        Case("paced-8", connections=8, is_stream=True, chunks=100, chunk_delay_ms=4, least_seconds=2),
     )
 }

@@ -40,7 +40,8 @@ def main() -> None:
 
 async def load(base_url: str, key: str, case: Case, seconds: float) -> Observation:
     """Warm up, then measure for `seconds`. Raises LoadFailedError."""
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **case.headers}
+    seconds = max(seconds, case.least_seconds)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=case.connections),
         timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),

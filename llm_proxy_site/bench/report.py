@@ -10,6 +10,9 @@ from llm_proxy_site.commands import table
 
 COMPARED = ((PROXY, PASS_THROUGH), (LIMITED, PROXY), (PASS_THROUGH, UPSTREAM))
 
+MAX_ADDED_MS = 1
+MAX_CPU_RATIO = 1.3
+
 _FIGURES = ["Case", "Target", "Requests/s", "p50 ms", "p99 ms", "First chunk p50 ms", "CPU s/1000", "RSS MB"]
 _RATIOS = ["Case", "Target", "Against", "Requests/s", "(rounds)", "Added p50", "Added first chunk", "CPU"]
 
@@ -26,7 +29,28 @@ def comparisons(cells: Iterable[Cell]) -> list[Comparison]:
 def text(cells: Sequence[Cell]) -> str:
     figures = table(_FIGURES, [_figures_row(cell) for cell in cells])
     ratios = table(_RATIOS, [_ratios_row(comparison) for comparison in comparisons(cells)])
-    return f"{figures}\n\n{ratios}"
+    return "\n\n".join(filter(None, [figures, ratios, "\n".join(promises(cells))]))
+
+
+def promises(cells: Sequence[Cell]) -> list[str]:
+    """What streaming through the proxy costs beyond the pass-through, and what it may cost at most."""
+    by_name = {(cell.case, cell.target): cell for cell in cells}
+    lines = []
+    for case, sentence in (("stream-1", _first_chunk), ("paced-8", _chunk_cpu)):
+        if (case, PROXY) in by_name:
+            lines.append(sentence(compare(by_name[case, PROXY], by_name[case, PASS_THROUGH])))
+    return lines
+
+
+def _first_chunk(comparison: Comparison) -> str:
+    added = comparison.added_first_chunk_p50_ms
+    shown = "-" if added is None else f"{added:+.2f} ms"
+    return f"First chunk at one connection, over the pass-through: {shown} (at most +{MAX_ADDED_MS} ms)"
+
+
+def _chunk_cpu(comparison: Comparison) -> str:
+    shown = "-" if comparison.cpu_ratio is None else f"x {comparison.cpu_ratio:.2f}"
+    return f"CPU per chunk of a paced stream, of the pass-through's: {shown} (at most x {MAX_CPU_RATIO})"
 
 
 def facts(cells: Sequence[Cell], **about: Any) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The application: which endpoint answers which path, and how it is served."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
@@ -11,6 +12,8 @@ from . import audio, chat, completions, embeddings, files, images, models, moder
 from .calls import Call
 from .errors import ApiError
 from .exchanges import Endpoint, route
+from .generic import answer_to
+from .operations import published
 
 MAX_HEADER_BYTES = 128 * 1024  # above what a proxy lets through, so that it is never us who refuse
 
@@ -27,6 +30,7 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/models/{model}", models.retrieve),
     ("POST", "/v1/audio/speech", audio.speech),
     ("POST", "/v1/audio/transcriptions", audio.transcription),
+    ("POST", "/v1/audio/translations", audio.transcription),
     ("POST", "/v1/images/generations", images.generate),
     ("POST", "/v1/files", files.upload),
     ("GET", "/v1/files", files.list_all),
@@ -41,9 +45,10 @@ def create_app(*, record: bool = True) -> web.Application:
     app = web.Application()
     app[recording.LOG] = recording.RequestLog(remember=record)
     app[files.FILES] = {}
-    for method, path, endpoint in ENDPOINTS:
-        app.router.add_route(method, path, route(endpoint))
-        app.router.add_route(method, f"{PREFIX}{path}", route(endpoint))
+    for method, path, endpoint in (*ENDPOINTS, *_generic_endpoints()):
+        for served in ("GET", "HEAD") if method == "GET" else (method,):
+            app.router.add_route(served, path, route(endpoint))
+            app.router.add_route(served, f"{PREFIX}{path}", route(endpoint))
     app.router.add_get("/_fake/requests", recording.list_requests)
     app.router.add_delete("/_fake/requests", recording.clear_requests)
     app.router.add_get("/_fake/stats", recording.stats)
@@ -77,6 +82,16 @@ async def running(app: web.Application, host: str = "127.0.0.1", port: int = 0) 
         yield f"http://{f'[{address}]' if ':' in address else address}:{bound_port}/v1"
     finally:
         await runner.cleanup()
+
+
+def _generic_endpoints() -> Iterator[tuple[str, str, Endpoint]]:
+    """Of the published operations that have none of their own, literal paths before those with variables."""
+    known = {(method, re.sub(r"\{\w+\}", "{}", path)) for method, path, _ in ENDPOINTS}
+    for operation in sorted(published(), key=lambda operation: operation.shape.count("{}")):
+        key = operation.method, f"/v1{operation.shape}"
+        if key not in known and not operation.is_admin:
+            known.add(key)
+            yield operation.method, f"/v1{operation.path}", answer_to(operation)
 
 
 def _unknown_url(call: Call) -> NoReturn:

@@ -42,6 +42,12 @@ class Record:
         self.started_at = time.time()
         self.ended_at: float | None = None
 
+    def mentions(self, text: str) -> bool:
+        """Whether its target or a header's value has this text."""
+        _, target, headers = self.request
+        sought = text.encode()
+        return text in target or any(sought in value for _, value in headers)
+
     def feed(self, chunk: bytes) -> None:
         self.body_bytes += len(chunk)
         self.sha256.update(chunk)
@@ -106,7 +112,9 @@ LOG = web.AppKey("request_log", RequestLog)
 
 
 async def list_requests(request: web.Request) -> web.Response:
-    return _json([record.as_dict() for record in request.app[LOG].records])
+    """All that are remembered, or those that mention the text of `?mentioning=`."""
+    text = request.query.get("mentioning", "")
+    return _json([record.as_dict() for record in request.app[LOG].records if record.mentions(text)])
 
 
 async def clear_requests(request: web.Request) -> web.Response:

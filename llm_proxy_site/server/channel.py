@@ -7,7 +7,7 @@ socket is paused.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -19,14 +19,11 @@ from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import provider
 
 from llm_proxy_site.server import lifecycle
+from llm_proxy_site.server.framing import StrictChannel
 
 MAX_BUFFERED_BODY_BYTES = 256 * 1024
 MAX_PAUSE_SECONDS = 600.0
 """How long an upload may stand still because nobody takes it on."""
-LINGER_SECONDS = 5.0
-"""How long we go on reading a body that nobody wants any more, for the client may still be writing it; and
-how long a client has to take what was written of an answer that was broken off.
-"""
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
@@ -48,6 +45,8 @@ class RequestBody:
         self._disconnected = False
         self._unwanted = False
         self._waiter: asyncio.Future[None] | None = None
+        self.on_awaited: Callable[[], None] | None = None
+        """Called when the application first waits for the body, and nothing of it has come."""
 
     def feed(self, chunk: bytes) -> None:
         if self._unwanted:
@@ -81,6 +80,9 @@ class RequestBody:
                 return self._next_part()
             if self._disconnected:
                 return {"type": "http.disconnect"}
+            if self.on_awaited is not None:
+                self.on_awaited()
+                self.on_awaited = None
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 
@@ -151,10 +153,20 @@ class StreamingRequest(WebRequest):
         else:
             self.body.end()
 
+    def send_continue(self) -> None:
+        """Tell a client that waits with its body to send it: no sooner than somebody wants it."""
+        assert self.body is not None
+        self.body.on_awaited = self._say_continue
+
+    def _say_continue(self) -> None:
+        if not self._response_started and self.channel is not None:
+            self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
     def _begin(self, command: bytes, uri: bytes, version: bytes) -> None:
         # What Request.requestReceived does, but for the parsing of forms: that would read the body whole.
         self.method, self.uri, self.clientproto = command, uri, version
         self.path = uri.split(b"?", 1)[0]
+        self.requestHeaders.removeHeader(b"daphne-root-path")  # Daphne would believe any client
         self.process()
 
     @inlineCallbacks  # type: ignore[untyped-decorator]
@@ -168,7 +180,16 @@ class StreamingRequest(WebRequest):
         """With the reason phrase of all statuses; Twisted does not know the newer ones, 429 among them."""
         super().setResponseCode(code, message or _PHRASES.get(code))
 
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """Daphne's own answers: to a request that it does not like, and for an application that failed."""
+        if status == HTTPStatus.BAD_REQUEST:
+            self.channel.refuse(status, f"{body}.")
+        else:
+            super().basic_error(status, status_text, body)
+
     def handle_reply(self, message: dict[str, Any]) -> None:
+        if self.channel is not None and self.channel.is_refused:
+            return
         if self.method == b"HEAD" and message.get("body"):
             message = {**message, "body": b""}  # it would be taken for the beginning of the next answer
         super().handle_reply(message)
@@ -205,11 +226,10 @@ class StreamingRequest(WebRequest):
             self.channel.transport.abortConnection()  # for HTTP/1.0 a clean end would be the answer's end
 
 
-class StreamingChannel(http.HTTPChannel):
+class StreamingChannel(StrictChannel):
     """One connection. Knows whether a body is still coming in, and closes politely when it is unwanted."""
 
     requestFactory = StreamingRequest
-    _lingering: Any = None
 
     @property
     def is_receiving(self) -> bool:
@@ -222,8 +242,6 @@ class StreamingChannel(http.HTTPChannel):
 
     def connectionLost(self, reason: Any) -> None:
         self.factory.channels.discard(self)
-        if self._lingering is not None and self._lingering.active():
-            self._lingering.cancel()
         super().connectionLost(reason)
 
     def upgraded(self) -> None:
@@ -237,7 +255,12 @@ class StreamingChannel(http.HTTPChannel):
 
     def checkPersistence(self, request: StreamingRequest, version: bytes) -> bool:
         """Whether the connection may serve another request after this one: not while the server stops."""
-        return not lifecycle.is_draining() and super().checkPersistence(request, version)
+        options = b",".join(request.requestHeaders.getRawHeaders(b"connection", ())).lower().split(b",")
+        return (
+            version == b"HTTP/1.1"
+            and not lifecycle.is_draining()
+            and b"close" not in [option.strip() for option in options]
+        )
 
     def requestDone(self, request: StreamingRequest) -> None:
         if not self.is_receiving:
@@ -248,8 +271,20 @@ class StreamingChannel(http.HTTPChannel):
         # from the client. Read on for a moment, and forget what comes.
         assert request.body is not None
         self.persistent = False
-        self._lingering = self.callLater(LINGER_SECONDS, self.loseConnection)
+        self.linger(self.loseConnection)
         request.body.discard()
+
+    def request_refused(self) -> bool:
+        """The application, if it runs already, takes it for a hang-up."""
+        request = self.requests[-1] if self.requests else None
+        if request is None or request.body is None:
+            return True
+        request.body.put_nowait({"type": "http.disconnect"})
+        return not request._response_started
+
+    def _send100Continue(self) -> None:
+        """Twisted would say it to everybody who asks."""
+        self.requests[-1].send_continue()
 
     def close_when_idle(self) -> None:
         """Close now if no request has begun, else after it."""
@@ -259,7 +294,7 @@ class StreamingChannel(http.HTTPChannel):
 
     def close_unfinished(self) -> None:
         """After what has been written, if the client takes it in time; it misses the rest."""
-        self._lingering = self.callLater(LINGER_SECONDS, self.transport.abortConnection)
+        self.linger(self.transport.abortConnection)
         self.loseConnection()
 
     def pause_reading(self) -> None:

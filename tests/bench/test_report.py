@@ -26,6 +26,24 @@ def test_the_text_has_a_line_for_each_cell_and_each_comparison() -> None:
     assert "x 1.50" in ratios.splitlines()[1]
 
 
+def test_the_text_ends_with_what_streaming_costs() -> None:
+    cells = [
+        cell("upstream", case="stream-1"),
+        cell("pass-through", {"first_chunk_p50_ms": 2.0}, case="stream-1"),
+        cell("proxy", {"first_chunk_p50_ms": 2.75}, case="stream-1"),
+        cell("limited", case="stream-1"),
+        cell("upstream", case="paced-8"),
+        cell("pass-through", {"cpu_seconds_per_1000": 8.0}, case="paced-8"),
+        cell("proxy", {"cpu_seconds_per_1000": 9.0}, case="paced-8"),
+        cell("limited", case="paced-8"),
+    ]
+
+    assert report.text(cells).splitlines()[-2:] == [
+        "First chunk at one connection, over the pass-through: +0.75 ms (at most +1 ms)",
+        "CPU per chunk of a paced stream, of the pass-through's: x 1.12 (at most x 1.3)",
+    ]
+
+
 def test_every_case_is_compared_within_itself() -> None:
     faster = [
         cell(target, {"requests_per_second": 9}, case="json-32")

@@ -9,20 +9,11 @@ import pytest
 
 from tests.factories import UPSTREAM_KEY, ProjectFactory, issue_token
 from tests.live import LiveProxy, eventually
+from tests.wire import end_to_end
 from usage.models import UsageRecord
 
 CHAT = b'{"model": "gpt-4o",  "unknown": [1.0, 1e3, "\\u00e9"], "messages":[{"role":"user","content":"Hi"}]}'
 STREAM = CHAT[:-1] + b', "stream": true}'
-
-# What docs/architecture.md says of responses: these are not passed, or are ours.
-NOT_COMPARED = {
-    "connection",
-    "transfer-encoding",
-    "set-cookie",
-    "date",
-    "x-llm-proxy-request-id",
-    "x-llm-proxy-token-expires-at",
-}
 
 
 @pytest.mark.parametrize(
@@ -195,8 +186,7 @@ def _raw(
     """Status, body bytes as on the wire, and the end-to-end headers."""
     with client.stream(method, url, content=body, headers=headers) as answer:
         raw = b"".join(answer.iter_raw())
-    kept = [(name.lower(), value) for name, value in answer.headers.multi_items()]
-    return answer.status_code, raw, sorted(header for header in kept if header[0] not in NOT_COMPARED)
+    return answer.status_code, raw, end_to_end(answer.headers.multi_items())
 
 
 def test_errors_carry_our_request_id_and_the_record_bears_it(live: LiveProxy) -> None:

@@ -15,26 +15,12 @@ from django.db import connection
 from django.utils import timezone
 
 from llm_proxy_site.processes import MANAGE, running
-from llm_proxy_site.server.channel import LINGER_SECONDS
+from llm_proxy_site.server.framing import LINGER_SECONDS
 from tests.factories import issue_token
 from tests.live import LiveProxy, eventually
+from tests.wire import talk
 from tokens import lifecycle
 from usage.models import UsageRecord
-
-
-def talk(live: LiveProxy, *sent: bytes) -> bytes:
-    """Everything that the server says to these bytes, until it closes or falls silent."""
-    parts = urlsplit(live.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=3) as connection:
-        for part in sent:
-            connection.sendall(part)
-        received = b""
-        try:
-            while part := connection.recv(65536):
-                received += part
-        except TimeoutError:
-            pass
-        return received
 
 
 @pytest.mark.parametrize(
@@ -65,21 +51,6 @@ def test_a_websocket_is_refused(live: LiveProxy) -> None:
     )
 
     assert answer.startswith(b"HTTP/1.1 403")
-
-
-def test_expect_continue_is_answered_and_the_body_passes(live: LiveProxy) -> None:
-    _, plain = issue_token()
-    answer = talk(
-        live,
-        b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\n"
-        b"Content-Type: application/json\r\nContent-Length: 29\r\nAuthorization: Bearer "
-        + plain.encode()
-        + b"\r\n\r\n",
-        b'{"model":"text-e","input":[]}',
-    )
-
-    assert answer.startswith(b"HTTP/1.1 100")
-    assert b"\r\n\r\nHTTP/1.1 " in answer
 
 
 def test_http_1_0_is_answered_and_closed(live: LiveProxy) -> None:

@@ -1,0 +1,140 @@
+"""Where one request ends and the next begins, with no room for two opinions (RFC 9112).
+
+Twisted's parser forgives some things that other parsers read otherwise: folded lines, lone line feeds,
+transfer codings that are none. Behind another proxy such a request may be two to the one and one to the
+other. They are refused here, with an answer that says so and a connection that is closed.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from twisted.web import http
+
+from proxy.errors import BadRequest, ProxyError, RequestTooLarge
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Of a request line and all header lines, without their ends; OpenAI's own bound on headers."""
+LINGER_SECONDS = 5.0
+"""How long we go on reading a body that nobody wants any more, for the client may still be writing it; and
+how long a client has to take what was written of an answer that was broken off.
+"""
+_LINE_ENDS = "Lines of a request end with CR and LF."
+_ChunkedDecoder = http._ChunkedTransferDecoder
+
+
+class StrictChannel(http.HTTPChannel):
+    """One connection, parsed strictly. What is refused here was never a request to the application."""
+
+    MAX_LENGTH = MAX_HEAD_BYTES
+    totalHeadersSize = MAX_HEAD_BYTES
+    is_refused = False
+    """Whether the client was told that what it sends is no request."""
+    _lingering: Any = None
+
+    def refuse(self, status: int, message: str) -> None:
+        """Say what is wrong, if no answer has begun, and close. What still comes is read and forgotten."""
+        if self.is_refused:
+            return
+        self.is_refused = True
+        self.persistent = False
+        self.clearLineBuffer()
+        self.setTimeout(None)
+        self.linger(self.transport.abortConnection)
+        if self.request_refused():
+            self.transport.write(_answer(status, message))
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
+
+    def request_refused(self) -> bool:
+        """The request that is being read will not go on. Whether it can still be answered."""
+        return True
+
+    def linger(self, then: Callable[[], None]) -> None:
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
+        self._lingering = self.callLater(LINGER_SECONDS, then)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.is_refused:
+            return
+        super().dataReceived(data)
+        if b"\n" in self._unfinished_line():
+            self.refuse(400, _LINE_ENDS)
+
+    def lineReceived(self, line: bytes) -> None:
+        if line.startswith((b" ", b"\t")):
+            self.refuse(400, "Header lines must not be folded.")
+        elif self._receivedHeaderSize + len(line) > MAX_HEAD_BYTES:
+            self.lineLengthExceeded(line)
+        else:
+            super().lineReceived(line)
+
+    def headerReceived(self, line: bytes) -> bool:
+        try:
+            return bool(super().headerReceived(line))
+        except ValueError:  # a Content-Length of more digits than Python reads
+            self.refuse(400, "The request's Content-Length is not a number that bodies have.")
+            return False
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self.refuse(431, f"The request's headers are larger than {MAX_HEAD_BYTES // 1024} KiB.")
+
+    def allHeadersReceived(self) -> None:
+        message = _problem(self.requests[-1].requestHeaders, self._path, self._version)
+        if message:
+            self.refuse(400, message)
+        else:
+            super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        decoder = self._transferDecoder
+        if isinstance(decoder, _ChunkedDecoder) and any(b"\n" in line for line in decoder._trailerHeaders):
+            self.refuse(400, _LINE_ENDS)
+        if not self.is_refused:
+            super().allContentReceived()
+
+    def connectionLost(self, reason: Any) -> None:
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
+        super().connectionLost(reason)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Twisted's name for what it does with a request that it cannot parse."""
+        self.refuse(400, "The request is not HTTP/1.1.")
+
+    def _unfinished_line(self) -> bytes | bytearray:
+        """What has come of a line whose CR and LF have not; empty where no line is awaited."""
+        if self.line_mode:
+            return self._buffer  # type: ignore[no-any-return]
+        decoder = self._transferDecoder
+        if isinstance(decoder, _ChunkedDecoder) and decoder.state != "BODY":
+            return decoder._buffer  # type: ignore[no-any-return]
+        return b""
+
+
+def _problem(headers: Any, target: bytes, version: bytes) -> str:
+    """Why a request with this head is refused; empty if it is not."""
+    if not target.startswith(b"/") or b"#" in target:
+        return "The request's target must be a path and a query."
+    if version == b"HTTP/1.1" and len(headers.getRawHeaders(b"host", ())) != 1:
+        return "An HTTP/1.1 request has exactly one Host."
+    codings = headers.getRawHeaders(b"transfer-encoding")
+    if codings is not None and (
+        version != b"HTTP/1.1" or [coding.lower() for coding in codings] != [b"chunked"]
+    ):
+        return "The only transfer coding is chunked, once, in HTTP/1.1."
+    if any(value.lower() != b"100-continue" for value in headers.getRawHeaders(b"expect", ())):
+        return "The only expectation is 100-continue."
+    return ""
+
+
+def _answer(status: int, message: str) -> bytes:
+    error: ProxyError = RequestTooLarge(message) if status == 431 else BadRequest(message)
+    body = error.body()
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
