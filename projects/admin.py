@@ -30,6 +30,7 @@ else:
 
 LIMIT_FIELDSETS: list[Any] = [("Limits", {"fields": LIMITS}), ("Budgets (USD)", {"fields": BUDGETS})]
 """For whatever has them."""
+RULES_FIELDSET: Any = ("Rules", {"fields": ["rules"]})
 LIFETIME_FIELDSET: Any = (
     "Lifetime",
     {"fields": ["default_ttl", "longest_ttl", "permits_never", "permits_renewal"]},
@@ -104,7 +105,13 @@ class ProjectAdmin(ModelAdmin):
             shown += self.readonly_fields
         if obj is None or self._may_add_key(request, obj):
             shown.append("upstream_key")
-        fieldsets = [(None, {"fields": shown}), LIFETIME_FIELDSET, *LIMIT_FIELDSETS, POLICY_FIELDSET]
+        fieldsets = [
+            (None, {"fields": shown}),
+            LIFETIME_FIELDSET,
+            *LIMIT_FIELDSETS,
+            POLICY_FIELDSET,
+            RULES_FIELDSET,
+        ]
         may_write = obj is None or self.has_change_permission(request, obj)
         return fieldsets if may_write else for_reading(fieldsets, ProjectForm.base_fields)
 

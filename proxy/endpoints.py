@@ -1,6 +1,7 @@
 """Which paths there are below /v1, and what is known of each."""
 
 import re
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -22,6 +23,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     usage: Literal["openai", "input", "unreported", "none"] = "none"
     leads_past_us: bool = False
     """Whether its answer lets the client talk to upstream without this proxy."""
+    has_model: bool = True
+    """Whether a request that costs names a model, or else upstream takes one of its own."""
     family: str = ""
 
     @property
@@ -49,9 +52,14 @@ class Endpoints:
             (_pattern(endpoint.path), endpoint) for endpoint in endpoints if "{" in endpoint.path
         ]
 
-    def names(self) -> list[str]:
+    def names(self, is_allowed: Callable[[Endpoint, str], bool] = lambda endpoint, method: True) -> list[str]:
         """Every method and path that is allowed, such as `POST /chat/completions`."""
-        return [f"{method} {endpoint.path}" for endpoint in self._all for method in endpoint.methods]
+        return [
+            f"{method} {endpoint.path}"
+            for endpoint in self._all
+            for method in endpoint.methods
+            if is_allowed(endpoint, method)
+        ]
 
     def find(self, path: str) -> Endpoint | None:
         """The endpoint of a raw path below /v1, such as `/chat/completions`."""

@@ -35,7 +35,12 @@ _NOT_TO_UPSTREAM = HOP_BY_HOP | {
     b"true-client-ip",
     b"via",
     b"x-api-key",
+    b"x-http-method",  # the request is what its first line says, here and upstream
+    b"x-http-method-override",
+    b"x-method-override",
+    b"x-original-url",
     b"x-real-ip",
+    b"x-rewrite-url",
 }
 _NOT_TO_UPSTREAM_PREFIXES = (b"x-forwarded-", b"x-llm-proxy-", b"cf-")
 

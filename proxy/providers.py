@@ -48,6 +48,7 @@ class _EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     methods: Annotated[tuple[Method, ...], msgspec.Meta(min_length=1)]
     usage: Literal["openai", "input", "unreported", "none"] | None = None
     leads_past_us: bool = False
+    has_model: bool = True
 
     def __post_init__(self) -> None:
         if self.usage is None and "POST" in self.methods:
@@ -97,6 +98,7 @@ def _endpoint(family: str, entry: _EndpointEntry) -> Endpoint:
         methods=entry.methods,
         usage=entry.usage or "none",
         leads_past_us=entry.leads_past_us,
+        has_model=entry.has_model,
         family=family,
     )
 
