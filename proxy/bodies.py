@@ -10,7 +10,7 @@ from proxy.document import read_document
 from proxy.endpoints import Endpoint
 from proxy.errors import BadRequest, RequestTooLarge, ServiceUnavailable
 from proxy.facts import LIMIT_NAMES, NO_FACTS, Facts, form_facts, peek
-from proxy.headers import media_type
+from proxy.headers import FORM, media_type
 from proxy.request import ProxyRequest, StreamedBody
 from proxy.rules import Look
 from proxy.ruling import look_of
@@ -96,12 +96,14 @@ async def _see(
 ) -> tuple[bytes, Facts]:
     body = await client.read(MAX_SEEN_BYTES)
     depends = _limits_see(request, grant, endpoint) and endpoint.reports_usage
+    if not depends and media_type(request.headers) != FORM:
+        return body, peek(body, request.path, for_limits=grant.counts_usage)
     try:
         document = read_document(request.headers, body, LIMIT_NAMES)
     except BadRequest:
         if depends:
             raise
-        return body, peek(body, request.path, for_limits=True)
+        return body, NO_FACTS
     facts = form_facts(document.values) if document.is_form else peek(body, request.path, for_limits=True)
     if depends and grant.counts_usage and not facts.model:
         raise BadRequest(
@@ -117,7 +119,7 @@ def _limits_see(request: ProxyRequest, grant: Grant, endpoint: Endpoint) -> bool
     return (
         endpoint.may_cost(request.method)
         and (grant.counts_usage or grant.unpriced_policy is UnpricedPolicy.REFUSE)
-        and (endpoint.reports_usage or media_type(request.headers) != b"multipart/form-data")
+        and (endpoint.reports_usage or media_type(request.headers) != FORM)
     )
 
 

@@ -12,8 +12,8 @@ import msgspec
 
 from projects.ruleset import Names
 from proxy.errors import BadRequest
-from proxy.form import has_plain_charset, is_hidden, read_form
-from proxy.headers import media_type
+from proxy.form import is_hidden, is_plain_text, read_form
+from proxy.headers import FORM, media_type
 from proxy.types import Headers
 
 MAX_LIST_DEPTH = 8
@@ -44,10 +44,10 @@ def read_document(headers: Headers, body: bytes, names: Names) -> Document:
         raise _uncertain("It has two content types", names)
     if any(name == b"content-encoding" and value.strip().lower() != b"identity" for name, value in headers):
         raise _uncertain("Send it without a Content-Encoding", names)
-    if not all(map(has_plain_charset, types)):
+    if not all(is_plain_text(content_type, body) for content_type in types):
         raise _uncertain("Send it in UTF-8", names)
     media = media_type(headers)
-    if media == b"multipart/form-data":
+    if media == FORM:
         return _read_form(types[0], body, names)
     if media.startswith(b"multipart/") or media == b"application/x-www-form-urlencoded":
         raise _uncertain("Send it as application/json or multipart/form-data", names)

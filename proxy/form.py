@@ -5,6 +5,7 @@ Readers of forms differ in what they forgive: here nothing is forgiven. The body
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from projects.ruleset import Names
@@ -13,6 +14,15 @@ from proxy.errors import BadRequest
 MAX_FIELD_BYTES = 1024 * 1024
 MAX_PARTS = 1000
 MAX_HEADER_BYTES = 8 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    name: str
+    is_file: bool
+    content_type: bytes
+    content: memoryview
+
 
 ReadJson = Callable[[bytes, Names, str], dict[str, Any]]
 
@@ -23,12 +33,14 @@ _TYPE = re.compile(
 )
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _DISPOSITION = re.compile(
-    rb"form-data; ?name=\"([A-Za-z0-9_.\[\]-]{1,200})\"((?:; ?filename\*?=(?:\"[^\"\\]*\"|[^\s\";,]+))*) ?",
+    rb"form-data; ?name=(?:\"([A-Za-z0-9_.\[\]-]{1,200})\"|([A-Za-z0-9_.-]{1,200}))"
+    rb"((?:; ?filename\*?=(?:\"[^\"\\]*\"|[^\s\";,]+))*) ?",
     re.IGNORECASE,
 )
 _SEGMENT = re.compile(r"[^.\[\]]+")
 _CHARSET = re.compile(rb"charset[^=;]*=[\s\"']*([^\s\"';]*)")
 _PLAIN_CHARSETS = (b"utf-8", b"utf8", b"us-ascii", b"ascii")
+_ASCII_SUPERSETS = (b"iso-8859-1", b"iso-8859-15", b"latin1", b"windows-1252")
 _PLAIN_ENCODINGS = (b"7bit", b"8bit", b"binary")
 
 
@@ -43,21 +55,26 @@ def read_form(content_type: bytes, body: bytes, names: Names, read_json: ReadJso
         raise _doubtful("its content type")
     values: dict[str, Any] = {}
     seen: set[str] = set()
-    for name, is_file, content in _parts(body, b"--" + (match[1] or match[2])):
+    for part in _parts(body, b"--" + (match[1] or match[2])):
+        name = part.name
         first, *further = _SEGMENT.findall(name)[:16] or [""]
         _refuse_hidden([first, *further], names)
         if first not in names:
             continue
-        if is_file or (name in seen and not name.endswith("[]")) or _is_both(name, first, seen):
+        if part.is_file or (name in seen and not name.endswith("[]")) or _is_both(name, first, seen):
             raise _doubtful("a field", first)
         seen |= {name, f"{first}["} if name != first else {name}
-        _put(values, [first, *(part for part in further if not part.isdigit())], _text(content, first))
+        _put(values, [first, *(member for member in further if not member.isdigit())], _text(part, first))
     return {name: _look_into(value, names[name] or {}, name, read_json) for name, value in values.items()}
 
 
-def has_plain_charset(content_type: bytes) -> bool:
-    """Whether what is sent so is UTF-8, as far as this says."""
-    return all(charset in _PLAIN_CHARSETS for charset in _CHARSET.findall(content_type.lower()))
+def is_plain_text(content_type: bytes, content: bytes) -> bool:
+    """Whether the content is the same text in UTF-8 and in every charset that its type names."""
+    charsets = _CHARSET.findall(content_type.lower())
+    return all(
+        charset in _PLAIN_CHARSETS or (charset in _ASCII_SUPERSETS and content.isascii())
+        for charset in charsets
+    )
 
 
 def is_hidden(name: str, names: Names) -> bool:
@@ -73,11 +90,11 @@ def _refuse_hidden(path: list[str], names: Names) -> None:
         branch = branch if part.isdigit() else branch.get(part) or {}
 
 
-def _parts(body: bytes, delimiter: bytes) -> list[tuple[str, bool, memoryview]]:
-    """Of each part its name, whether it is a file, and its content. Each occurrence of the delimiter must be
-    one: a reader that is content with less finds no other parts than we.
+def _parts(body: bytes, delimiter: bytes) -> list[_Part]:
+    """Each occurrence of the delimiter must be one: a reader that is content with less finds no other parts
+    than we.
     """
-    parts: list[tuple[str, bool, memoryview]] = []
+    parts: list[_Part] = []
     whole = memoryview(body)
     start = 0
     if not body.startswith(delimiter):
@@ -94,27 +111,25 @@ def _parts(body: bytes, delimiter: bytes) -> list[tuple[str, bool, memoryview]]:
         headers_end = body.find(b"\r\n\r\n", start, min(end, start + MAX_HEADER_BYTES))
         if headers_end < 0 or headers_end + 4 > end - 2 or len(parts) == MAX_PARTS:
             raise _doubtful("the headers of a part")
-        name, is_file = _read_headers(body[start + 2 : headers_end])
-        parts.append((name, is_file, whole[headers_end + 4 : end - 2]))
+        parts.append(_part(body[start + 2 : headers_end], whole[headers_end + 4 : end - 2]))
         start = end
 
 
-def _read_headers(text: bytes) -> tuple[str, bool]:
+def _part(head: bytes, content: memoryview) -> _Part:
     headers: dict[bytes, bytes] = {}
-    for line in text.split(b"\r\n"):
+    for line in head.split(b"\r\n"):
         header = _HEADER.fullmatch(line)
         if header is None or header[1].lower() in headers:
             raise _doubtful("the headers of a part")
         headers[header[1].lower()] = header[2]
     disposition = _DISPOSITION.fullmatch(headers.get(b"content-disposition", b""))
     encoding = headers.get(b"content-transfer-encoding", b"binary").strip().lower()
-    charset_is_plain = has_plain_charset(headers.get(b"content-type", b""))
-    if disposition is None or encoding not in _PLAIN_ENCODINGS or not charset_is_plain:
+    if disposition is None or encoding not in _PLAIN_ENCODINGS:
         raise _doubtful("the headers of a part")
-    name = disposition[1].decode()
+    name = (disposition[1] or disposition[2]).decode()
     if name == "_charset_":
         raise _doubtful("a field", name)
-    return name, bool(disposition[2])
+    return _Part(name, bool(disposition[3]), headers.get(b"content-type", b""), content)
 
 
 def _is_both(name: str, first: str, seen: set[str]) -> bool:
@@ -122,11 +137,12 @@ def _is_both(name: str, first: str, seen: set[str]) -> bool:
     return f"{first}[" in seen if name == first else first in seen
 
 
-def _text(content: memoryview, name: str) -> str:
-    if len(content) > MAX_FIELD_BYTES:
+def _text(part: _Part, name: str) -> str:
+    content = bytes(part.content[: MAX_FIELD_BYTES + 1])
+    if len(content) > MAX_FIELD_BYTES or not is_plain_text(part.content_type, content):
         raise _doubtful("a field", name)
     try:
-        return bytes(content).decode()
+        return content.decode()
     except UnicodeDecodeError:
         raise _doubtful("a field", name) from None
 

@@ -52,6 +52,7 @@ _NOT_TO_CLIENT = HOP_BY_HOP | {
     b"strict-transport-security",
 }
 _OURS = b"x-llm-proxy-"
+FORM = b"multipart/form-data"
 
 
 def to_upstream(headers: Iterable[tuple[bytes, bytes]], upstream_key: str) -> Headers:

@@ -114,12 +114,26 @@ def test_headers_that_say_something_else_of_the_body_are_refused(headers: Header
 
 
 @pytest.mark.parametrize(
-    "media", [b"application/json; charset=UTF-8", b"text/plain", b"application/vnd.x+json", b""]
+    "media",
+    [
+        b"application/json; charset=UTF-8",
+        b"application/json; charset=iso-8859-1",
+        b"text/plain",
+        b"application/vnd.x+json",
+        b"",
+    ],
 )
 def test_json_is_seen_whatever_its_media_type(media: bytes) -> None:
     headers = [(b"content-type", media), (b"content-encoding", b"identity")]
     assert read_document(headers, b'{"model":"a"}', NAMES).values == {"model": "a"}
     assert read_document([], b"", NAMES) is NO_DOCUMENT
+
+
+def test_a_charset_that_the_body_needs_is_refused() -> None:
+    with pytest.raises(BadRequest):
+        read_document(
+            [(b"content-type", b"application/json; charset=iso-8859-1")], '{"model":"é"}'.encode(), NAMES
+        )
 
 
 def test_lists_are_looked_into_at_every_step() -> None:

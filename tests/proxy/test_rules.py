@@ -1,9 +1,12 @@
 """What rules refuse, what they let pass, and what they only note."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from projects.rules import parse_rules
 from projects.ruleset import REFUSE_ALL, Ruleset, make_ready
@@ -294,6 +297,55 @@ def test_rules_in_shadow_mode_note_and_refuse_nothing() -> None:
     assert outcome(note_length, ruleset, 2) == ["request_too_large"]
     assert allowed_models(ruleset) is None
     assert allows_endpoint(ruleset, CHAT, "POST")
+
+
+names = st.sampled_from(["model", "n", "tools"])
+scalars = st.sampled_from([None, True, 1, 2, 2.0, 3, "1", "a", "b", "gpt"])
+bodies = st.dictionaries(
+    names, scalars | st.lists(st.dictionaries(st.just("type"), scalars, max_size=1), max_size=2), max_size=3
+)
+parameter_rules = st.fixed_dictionaries(
+    {"name": st.sampled_from(["model", "n", "tools[].type", "tools"])},
+    optional={
+        "maximum": st.sampled_from([1, 2]),
+        "allowed": st.just([1, "a", True]),
+        "forbidden_values": st.just([2, "b"]),
+        "required": st.just(True),
+    },
+).filter(lambda rule: len(rule) > 1)
+documents = st.fixed_dictionaries(
+    {"parameters": st.lists(parameter_rules, max_size=2)},
+    optional={"models": st.sampled_from([["gpt"], ["a", "b"], ["*"]])},
+)
+
+
+@given(documents, documents, bodies)
+def test_a_tokens_rules_only_narrow_those_of_its_project(
+    of_project: dict[str, Any], of_token: dict[str, Any], values: dict[str, Any]
+) -> None:
+    def passes(*documents: dict[str, Any]) -> bool:
+        ruleset = make_ready(*map(parse_rules, documents))
+        return ruleset is None or body(ruleset, json.dumps(values).encode()) == []
+
+    assert passes(of_project, of_token) == (passes(of_project) and passes(of_token))
+
+
+@given(documents, bodies)
+def test_a_shadow_rule_notes_what_the_rule_would_refuse(
+    document: dict[str, Any], values: dict[str, Any]
+) -> None:
+    shadowed: dict[str, Any] = {
+        **document,
+        "parameters": [{**rule, "shadow": True} for rule in document["parameters"]],
+        "shadow": ["models"] if "models" in document else [],
+    }
+    ruleset, shadow = (make_ready(parse_rules(each)) for each in (document, shadowed))
+    if ruleset is None or shadow is None:
+        return
+    text = json.dumps(values).encode()
+    refused, noted = body(ruleset, text), body(shadow, text)
+    assert isinstance(noted, list)
+    assert bool(noted) == isinstance(refused, tuple)
 
 
 def test_models_are_told() -> None:

@@ -39,8 +39,8 @@ def test_shadow_refusals_are_counted_by_token_and_code() -> None:
 
 def test_the_ledgers_list_can_be_narrowed_to_them(client: Client) -> None:
     client.force_login(UserFactory.create(superuser=True))
-    UsageRecordFactory(model="kept", shadow_refusals="model_not_allowed")
-    UsageRecordFactory(model="hidden")
+    UsageRecordFactory(model="wanted-model", shadow_refusals="model_not_allowed")
+    UsageRecordFactory(model="other-model")
     page = client.get(reverse("admin:usage_usagerecord_changelist"), {"shadow": "refused"}).content.decode()
-    assert "kept" in page
-    assert "hidden" not in page
+    assert "wanted-model" in page
+    assert "other-model" not in page
