@@ -201,9 +201,12 @@ def _check_parameter(parameter: Parameter, document: Document, note: Note, *, ma
 
 def _models_in_target(endpoint: Endpoint, path: str, query: bytes) -> list[str]:
     """Those that the path and the query name, however they are spelt."""
-    models = []
-    if endpoint.path.startswith("/models/{"):
-        models.append(unquote(path.split("/")[2], errors="replace"))
+    is_models = endpoint.path.startswith("/models/{")
+    models = [
+        unquote(segment, errors="replace")
+        for template, segment in zip(endpoint.path.split("/"), path.split("/"), strict=True)
+        if template == "{model}" or (is_models and template.startswith("{"))
+    ]
     if query:
         pairs = parse_qsl(query.decode("latin-1").replace(";", "&"), keep_blank_values=True)
         models += [value for name, value in pairs if name.strip().casefold() in ("model", "model[]")]

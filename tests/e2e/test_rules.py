@@ -196,3 +196,14 @@ def test_behind_a_trusted_proxy_its_word_is_taken_for_the_client(private_live: L
 def test_nobody_is_believed_who_is_not_a_trusted_proxy(live: LiveProxy) -> None:
     plain = token({"networks": ["192.0.2.0/24"]})
     assert told(post(live, plain, **{"x-forwarded-for": "192.0.2.7"})) == (403, "ip_not_allowed", None)
+
+
+def test_a_body_that_only_shadow_rules_want_to_see_is_never_in_the_way(live: LiveProxy) -> None:
+    plain = token({"models": [], "shadow": ["models"]})
+    answer = httpx.post(
+        f"{live.base_url}/chat/completions",
+        content=iter([json.dumps(CHAT).encode()]),
+        headers={"authorization": f"Bearer {plain}", "content-type": "application/json"},
+    )
+    assert answer.status_code == 200
+    assert eventually(lambda: UsageRecord.objects.filter(shadow_refusals="body_not_seen").first())

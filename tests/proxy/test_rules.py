@@ -130,6 +130,15 @@ def test_models_in_path_and_query_are_seen(path: str, query: bytes, expected: An
     assert request(MODELS, MODEL, method="GET", path=path, query=query) == expected
 
 
+def test_a_variable_of_a_path_that_is_called_model_is_one() -> None:
+    deployment = Endpoint(
+        path="/deployments/{model}/chat", methods=("POST",), usage="openai", has_model=False
+    )
+    for model, expected in (("gpt-4o-mini", []), ("o3", NO_MODEL)):
+        assert request(MODELS, deployment, path=f"/deployments/{model}/chat") == expected
+    assert body(MODELS, b"{}", deployment) == []
+
+
 MAXIMUM = parameter(name="max_tokens", maximum=2000)
 REFUSED = ("param_not_allowed", "max_tokens")
 
