@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from openai import OpenAI, PermissionDeniedError
 
 from llm_proxy_site.processes import manage
 from tests.e2e.test_refusals import database_of_the_test
@@ -207,3 +208,34 @@ def test_a_body_that_only_shadow_rules_want_to_see_is_never_in_the_way(live: Liv
     )
     assert answer.status_code == 200
     assert eventually(lambda: UsageRecord.objects.filter(shadow_refusals="body_not_seen").first())
+
+
+def test_what_the_sdk_sends_is_certain(live: LiveProxy) -> None:
+    rules = {
+        "models": ["gpt-4o-mini", "whisper-1", "gpt-image-1"],
+        "parameters": [
+            {"name": "timestamp_granularities[]", "allowed": ["word"]},
+            {"name": "temperature", "maximum": 0.5},
+        ],
+    }
+    with OpenAI(base_url=live.base_url, api_key=token(rules, {"max_body_bytes": 100_000})) as client:
+        client.chat.completions.create(
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "Grüße, 世界"}],
+            tools=[{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+            temperature=0.5,
+        )
+        sound = ("grüße.mp3", b"--\r\n\x00\xff" * 50)
+        client.audio.transcriptions.create(
+            model="whisper-1", file=sound, timestamp_granularities=["word"], temperature=0.2
+        )
+        with pytest.raises(PermissionDeniedError) as refused:
+            client.audio.transcriptions.create(
+                model="whisper-1", file=sound, timestamp_granularities=["word", "segment"]
+            )
+        assert (refused.value.code, refused.value.param) == (
+            "param_not_allowed",
+            "timestamp_granularities[]",
+        )
+        with pytest.raises(PermissionDeniedError):
+            client.images.edit(model="gpt-image-1.5", image=sound, prompt="x")

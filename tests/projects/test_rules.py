@@ -1,12 +1,15 @@
 """What a document of rules may say, and what it comes to."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from projects.form_fields import RULES_HELP
 from projects.rules import NO_RULES, InvalidRulesError, parse_rules, read_rules
 from projects.ruleset import in_common, make_ready, name_tree, path_of
 
@@ -31,6 +34,12 @@ def test_a_document_may_say_all_of_this() -> None:
     assert rules.models == ("gpt-4o*", "o3")
     assert rules.parameters[0].maximum == 2000
     assert parse_rules({}) == NO_RULES
+
+
+def test_the_documented_example_is_one() -> None:
+    text = (Path(settings.BASE_DIR) / "docs/policy.md").read_text(encoding="utf-8")
+    read_rules(text.split("```json")[1].split("```")[0])
+    read_rules(RULES_HELP.removeprefix("JSON, such as ").split(". Empty")[0])
 
 
 @pytest.mark.parametrize(
