@@ -124,12 +124,14 @@ def _part(head: bytes, content: memoryview) -> _Part:
         headers[header[1].lower()] = header[2]
     disposition = _DISPOSITION.fullmatch(headers.get(b"content-disposition", b""))
     encoding = headers.get(b"content-transfer-encoding", b"binary").strip().lower()
-    if disposition is None or encoding not in _PLAIN_ENCODINGS:
+    content_type = headers.get(b"content-type", b"")
+    is_nested = content_type.strip().lower().startswith(b"multipart/")
+    if disposition is None or encoding not in _PLAIN_ENCODINGS or is_nested:
         raise _doubtful("the headers of a part")
     name = (disposition[1] or disposition[2]).decode()
     if name == "_charset_":
         raise _doubtful("a field", name)
-    return _Part(name, bool(disposition[3]), headers.get(b"content-type", b""), content)
+    return _Part(name, bool(disposition[3]), content_type, content)
 
 
 def _is_both(name: str, first: str, seen: set[str]) -> bool:

@@ -1,16 +1,20 @@
 """What the rules of projects and tokens refuse, seen from outside; what is refused never reaches upstream."""
 
 import json
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from django.utils import timezone
 from openai import OpenAI, PermissionDeniedError
 
 from llm_proxy_site.processes import manage
 from tests.e2e.test_refusals import database_of_the_test
 from tests.factories import ProjectFactory, issue_token
 from tests.live import LiveProxy, eventually
+from tokens.models import AccessToken
 from usage.models import UsageRecord
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
@@ -164,6 +168,27 @@ def test_rules_are_felt_by_running_processes_within_two_seconds(live: LiveProxy)
     eventually(lambda: post(live, plain).status_code == 403, within_seconds=2)
     manage("update_project", issued.project.name, "--rules", "none", environment=database_of_the_test())
     eventually(lambda: post(live, plain).status_code == 200, within_seconds=2)
+
+
+def test_rules_that_come_while_a_body_is_on_the_way_hold_for_it(live: LiveProxy) -> None:
+    issued, plain = issue_token()
+    body = json.dumps(CHAT).encode()
+    parts = urlsplit(live.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /v1/chat/completions?m=late-rules HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\nAuthorization: Bearer %s\r\n\r\n{"
+            % (len(body), plain.encode())
+        )
+        assert post(live, plain).status_code == 200  # it is known to the server, without rules
+        AccessToken.objects.filter(pk=issued.pk).update(
+            rules={"models": ["gpt-4o"]}, updated_at=timezone.now()
+        )
+        eventually(lambda: post(live, plain).status_code == 403, within_seconds=5)
+        connection.sendall(body[1:])
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert live.upstream_requests("late-rules") == []
 
 
 def test_stored_rules_that_cannot_be_read_refuse_everything(live: LiveProxy) -> None:

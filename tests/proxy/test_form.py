@@ -93,6 +93,7 @@ MODEL = part("model", "a")
         form(part("model", "YQ==", headers="Content-Transfer-Encoding: base64\r\n")),
         form(part("model", "+AG0-", headers="Content-Type: text/plain; charset=utf-7\r\n")),
         form(part("_charset_", "utf-7")),
+        form(part("x", "", headers="Content-Type: multipart/mixed; boundary=y\r\n")),
         form(part("model", "x" * 2**20 + "x")),
         form(MODEL, end=b""),
         form(MODEL, end=b"--xyz\r\n"),
