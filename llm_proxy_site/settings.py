@@ -30,6 +30,7 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 SECURE_COOKIES = env.flag("SECURE_COOKIES", default=False)
 SHUTDOWN_GRACE_SECONDS = env.seconds("SHUTDOWN_GRACE_SECONDS", 30)
+TRUSTED_PROXY_COUNT = env.whole("TRUSTED_PROXY_COUNT", 0, minimum=0)
 REQUEST_MAX_BYTES = env.whole("REQUEST_MAX_BYTES", 600 * 1024 * 1024)
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 LOG_FORMAT = env.text("LOG_FORMAT", "json").lower()

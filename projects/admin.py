@@ -32,6 +32,7 @@ else:
 LIMIT_FIELDSETS: list[Any] = [("Limits", {"fields": LIMITS}), ("Budgets (USD)", {"fields": BUDGETS})]
 """For whatever has them."""
 UPSTREAM_FIELDSET: Any = ("Upstream", {"fields": ["base_url", *UPSTREAM]})
+RULES_FIELDSET: Any = ("Rules", {"fields": ["rules"]})
 LIFETIME_FIELDSET: Any = (
     "Lifetime",
     {"fields": ["default_ttl", "longest_ttl", "permits_never", "permits_renewal"]},
@@ -112,6 +113,7 @@ class ProjectAdmin(ModelAdmin):
             LIFETIME_FIELDSET,
             *LIMIT_FIELDSETS,
             POLICY_FIELDSET,
+            RULES_FIELDSET,
         ]
         may_write = obj is None or self.has_change_permission(request, obj)
         return fieldsets if may_write else for_reading(fieldsets, ProjectForm.base_fields)

@@ -1,20 +1,27 @@
 """Form fields for lifetimes, money and limits: typed as people write them, cleaned to what is stored."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.contrib.admin.widgets import AdminBigIntegerFieldWidget, AdminTextInputWidget
+from django.contrib.admin.widgets import AdminBigIntegerFieldWidget, AdminTextareaWidget, AdminTextInputWidget
 from django.core.exceptions import ValidationError
 
 from projects.lifetime import NEVER, parse_ttl, ttl_text
 from projects.money import parse_usd, usd_text
+from projects.rules import read_rules
+
+RULES_HELP = """JSON, such as {"models": ["gpt-4o*"], "parameters": [{"name": "max_tokens", "maximum": 2000},
+{"name": "tools[].type", "allowed": ["function"]}], "endpoints": ["chat", "GET /models"],
+"origins": ["https://app.example.com"], "networks": ["10.0.0.0/8"], "max_body_bytes": 1000000,
+"shadow": ["models"]}. Empty: no rules. docs/policy.md describes them all."""
 
 
 class TextField(forms.CharField):
     """A value that has a text form; None is the empty text."""
 
-    widget = AdminTextInputWidget
+    widget: type[forms.Widget] = AdminTextInputWidget
 
     def __init__(self, **options: Any) -> None:
         super().__init__(required=False, **options)
@@ -69,6 +76,24 @@ class UsdField(TextField):
 
     def write(self, value: int) -> str:
         return usd_text(value)
+
+
+class RulesField(TextField):
+    """A JSON document of rules, cleaned to a dict; empty: no rules."""
+
+    widget = AdminTextareaWidget
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"label": "Rules", "help_text": RULES_HELP, **options})
+
+    def parse(self, text: str) -> dict[str, Any]:
+        return read_rules(text)
+
+    def write(self, value: dict[str, Any]) -> str:
+        return json.dumps(value, indent=2, ensure_ascii=False) if value else ""
+
+    def clean(self, value: str | None) -> Any:
+        return super().clean(value) or {}
 
 
 class LimitField(forms.IntegerField):

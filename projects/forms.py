@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 
-from projects.form_fields import LifetimeField, LimitField, UsdField
+from projects.form_fields import LifetimeField, LimitField, RulesField, UsdField
 from projects.limits import BUDGETS, LIMITS, NO_LIMIT
 from projects.models import Project, validate_key
 from projects.policy import POLICY, UPSTREAM, check_policy
@@ -26,8 +26,9 @@ class UpstreamKeyField(forms.CharField):
 
 
 class LimitsForm(ModelForm):
-    """The limits and budgets of whatever has them."""
+    """The limits, budgets and rules of whatever has them."""
 
+    rules = RulesField()
     max_requests = LimitField(help_text=f"Over the whole life. {NO_LIMIT}")
     max_requests_per_minute = LimitField(help_text=NO_LIMIT)
     max_model_tokens_per_minute = LimitField(help_text=f"Input and output together. {NO_LIMIT}")

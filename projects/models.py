@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 
 from projects.encryption import decrypt, encrypt
 from projects.limits import Limited
+from projects.rules import validate_rules
 
 validate_key = RegexValidator(r"^[\x21-\x7e]{8,512}\Z", "An upstream key is 8 to 512 printable characters.")
 
@@ -143,6 +144,13 @@ class Project(Limited):
     )
     flat_price_microusd = models.PositiveBigIntegerField(
         "flat price", null=True, blank=True, help_text="Of a request whose model has no price."
+    )
+
+    rules = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What its tokens may ask for, as JSON: docs/policy.md.",
+        validators=[validate_rules],
     )
 
     created_at = models.DateTimeField(auto_now_add=True)

@@ -19,6 +19,7 @@ POLICY = (
     "death_policy",
     "unpriced_policy",
     "flat_price_microusd",
+    "rules",
 )
 
 

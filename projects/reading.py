@@ -1,4 +1,4 @@
-"""How the admin shows lifetimes and money to those who may only read: as the form would write them."""
+"""How the admin shows lifetimes, money and rules to those who may only read: as the form would write them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def _shown(name: str, field: forms.Field | None) -> str | Callable[[Model], str]
     @admin.display(description=field.label)
     def show(subject: Model) -> str:
         value = getattr(subject, name)
-        return "-" if value is None else field.write(value)
+        return "-" if value is None or value == {} else field.write(value)
 
     show.__name__ = f"shown_{name}"
     return show

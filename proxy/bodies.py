@@ -1,16 +1,19 @@
 """Which bodies are read whole before they are sent on, and how much of that there may be at a time.
 
-Small JSON bodies are, for the ledger's sake. Larger ones, and those of any media type but forms, are where
-limits or prices depend on what they ask for: what has to be seen and cannot be is refused.
+Small JSON bodies are, for the ledger's sake. Larger ones, those of any media type and forms are where limits,
+prices or rules depend on what they ask for: what has to be seen and cannot be is refused.
 """
 
 from projects.models import UnpricedPolicy
 from proxy.client import Client
+from proxy.document import read_document
 from proxy.endpoints import Endpoint
 from proxy.errors import BadRequest, RequestTooLarge, ServiceUnavailable
-from proxy.facts import NO_FACTS, Facts, peek
-from proxy.headers import media_type
+from proxy.facts import LIMIT_NAMES, NO_FACTS, Facts, form_facts, peek
+from proxy.headers import FORM, media_type
 from proxy.request import ProxyRequest, StreamedBody
+from proxy.rules import Look
+from proxy.ruling import look_of
 from tokens.grant import Grant
 
 MAX_PEEKED_BYTES = 1024 * 1024
@@ -33,16 +36,31 @@ class HeldBodies:
             raise ServiceUnavailable
         self._left_bytes -= size_bytes
 
+    def has_room(self, size_bytes: int) -> bool:
+        return size_bytes <= self._left_bytes
+
     def give_back(self, size_bytes: int) -> None:
         self._left_bytes += size_bytes
 
 
 def must_be_seen(request: ProxyRequest, grant: Grant, endpoint: Endpoint) -> bool:
+    if not request.has_body:
+        return False
+    if _limits_see(request, grant, endpoint):
+        return True
+    return grant.rules is not None and look_of(grant.rules, request, endpoint) is Look.MUST
+
+
+def will_be_seen(request: ProxyRequest, grant: Grant, endpoint: Endpoint, held: HeldBodies) -> bool:
+    """Whether it must be, or can be for the sake of rules in shadow mode: those must not refuse anything."""
+    if must_be_seen(request, grant, endpoint):
+        return True
+    if grant.rules is None or not request.has_body or request.content_length is None:
+        return False
     return (
-        request.has_body
-        and endpoint.may_cost(request.method)
-        and (grant.counts_usage or grant.unpriced_policy is UnpricedPolicy.REFUSE)
-        and media_type(request.headers) != b"multipart/form-data"
+        request.content_length <= MAX_SEEN_BYTES
+        and held.has_room(request.content_length)
+        and look_of(grant.rules, request, endpoint) is Look.SHADOW
     )
 
 
@@ -77,18 +95,36 @@ async def _see(
     request: ProxyRequest, client: Client, grant: Grant, endpoint: Endpoint
 ) -> tuple[bytes, Facts]:
     body = await client.read(MAX_SEEN_BYTES)
-    facts = peek(body, request.path, for_limits=True)
-    if not facts.model and grant.counts_usage and endpoint.reports_usage:
+    depends = _limits_see(request, grant, endpoint) and endpoint.reports_usage
+    if not depends and media_type(request.headers) != FORM:
+        return body, peek(body, request.path, for_limits=grant.counts_usage)
+    try:
+        document = read_document(request.headers, body, LIMIT_NAMES)
+    except BadRequest:
+        if depends:
+            raise
+        return body, NO_FACTS
+    facts = form_facts(document.values) if document.is_form else peek(body, request.path, for_limits=True)
+    if depends and grant.counts_usage and not facts.model:
         raise BadRequest(
             "The model of this request cannot be read, and the limits of this access token depend on it. "
-            "Send a JSON object with a model.",
+            "Send a JSON object or a form with a model.",
             param="model",
         )
     return body, facts
 
 
+def _limits_see(request: ProxyRequest, grant: Grant, endpoint: Endpoint) -> bool:
+    """Forms count where an answer tells what they have cost: elsewhere they have no price."""
+    return (
+        endpoint.may_cost(request.method)
+        and (grant.counts_usage or grant.unpriced_policy is UnpricedPolicy.REFUSE)
+        and (endpoint.reports_usage or media_type(request.headers) != FORM)
+    )
+
+
 def _too_large_to_see() -> RequestTooLarge:
     return RequestTooLarge(
-        f"The limits of this access token depend on what is in the request's body, and it is larger than "
-        f"{MAX_SEEN_BYTES // 2**20} MiB."
+        "The limits or rules of this access token depend on what is in the request's body, and it is larger "
+        f"than {MAX_SEEN_BYTES // 2**20} MiB."
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from proxy.errors import ProxyError, RequestTooLarge
@@ -32,6 +32,8 @@ class Client:
         self.body_bytes = 0
         self.sent_bytes = 0
         self.first_byte_seconds: float | None = None
+        self.rewrite: Callable[[Headers], Headers] | None = None
+        """What becomes of the headers of every answer; None: they stay as they are."""
         self._began = time.perf_counter()
         self._receive = receive
         self._send = send
@@ -48,6 +50,11 @@ class Client:
         """Since the request began."""
         return time.perf_counter() - self._began
 
+    def bound_body(self, max_bytes: int | None) -> None:
+        """No more than so many, and than before, are read."""
+        if max_bytes is not None:
+            self._max_body_bytes = min(max_bytes, self._max_body_bytes)
+
     async def body(self) -> AsyncIterator[bytes]:
         """The request's body, chunk by chunk. Raises ClientDisconnected and RequestTooLarge."""
         while not self.body_ended:
@@ -63,7 +70,7 @@ class Client:
                 yield chunk
         self._watch_soon()
 
-    def bound_body(self, max_bytes: int, *, declared_bytes: int | None) -> None:
+    def permit_body(self, max_bytes: int, *, declared_bytes: int | None) -> None:
         """How large the body may be, before any of it is read. Raises RequestTooLarge."""
         self._max_body_bytes = max_bytes
         if declared_bytes is not None and declared_bytes > max_bytes:
@@ -71,8 +78,7 @@ class Client:
 
     async def read(self, max_bytes: int | None = None) -> bytes:
         """The whole body. Raises ClientDisconnected and RequestTooLarge."""
-        if max_bytes is not None:
-            self._max_body_bytes = min(max_bytes, self._max_body_bytes)
+        self.bound_body(max_bytes)
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
             self.body_ended = True  # as almost always: all in one piece, whose length was declared
@@ -123,6 +129,8 @@ class Client:
 
     async def start(self, status: int, headers: Headers) -> None:
         self.status = status
+        if self.rewrite is not None:
+            headers = self.rewrite(headers)
         self._events = _EventsSent() if _is_plain_event_stream(headers) else None
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -23,6 +24,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     usage: Literal["openai", "input", "unreported", "none"] = "none"
     leads_past_us: bool = False
     """Whether its answer lets the client talk to upstream without this proxy."""
+    has_model: bool = True
+    """Whether a request that costs names a model, or else upstream takes one of its own."""
     family: str = ""
     max_request_bytes: int = sys.maxsize
     """Of its requests' bodies."""
@@ -56,13 +59,13 @@ class Endpoints:
         }
         """The patterns that may fit a path, by its first segment; those that may fit any, by none."""
 
-    def names(self, *, permits_leading_past_us: bool = False) -> list[str]:
+    def names(self, is_allowed: Callable[[Endpoint, str], bool] = lambda endpoint, method: True) -> list[str]:
         """Every method and path that is allowed, such as `POST /chat/completions`."""
         return [
             f"{method} {endpoint.path}"
             for endpoint in self._all
-            if permits_leading_past_us or not endpoint.leads_past_us
             for method in endpoint.methods
+            if is_allowed(endpoint, method)
         ]
 
     def find(self, path: str) -> Endpoint | None:

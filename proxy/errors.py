@@ -3,7 +3,7 @@
     ProxyError
     ├── AuthenticationError     401 invalid_api_key
     │   └── TokenExpired        401 token_expired
-    ├── Forbidden               403 project_inactive / token_inactive / model_unpriced / renewal_…
+    ├── Forbidden               403 token_inactive / model_unpriced / model_not_allowed / renewal_…
     ├── EndpointNotFound        404
     ├── MethodNotAllowed        405
     ├── RequestTooLarge         413

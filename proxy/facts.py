@@ -3,9 +3,12 @@ upstream judges the request, and the worst is assumed of what cannot be read.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+
+from projects.ruleset import Names
 
 _ABSENT = msgspec.Raw(b"null")
 
@@ -49,6 +52,14 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 NO_FACTS = Facts()
+LIMIT_NAMES: Names = {
+    **dict.fromkeys(_Peeked.__struct_fields__),
+    "model": {},
+    "stream": {},
+    "n": {},
+    "tools": {"type": {}},
+}
+"""What limits and prices depend on."""
 _REFERENCES = (b'"image_url"', b'"file_id"', b'"file_url"', b'"file_data"', b'"item_reference"')
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:5[fF]|[46][1-9a-fA-F]|[57][0-9aA])")
 """No writer of JSON escapes a letter: here a name is hidden from us."""
@@ -83,6 +94,24 @@ def peek(body: bytes, path: str, *, for_limits: bool = False) -> Facts:
         inputs=inputs,
         is_background=peeked.background is True,
         has_input_elsewhere=_has_input_elsewhere(peeked, body),
+    )
+
+
+def form_facts(fields: Mapping[str, Any]) -> Facts:
+    """Of a form, read by LIMIT_NAMES. Its files may be more model tokens than they are bytes."""
+    stream, choices = _only_text(fields, "stream"), _only_text(fields, "n")
+    return Facts(
+        model=_only_text(fields, "model"),
+        is_stream=stream.lower() in ("true", "1", "yes", "on", "y", "t"),
+        choices=int(choices) if choices.isascii() and choices.isdigit() and 0 < len(choices) < 6 else 1,
+        has_input_elsewhere=True,
+    )
+
+
+def _only_text(fields: Mapping[str, Any], name: str) -> str:
+    found = fields.get(name)
+    return (
+        found[0].strip() if isinstance(found, list) and len(found) == 1 and isinstance(found[0], str) else ""
     )
 
 

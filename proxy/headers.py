@@ -54,6 +54,7 @@ _NOT_TO_CLIENT = HOP_BY_HOP | {
     b"strict-transport-security",
 }
 _OURS = b"x-llm-proxy-"
+FORM = b"multipart/form-data"
 
 
 @dataclass(frozen=True, slots=True)

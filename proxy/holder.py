@@ -15,6 +15,8 @@ from django.utils import timezone
 from projects.money import usd_text
 from proxy import admission, policy
 from proxy.client import Client
+from proxy.cors import allowance
+from proxy.endpoints import Endpoint
 from proxy.errors import (
     AuthenticationError,
     EndpointNotFound,
@@ -25,6 +27,8 @@ from proxy.errors import (
 )
 from proxy.providers import Provider
 from proxy.request import bearer
+from proxy.rules import allowed_models, allows_endpoint
+from proxy.ruling import judge_client
 from proxy.runtime import Runtime
 from proxy.types import Receive, Scope, Send
 from tokens.directory import Changes
@@ -39,14 +43,16 @@ from tokens.limits.periods import WINDOWS, resets_at
 from tokens.limits.values import Counters, LimitName, LimitsUnavailableError, Subject
 
 MAX_BODY_BYTES = 64 * 1024
-_METHODS = {"/token": ("GET", "HEAD"), "/token/renew": ("POST",)}
+METHODS: dict[str, tuple[str, ...]] = {"/token": ("GET", "HEAD"), "/token/renew": ("POST",)}
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    runtime = Runtime.current()
     client = Client(receive, send, max_body_bytes=MAX_BODY_BYTES)
     try:
-        body = msgspec.json.encode(await _facts(Runtime.current(), scope))
+        body = msgspec.json.encode(await _facts(runtime, scope, client))
     except ProxyError as error:
+        await runtime.let_pages_read(client, scope["headers"])
         await client.refuse(error)
         return
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
@@ -54,15 +60,18 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     await client.write(b"" if scope["method"] == "HEAD" else body, is_last=True)
 
 
-async def _facts(runtime: Runtime, scope: Scope) -> dict[str, Any]:
-    methods = _METHODS.get(scope["path"])
+async def _facts(runtime: Runtime, scope: Scope, client: Client) -> dict[str, Any]:
+    methods = METHODS.get(scope["path"])
     if methods is None:
         raise EndpointNotFound
     if scope["method"] not in methods:
         raise MethodNotAllowed(methods)
     plain = bearer(scope["headers"])
     grant = await admission.identify(runtime.directory, plain)
+    client.rewrite = allowance(grant.rules, scope["headers"])
     policy.check_grant(grant, time.time())
+    if grant.rules is not None:
+        judge_client(grant.rules, scope, lambda code: None, trusted_proxies=runtime.trusted_proxies)
     if scope["path"] == "/token/renew":
         await _renew(runtime, grant)
         grant = await admission.identify(runtime.directory, plain)
@@ -96,7 +105,12 @@ async def _renew(runtime: Runtime, grant: Grant) -> None:
 def _endpoints(provider: Provider | None, grant: Grant) -> list[str]:
     if provider is None:
         return []
-    return provider.endpoints.names(permits_leading_past_us=grant.permits_leading_past_us)
+
+    def is_allowed(endpoint: Endpoint, method: str) -> bool:
+        permitted = grant.permits_leading_past_us or not endpoint.leads_past_us
+        return permitted and allows_endpoint(grant.rules, endpoint, method)
+
+    return provider.endpoints.names(is_allowed)
 
 
 def _not_permitted() -> Forbidden:
@@ -119,7 +133,7 @@ def _describe(grant: Grant, counters: tuple[Counters, ...], endpoints: list[str]
         "is_renewable": grant.permits_renewal,
         "limits": [limit for subject, counted in stands for limit in _limits(subject, counted)],
         "budgets": [budget for subject, counted in stands for budget in _budgets(subject, counted, now)],
-        "models": None,
+        "models": allowed_models(grant.rules),
         "endpoints": endpoints,
     }
 

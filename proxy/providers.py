@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 from django.conf import settings
 
-from proxy.endpoints import Endpoint, Endpoints
+from proxy.endpoints import Endpoint, Endpoints, Method
 from proxy.headers import UpstreamHeaders, upstream_headers
 from proxy.located_yaml import InvalidYAMLError, LocatedYAML
 from proxy.providers_schema import EndpointEntry, ProviderEntry, Schema
@@ -54,6 +54,11 @@ class Providers:
     @property
     def default(self) -> Provider:
         return next(iter(self._providers.values()))
+
+    def methods_of(self, path: str) -> tuple[Method, ...]:
+        """Those that any provider allows there: for a request that does not say whose it is."""
+        found = [provider.endpoints.find(path) for provider in self._providers.values()]
+        return tuple(dict.fromkeys(method for endpoint in found if endpoint for method in endpoint.methods))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,6 +117,7 @@ def _endpoint(family: str, entry: EndpointEntry, provider: ProviderEntry) -> End
         methods=entry.methods,
         usage=entry.usage or "none",
         leads_past_us=entry.leads_past_us,
+        has_model=entry.has_model,
         family=family,
         max_request_bytes=max_bytes,
         timeout={"connect": connect_seconds, "read": read_seconds},

@@ -58,6 +58,7 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     methods: Annotated[tuple[Method, ...], msgspec.Meta(min_length=1)]
     usage: Literal["openai", "input", "unreported", "none"] | None = None
     leads_past_us: bool = False
+    has_model: bool = True
     max_request_bytes: Bytes | None = None
     read_timeout_seconds: Seconds | None = None
 

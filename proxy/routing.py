@@ -4,8 +4,9 @@ from typing import Any
 
 from channels.routing import ProtocolTypeRouter
 
-from proxy import holder
+from proxy import holder, preflights
 from proxy.client import Client
+from proxy.cors import is_preflight
 from proxy.errors import RequestTooLarge
 from proxy.types import ASGIApplication, Message, Receive, Scope, Send
 from proxy.views import forward
@@ -21,11 +22,15 @@ def beside(control_plane: Any) -> ASGIApplication:
         # A prefix and not Channels' URLRouter: that tries patterns and copies the scope for each request.
         path = scope["path"]
         if path.startswith("/v1/") or path == "/v1":
-            await forward(scope, receive, send)
+            view = forward
         elif path == "/token" or path.startswith("/token/"):
-            await holder.answer(scope, receive, send)
+            view = holder.answer
         else:
             await control_plane(scope, _bounded(receive, send), send)
+            return
+        if scope["method"] == "OPTIONS" and is_preflight(scope):
+            view = preflights.answer
+        await view(scope, receive, send)
 
     application: ASGIApplication = ProtocolTypeRouter({"http": http, "websocket": refuse_websocket})
     return application

@@ -17,16 +17,22 @@ from django.utils import timezone
 
 from proxy.access_log import AccessLog
 from proxy.bodies import HeldBodies
+from proxy.client import Client
 from proxy.configuration import configured_providers, read_providers
+from proxy.cors import Allowance
+from proxy.headers import first
+from proxy.origins import KnownOrigins
 from proxy.providers import InvalidProvidersError, Providers
 from proxy.running import RunningRequests
 from proxy.transport import AiohttpTransport
+from proxy.types import Headers
 from tokens.changes import ChangePoller
 from tokens.directory import Changes, Directory, DirectoryUnavailableError
 from tokens.grant import Grant
 from tokens.limits.opening import open_store
 from tokens.limits.values import LimitsUnavailableError, Subject, Tally
 from tokens.loader import keep_alive, load_grant
+from tokens.origins import load_origins
 from usage.entry import UsageEntry
 from usage.ledger import Ledger
 from usage.price_book import PriceBook
@@ -48,6 +54,7 @@ class Runtime:
     def __init__(self) -> None:
         self.providers: Providers = configured_providers()
         self.max_body_bytes: int = settings.REQUEST_MAX_BYTES
+        self.trusted_proxies: int = settings.TRUSTED_PROXY_COUNT
         self.transport: httpx.AsyncBaseTransport = AiohttpTransport(
             max_connections=settings.UPSTREAM_MAX_CONNECTIONS
         )
@@ -61,6 +68,7 @@ class Runtime:
             ttl_seconds=settings.DIRECTORY_TTL_SECONDS,
         )
         self.running = RunningRequests(self.directory, self.limits, self._keep_alive)
+        self.origins = KnownOrigins(self._load_origins)
         self._loop = asyncio.get_running_loop()
         self._access_log = AccessLog(self._loop)
         self._loaders = ThreadPoolExecutor(LOADER_THREADS, thread_name_prefix="directory")
@@ -111,6 +119,12 @@ class Runtime:
         if entry.token_id is not None:
             self._ledger.record(entry)
 
+    async def let_pages_read(self, client: Client, headers: Headers) -> None:
+        """What is wrong, where it is said before it is known which token asks."""
+        origin = first(headers, b"origin")
+        if origin is not None and client.rewrite is None and await self.origins.allow(origin):
+            client.rewrite = Allowance(origin)
+
     async def in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         """Run what asks the database, in a worker thread. Raises what it raises, django.db.Error among it."""
         return await self._loop.run_in_executor(self._loaders, _closing_broken, function, *arguments)
@@ -136,6 +150,13 @@ class Runtime:
         except Error as problem:
             log.error("access tokens cannot be read", error=str(problem))
             raise DirectoryUnavailableError from None
+
+    async def _load_origins(self) -> frozenset[bytes]:
+        try:
+            return await self.in_thread(load_origins, timezone.now())
+        except Error as problem:
+            log.error("allowed origins cannot be read", error=str(problem))
+            return frozenset()
 
     async def _load_tally(self, subject: Subject) -> Tally:
         try:
@@ -165,6 +186,7 @@ class Runtime:
     def _changed(self, changes: Changes) -> None:
         self._on_loop(self.directory.apply, changes)
         self._on_loop(self.running.apply, changes)
+        self._on_loop(self.origins.forget, changes)
 
     def _on_loop(self, function: Callable[[Any], None], argument: object) -> None:
         if not self._loop.is_closed():

@@ -140,4 +140,10 @@ def _mapped_errors() -> Iterator[None]:
         yield
     except (aiohttp.ClientError, ConnectionError) as problem:
         kind = next(to for from_, to in _ERRORS if isinstance(problem, from_))
-        raise kind(str(problem)) from problem
+        raise kind(_reason(problem)) from problem
+
+
+def _reason(problem: Exception) -> str:
+    """For the log. What upstream sent is not in it: aiohttp quotes answers that it cannot read."""
+    is_quoting = isinstance(problem, aiohttp.ClientResponseError)
+    return "upstream sent what is no HTTP answer" if is_quoting else str(problem)

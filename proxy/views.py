@@ -8,13 +8,16 @@ import uuid_utils
 
 from proxy import admission, policy
 from proxy.bill import Bill
-from proxy.bodies import must_be_seen, read_body, size_to_hold
+from proxy.bodies import read_body, size_to_hold, will_be_seen
 from proxy.client import Client, ClientDisconnected
+from proxy.cors import allowance
 from proxy.endpoints import Endpoint
 from proxy.errors import InternalError, ProxyError, RequestTooLarge
 from proxy.exchange import Exchange
 from proxy.providers import Provider, Providers
 from proxy.request import ProxyRequest, bearer
+from proxy.rules import note_length
+from proxy.ruling import judge_body, judge_client, judge_request
 from proxy.runtime import Runtime
 from proxy.types import Receive, Scope, Send
 from proxy.upstream import UpstreamCut
@@ -40,6 +43,7 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         entry.outcome = Outcome.COMPLETED
     except ProxyError as error:
         entry.outcome = _outcome_of(error, client)
+        await runtime.let_pages_read(client, scope["headers"])
         await _refuse(client, error, entry)
     except ClientDisconnected:
         entry.outcome = Outcome.CLIENT_CLOSED
@@ -72,11 +76,13 @@ async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageE
     providers, generation = runtime.providers, runtime.directory.generation
     grant = await admission.identify(runtime.directory, bearer(request.headers))
     entry.token_id, entry.project_id = grant.token_id, grant.project_id
+    client.rewrite = allowance(grant.rules, request.headers)
     policy.check_grant(grant, time.time())
     provider, endpoint = _route(providers, grant, request)
     entry.endpoint = endpoint.path
-    client.bound_body(endpoint.max_request_bytes, declared_bytes=request.content_length)
-    is_seen = must_be_seen(request, grant, endpoint)
+    client.permit_body(endpoint.max_request_bytes, declared_bytes=request.content_length)
+    _judge(runtime, grant, scope, request, endpoint, client, entry)
+    is_seen = will_be_seen(request, grant, endpoint, runtime.held_bodies)
     held_bytes = size_to_hold(request, is_seen=is_seen)
     runtime.held_bodies.take(held_bytes)
     try:
@@ -87,6 +93,10 @@ async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageE
             generation = runtime.directory.generation
             grant = await admission.identify(runtime.directory, bearer(request.headers))
             provider, endpoint = _route(providers, grant, request)
+            client.rewrite = allowance(grant.rules, request.headers)
+            _judge(runtime, grant, scope, request, endpoint, client, entry)
+        if grant.rules is not None:
+            judge_body(grant.rules, request, endpoint, body, entry.note_shadow)
         body_bytes = len(body) if isinstance(body, bytes) else request.content_length or 0
         bill = Bill(grant, endpoint, request.method, facts, body_bytes, runtime.prices)
         lease = await admission.acquire(runtime.limits, grant, entry.id, bill.estimate())
@@ -102,6 +112,24 @@ async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageE
             await exchange.settle()
     finally:
         runtime.held_bodies.give_back(held_bytes)
+        if grant.rules is not None and request.content_length is None:
+            note_length(grant.rules, client.body_bytes, entry.note_shadow)
+
+
+def _judge(
+    runtime: Runtime,
+    grant: Grant,
+    scope: Scope,
+    request: ProxyRequest,
+    endpoint: Endpoint,
+    client: Client,
+    entry: UsageEntry,
+) -> None:
+    """What the rules refuse before the body is read. Raises ProxyError."""
+    if grant.rules is not None:
+        note = entry.note_shadow
+        judge_client(grant.rules, scope, note, trusted_proxies=runtime.trusted_proxies)
+        judge_request(grant.rules, request, endpoint, client, note)
 
 
 def _route(providers: Providers, grant: Grant, request: ProxyRequest) -> tuple[Provider, Endpoint]:

@@ -30,7 +30,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         for name, value in item.funcargs.items():
             for live in value if isinstance(value, list) else [value]:
                 if isinstance(live, LiveProxy):
-                    report.sections.append((f"log of {name}, {live.url}", live.log()[-MAX_SHOWN_LOG:]))
+                    report.sections.append((f"log of {name}", live.log()[-MAX_SHOWN_LOG:]))
     return report
 
 

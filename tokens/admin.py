@@ -21,7 +21,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from audit import trail
 from audit.actors import of_user
-from projects.admin import LIMIT_FIELDSETS
+from projects.admin import LIMIT_FIELDSETS, RULES_FIELDSET
 from projects.edits import differences
 from projects.lifetime import ttl_text
 from projects.reading import for_reading
@@ -53,11 +53,13 @@ FIELDSETS: list[Any] = [
     ),
     ("Use", {"fields": ["requests", "last_used_at"]}),
     *LIMIT_FIELDSETS,
+    RULES_FIELDSET,
 ]
 ISSUE_FIELDSETS: list[Any] = [
     (None, {"fields": ["project", "name"]}),
     ("Lifetime", {"fields": ["lifetime", "idle_ttl"]}),
     *LIMIT_FIELDSETS,
+    RULES_FIELDSET,
 ]
 
 
@@ -169,6 +171,7 @@ class AccessTokenAdmin(ModelAdmin):
                 ttl=form.cleaned_data["lifetime"],
                 idle_ttl=form.cleaned_data["idle_ttl"],
                 name=form.cleaned_data["name"],
+                rules=form.cleaned_data["rules"],
                 **form.limits(),
                 actor=of_user(request.user),
                 now=timezone.now(),

@@ -23,7 +23,7 @@ class IssueForm(LimitsForm):
 
     class Meta:
         model = AccessToken
-        fields = ["project", "name", "idle_ttl", *LIMITS, *BUDGETS]
+        fields = ["project", "name", "idle_ttl", *LIMITS, *BUDGETS, "rules"]
         widgets = {"name": AdminTextInputWidget}
         help_texts = {"name": "Who or what will use it."}
 
@@ -39,7 +39,7 @@ class TokenForm(LimitsForm):
 
     class Meta:
         model = AccessToken
-        fields = ["name", "expires_at", "idle_ttl", *LIMITS, *BUDGETS]
+        fields = ["name", "expires_at", "idle_ttl", *LIMITS, *BUDGETS, "rules"]
 
     def clean(self) -> None:
         """A new expiry is at most so far from now as the project permits; the one it has may stay."""

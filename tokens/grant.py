@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from projects.models import DeathPolicy, UnpricedPolicy
+from projects.ruleset import Ruleset
 from tokens.limits.values import Subject
 
 
@@ -40,6 +41,8 @@ class Grant:
     unpriced_policy: UnpricedPolicy = UnpricedPolicy.ALLOW
     flat_price_microusd: int = 0
     permits_renewal: bool = False
+    rules: Ruleset | None = None
+    """Of the token and its project together; None: there are none."""
     token_name: str = ""
     project_name: str = ""
     created_at: datetime | None = None

@@ -9,6 +9,7 @@ LifecycleError
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -57,6 +58,7 @@ def issue(
     ttl: timedelta | None = None,
     idle_ttl: timedelta | None = None,
     name: str = "",
+    rules: dict[str, Any] | None = None,
     actor: str,
     now: datetime,
     **limits: int | None,
@@ -64,10 +66,10 @@ def issue(
     """A new token and its plain text, the only moment that exists.
 
     `ttl` None: the project's default. `idle_ttl` None or NEVER: it may stay unused. `limits`: the fields of
-    projects.limits, at least 1, None for no limit. Raises InvalidTTLError, ProjectInactiveError, and
-    ValidationError for a bad name or limit.
+    projects.limits, at least 1, None for no limit. `rules`: a document of projects.rules, within those of the
+    project. Raises InvalidTTLError, ProjectInactiveError, and ValidationError for a bad name, limit or rule.
     """
-    token, plain = _draft(project, ttl=ttl, idle_ttl=idle_ttl, name=name, now=now, limits=limits)
+    token, plain = _draft(project, ttl=ttl, idle_ttl=idle_ttl, name=name, now=now, limits=limits, rules=rules)
     token.full_clean()
     token.save(force_insert=True)
     _record_issue(token, actor)
@@ -82,6 +84,7 @@ def issue_many(
     ttl: timedelta | None = None,
     idle_ttl: timedelta | None = None,
     name: str = "",
+    rules: dict[str, Any] | None = None,
     actor: str,
     now: datetime,
     **limits: int | None,
@@ -91,7 +94,8 @@ def issue_many(
         raise ValidationError(f"From 1 to {MAX_COUNT} tokens can be issued at once.")
     names = [f"{name.strip()}-{number}" if name.strip() else "" for number in range(1, count + 1)]
     issued = [
-        _draft(project, ttl=ttl, idle_ttl=idle_ttl, name=name, now=now, limits=limits) for name in names
+        _draft(project, ttl=ttl, idle_ttl=idle_ttl, name=name, now=now, limits=limits, rules=rules)
+        for name in names
     ]
     tokens = [token for token, _ in issued]
     tokens[-1].full_clean()  # they differ in their names only, and this one's is the longest
@@ -206,6 +210,7 @@ def _draft(
     name: str,
     now: datetime,
     limits: Mapping[str, int | None],
+    rules: dict[str, Any] | None,
 ) -> tuple[AccessToken, str]:
     ttl = default_ttl(project) if ttl is None else permitted_ttl(project, ttl)
     idle_ttl = NEVER if idle_ttl is None else check_ttl(idle_ttl)
@@ -221,6 +226,7 @@ def _draft(
         ttl=None if ttl == NEVER else ttl,
         expires_at=None if ttl == NEVER else now + ttl,
         idle_ttl=None if idle_ttl == NEVER else idle_ttl,
+        rules=rules or {},
         **check_limits(limits),
     )
     return token, plain
@@ -229,6 +235,8 @@ def _draft(
 def _record_issue(token: AccessToken, actor: str) -> None:
     bounds = {field: fact(getattr(token, field)) for field in ("idle_ttl", *LIMITS, *BUDGETS)}
     given = {field: bound for field, bound in bounds.items() if bound is not None}
+    if token.rules:
+        given["rules"] = token.rules
     _record("token.issued", token, actor, {"expires_at": fact(token.expires_at), **given})
 
 

@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from projects.encryption import UndecryptableError
 from projects.models import DeathPolicy, Project, UnpricedPolicy, UpstreamKey
+from projects.rules import InvalidRulesError, parse_rules
+from projects.ruleset import REFUSE_ALL, Ruleset, make_ready
 from tokens.grant import Grant
 from tokens.limits.values import Kind, Limits, Subject
 from tokens.models import AccessToken
@@ -53,6 +55,7 @@ def load_grant(digest: str) -> Grant | None:
         unpriced_policy=UnpricedPolicy(project.unpriced_policy),
         flat_price_microusd=project.flat_price_microusd or 0,
         permits_renewal=project.permits_renewal,
+        rules=_ruleset(token, project),
         token_name=token.name,
         project_name=project.name,
         created_at=token.created_at,
@@ -81,6 +84,16 @@ def _subjects(token: AccessToken, project: Project) -> tuple[Subject, ...]:
         Subject(Kind.PROJECT, project.id, Limits.of(project)),
     )
     return tuple(subject for subject in both if subject.limits)
+
+
+def _ruleset(token: AccessToken, project: Project) -> Ruleset | None:
+    if not (token.rules or project.rules):
+        return None
+    try:
+        return make_ready(parse_rules(project.rules), parse_rules(token.rules))
+    except InvalidRulesError as problem:
+        log.error("rules cannot be read, all is refused", token_id=str(token.id), error=str(problem))
+        return REFUSE_ALL
 
 
 def _earlier(first: datetime | None, second: datetime | None) -> datetime | None:

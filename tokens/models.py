@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce, Greatest
 
 from projects.limits import Limited
 from projects.models import Project
+from projects.rules import validate_rules
 from tokens.format import PREFIX, MalformedTokenError, digest, normalise, parse
 
 
@@ -83,6 +84,12 @@ class AccessToken(Limited):
         null=True,
         blank=True,
         help_text="It dies when unused for so long. Empty: it does not.",
+    )
+    rules = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What it may ask for, within the rules of its project: docs/policy.md.",
+        validators=[validate_rules],
     )
     is_active = models.BooleanField("active", default=True, db_index=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)

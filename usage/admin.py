@@ -32,6 +32,17 @@ else:
     RecordAdmin = PriceAdmin = admin.ModelAdmin
 
 
+class ShadowFilter(admin.SimpleListFilter):
+    title = "rules in shadow mode"
+    parameter_name = "shadow"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("refused", "would have been refused")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
+        return queryset.exclude(shadow_refusals="") if self.value() == "refused" else queryset
+
+
 @admin.register(UsageRecord)
 class UsageRecordAdmin(RecordAdmin):
     list_display = [
@@ -42,12 +53,13 @@ class UsageRecordAdmin(RecordAdmin):
         "model",
         "status",
         "outcome",
+        "shadow_refusals",
         "input_tokens",
         "output_tokens",
         "cost",
         "duration",
     ]
-    list_filter = ["outcome", "cost_source", "project"]
+    list_filter = ["outcome", "cost_source", ShadowFilter, "project"]
     search_fields = ["id", "upstream_request_id"]  # shows the box; get_search_results does the work
     search_help_text = "The whole x-llm-proxy-request-id, or upstream's whole x-request-id."
     show_full_result_count = False
@@ -61,6 +73,7 @@ class UsageRecordAdmin(RecordAdmin):
                     "outcome",
                     "status",
                     "error_code",
+                    "shadow_refusals",
                     "is_admitted",
                     "response_bytes",
                     "upstream_request_id",

@@ -24,6 +24,8 @@ class UsageEntry(msgspec.Struct, kw_only=True):
     outcome: Outcome = Outcome.INTERRUPTED
     status: int | None = None
     error_code: str = ""
+    shadow_refusals: str = ""
+    """Codes, separated by commas."""
     is_admitted: bool = False
     usage_source: UsageSource = UsageSource.NONE
     input_tokens: int | None = None
@@ -42,3 +44,9 @@ class UsageEntry(msgspec.Struct, kw_only=True):
     upstream_request_id: str = ""
     request_bytes: int = 0
     response_bytes: int = 0
+
+    def note_shadow(self, code: str) -> None:
+        """That a rule in shadow mode would have refused the request with this code."""
+        noted = self.shadow_refusals.split(",") if self.shadow_refusals else []
+        if code not in noted:
+            self.shadow_refusals = ",".join([*noted, code])

@@ -34,6 +34,9 @@ class UsageRecord(models.Model):
         null=True, help_text="What the client was sent; empty: nothing."
     )
     error_code = models.CharField(max_length=60, blank=True, help_text="Of an error of ours.")
+    shadow_refusals = models.CharField(
+        max_length=200, blank=True, help_text="What rules in shadow mode would have refused it for."
+    )
     is_admitted = models.BooleanField(
         "admitted", default=False, help_text="Counts towards the token's limit."
     )
@@ -65,6 +68,9 @@ class UsageRecord(models.Model):
         indexes = [
             models.Index(fields=["project", "started_at"]),
             models.Index(fields=["token", "started_at"]),
+            models.Index(
+                fields=["started_at"], condition=~Q(shadow_refusals=""), name="usage_record_shadow_refusals"
+            ),
         ]
         constraints = [
             models.CheckConstraint(

@@ -19,6 +19,7 @@ from .recording import Record
 HEADERS: CIMultiDict[str] = CIMultiDict(
     [
         ("server", "cloudflare"),
+        ("access-control-expose-headers", "X-Request-ID"),
         ("openai-organization", "org-fake"),
         ("openai-project", "proj_fake"),
         ("openai-version", "2020-10-01"),

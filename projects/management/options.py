@@ -6,6 +6,7 @@ One that is not given is absent from the options, so that `none` can clear what 
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from projects.lifetime import NEVER, parse_period, parse_ttl
@@ -13,6 +14,7 @@ from projects.limits import BUDGETS, LIMITS
 from projects.models import DeathPolicy, UnpricedPolicy
 from projects.money import parse_usd
 from projects.policy import POLICY, UPSTREAM
+from projects.rules import read_rules
 
 _UPSTREAM_TEXTS = {
     "provider": "as PROVIDERS_FILE names it (none: the first there)",
@@ -72,6 +74,18 @@ def add_policy_options(parser: ArgumentParser) -> None:
         help="with --unpriced flat",
     )
 
+    add_rules_option(parser)
+
+
+def add_rules_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--rules",
+        type=_rules,
+        default=SUPPRESS,
+        metavar="JSON|FILE|none",
+        help="endpoints, models, parameters, origins, networks: docs/policy.md",
+    )
+
 
 def upstream_in(options: Mapping[str, Any]) -> dict[str, Any]:
     return {field: options[field] for field in UPSTREAM if field in options}
@@ -115,6 +129,19 @@ def or_none(parse: Callable[[str], T]) -> Callable[[str], T | None]:
 
 def _text_or_none(text: str) -> str:
     return "" if text == "none" else text
+
+
+def _rules(text: str) -> dict[str, Any]:
+    if text == "none":
+        return {}
+    if text.lstrip().startswith("{"):
+        return _told(read_rules, text)
+    try:
+        return _told(read_rules, Path(text).read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise ArgumentTypeError(f"{text} cannot be read: {problem.strerror}") from None
+    except UnicodeDecodeError:
+        raise ArgumentTypeError(f"{text} is not UTF-8") from None
 
 
 def _ending(text: str) -> timedelta:

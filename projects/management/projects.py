@@ -49,6 +49,7 @@ def project_facts(project: Project) -> dict[str, Any]:
         "unpriced_policy": project.unpriced_policy,
         "flat_price_usd": _usd(project.flat_price_microusd),
         **limit_facts(project),
+        "rules": project.rules or None,
         "created_at": project.created_at.isoformat(),
     }
 
@@ -63,6 +64,11 @@ def limit_facts(limited: Limited) -> dict[str, Any]:
 def limits_text(facts: Mapping[str, Any]) -> str:
     """What limit_facts says, in one line."""
     return ", ".join(words.format(facts[name]) for name, words in _WORDS.items() if facts[name]) or "-"
+
+
+def rules_text(facts: Mapping[str, Any]) -> str:
+    """Which rules there are, in one line."""
+    return " ".join(name for name in facts["rules"] or () if name != "shadow") or "-"
 
 
 def _usd(microusd: int | None) -> str | None:

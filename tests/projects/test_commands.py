@@ -21,7 +21,7 @@ RULES = [
     *("--when-dead=finish", "--unpriced=flat", "--flat-price=0.01"),
     *("--max-requests=100", "--max-requests-per-minute=60", "--max-model-tokens-per-minute=9000"),
     *("--max-concurrent-requests=4", "--total-budget=12.5", "--daily-budget=$1", "--weekly-budget=0.5"),
-    "--monthly-budget=3",
+    *("--monthly-budget=3", '--rules={"models": ["gpt-4o*"], "networks": ["10.0.0.0/8"]}'),
 ]
 RULES_AS_FACTS = {
     "upstream_organization": "org-1",
@@ -42,6 +42,7 @@ RULES_AS_FACTS = {
     "daily_budget_usd": "1.00",
     "weekly_budget_usd": "0.50",
     "monthly_budget_usd": "3.00",
+    "rules": {"models": ["gpt-4o*"], "networks": ["10.0.0.0/8"]},
 }
 CLEARED = [
     "--permit-leading-past-us=no",
@@ -149,16 +150,31 @@ def test_list_projects_shows_a_line_for_each_by_name() -> None:
     UpstreamKeyFactory.create(project=alpha, plain="sk-upstream-second")
     UpstreamKeyFactory.create(project=alpha, plain="sk-upstream-switched-off", is_active=False)
     update_project(
-        beta, longest_ttl=timedelta(days=7), max_requests=9, daily_budget_microusd=1, actor="cli:ada"
+        beta,
+        longest_ttl=timedelta(days=7),
+        max_requests=9,
+        daily_budget_microusd=1,
+        rules={"models": [], "networks": ["::1"], "shadow": ["models"]},
+        actor="cli:ada",
     )
     update_project(alpha, default_ttl=timedelta(hours=3), permits_never=True, actor="cli:ada")
     heading, *lines = run("list_projects").splitlines()
-    assert heading.split() == ["ID", "NAME", "STATE", "KEYS", "UPSTREAM", "LIFETIMES", "LIMITS"]
+    assert heading.split() == ["ID", "NAME", "STATE", "KEYS", "UPSTREAM", "LIFETIMES", "LIMITS", "RULES"]
     assert [line.split() for line in lines] == [
-        [str(alpha.id), "alpha", "active", "…WXYZ", "…cond", "http://upstream.test/v1", "3h..never", "-"],
+        [
+            str(alpha.id),
+            "alpha",
+            "active",
+            "…WXYZ",
+            "…cond",
+            "http://upstream.test/v1",
+            "3h..never",
+            "-",
+            "-",
+        ],
         [
             *(str(beta.id), "beta", "inactive", "-", "default", "default..7d"),
-            *("9", "requests,", "0.000001", "USD/day"),
+            *("9", "requests,", "0.000001", "USD/day", "models", "networks"),
         ],
     ]
 
@@ -227,6 +243,15 @@ def test_update_project_to_what_it_is_changes_nothing() -> None:
         (["alpha", "--flat-price", "0"], "argument --flat-price: An amount of US dollars is above 0"),
         (["alpha", "--daily-budget", "1,5"], "argument --daily-budget: An amount is a number of US dollars"),
         (["alpha", "--max-requests", "0"], "argument --max-requests: must be a whole number above 0"),
+        (["alpha", "--rules", '{"model": []}'], "argument --rules: Object contains unknown field `model`."),
+        (
+            ["alpha", "--rules", '{"models": [], "models": []}'],
+            "argument --rules: models: it is there twice.",
+        ),
+        (
+            ["alpha", "--rules", "/nowhere.json"],
+            "argument --rules: /nowhere.json cannot be read: No such file",
+        ),
     ],
 )
 def test_update_project_says_in_a_sentence_what_is_wrong(arguments: list[str], problem: str) -> None:

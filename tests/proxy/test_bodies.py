@@ -17,7 +17,7 @@ from proxy.bodies import (
 from proxy.client import Client
 from proxy.endpoints import Endpoint
 from proxy.errors import BadRequest, RequestTooLarge, ServiceUnavailable
-from proxy.facts import NO_FACTS
+from proxy.facts import NO_FACTS, Facts
 from proxy.request import ProxyRequest, StreamedBody
 from proxy.types import Message
 from tests.grants import make_grant
@@ -25,6 +25,7 @@ from tokens.grant import Grant
 from tokens.limits.values import Limits
 
 CHAT = Endpoint(path="/chat/completions", methods=("POST",), usage="openai")
+VIDEOS = Endpoint(path="/videos", methods=("POST",), usage="unreported")
 FILES = Endpoint(path="/files", methods=("POST",), usage="none")
 UNLIMITED = make_grant()
 BUDGETED = make_grant(project_limits=Limits(budgets=(None, None, None, 1)))
@@ -92,10 +93,48 @@ async def test_without_such_limits_nothing_has_to_be_seen() -> None:
     assert isinstance((await read(UNLIMITED, a_request(MAX_PEEKED_BYTES + 1), BODY))[0], StreamedBody)
 
 
-async def test_forms_and_what_costs_nothing_stream() -> None:
+async def test_forms_and_what_costs_nothing_stream_where_nothing_depends_on_them() -> None:
     form = a_request(None, media=b"multipart/form-data; boundary=x")
-    assert isinstance((await read(BUDGETED, form, b"x"))[0], StreamedBody)
+    assert isinstance((await read(UNLIMITED, form, b"x"))[0], StreamedBody)
+    assert isinstance((await read(BUDGETED, form, b"x", endpoint=VIDEOS))[0], StreamedBody)
     assert isinstance((await read(BUDGETED, a_request(None), b"x", endpoint=FILES))[0], StreamedBody)
+
+
+async def test_the_model_of_a_form_is_seen_where_limits_depend_on_it() -> None:
+    form = a_request(None, media=b"multipart/form-data; boundary=x")
+    body = b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\ngpt-image-1\r\n--x--\r\n'
+    assert (await read(BUDGETED, form, body))[1] == Facts(model="gpt-image-1", has_input_elsewhere=True)
+    with pytest.raises(BadRequest):
+        await read(BUDGETED, form, body.replace(b"model", b"Model"))
+
+
+@pytest.mark.parametrize("grant", [BUDGETED, TPM, REFUSING])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"gpt-4o","model":"gpt-4o"}',
+        b'{"model":"gpt-4o","max_tokens":9999,"max_tokens":5}',
+        b'{"model":"gpt-4o","max_tokens":9999,"max_t\\u006fkens":5}',
+        b'{"model":"gpt-4o","max_tokens":5,"Max_Tokens":9999}',
+        b'{"model":"gpt-4o","tools":[{"type":"web_search","type":"function"}]}',
+    ],
+)
+async def test_what_is_said_twice_does_not_trick_a_reservation(grant: Grant, body: bytes) -> None:
+    with pytest.raises(BadRequest):
+        await read(grant, a_request(len(body)), body)
+    assert (await read(UNLIMITED, a_request(len(body)), body))[0] == body
+
+
+@pytest.mark.parametrize("stated", ['"2000"', "true", "null", "-5", "0", "2000.5"])
+async def test_a_maximum_that_is_no_number_bounds_nothing(stated: str) -> None:
+    body = b'{"model":"gpt-4o","max_tokens":%s}' % stated.encode()
+    assert (await read(BUDGETED, a_request(len(body)), body))[1].max_output_tokens is None
+
+
+@pytest.mark.parametrize("stated", ["2000", "2e3", "2000.0"])
+async def test_a_maximum_is_a_number_however_it_is_written(stated: str) -> None:
+    body = b'{"model":"gpt-4o","max_tokens":%s}' % stated.encode()
+    assert (await read(BUDGETED, a_request(len(body)), body))[1].max_output_tokens == 2000
 
 
 async def test_a_body_that_is_too_large_to_be_seen_is_refused() -> None:

@@ -207,12 +207,12 @@ async def test_a_body_may_be_as_large_as_was_said_last(wire: Wire) -> None:
         return {"type": "http.request", "body": b"x" * 11, "more_body": False}
 
     client = Client(receive, wire.send, max_body_bytes=1)
-    client.bound_body(11, declared_bytes=11)
+    client.permit_body(11, declared_bytes=11)
     assert len(await client.read()) == 11
     for declared_bytes in (None, 10):
         client = Client(receive, wire.send, max_body_bytes=1000)
-        client.bound_body(10, declared_bytes=declared_bytes)
+        client.permit_body(10, declared_bytes=declared_bytes)
         with pytest.raises(RequestTooLarge):
             await client.read()
     with pytest.raises(RequestTooLarge):
-        client.bound_body(10, declared_bytes=11)
+        client.permit_body(10, declared_bytes=11)

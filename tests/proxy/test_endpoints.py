@@ -140,15 +140,14 @@ def test_a_catch_all_lets_no_path_pass_that_could_become_another(text: str) -> N
         assert not re.search(r"%2[fF]|%5[cC]|;|\\", path)
 
 
-def test_what_leads_past_us_is_named_where_it_is_permitted() -> None:
+def test_what_is_allowed_is_named() -> None:
     both = Endpoints(
         (
             Endpoint(path="/models", methods=("GET",)),
-            Endpoint(path="/secrets", methods=("POST",), leads_past_us=True),
+            Endpoint(path="/files", methods=("GET", "POST")),
         )
     )
-    assert both.names() == ["GET /models"]
-    assert both.names(permits_leading_past_us=True) == ["GET /models", "POST /secrets"]
+    assert both.names(lambda endpoint, method: method == "POST") == ["POST /files"]
 
 
 def test_paths_of_one_shape_differ_in_the_names_of_their_variables_alone() -> None:

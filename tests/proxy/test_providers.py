@@ -121,3 +121,13 @@ def test_any_file_is_read_or_refused_with_a_line(content: bytes) -> None:
         with pytest.raises(InvalidProvidersError) as refused:
             load_providers(Path(file.name))
     assert all(re.match(rf"{re.escape(file.name)}:\d+: ", problem) for problem in refused.value.problems)
+
+
+def test_the_methods_of_a_path_are_those_of_all_providers(tmp_path: Path) -> None:
+    text = (
+        "providers:\n  first: {families: [a]}\n  second: {families: [b]}\n"
+        "families:\n  a: [{path: /x, methods: [GET]}]\n  b: [{path: /x, methods: [GET, DELETE]}]\n"
+    )
+    providers = load_providers(write(tmp_path, text))
+    assert providers.methods_of("/x") == ("GET", "DELETE")
+    assert providers.methods_of("/y") == ()

@@ -27,6 +27,7 @@ UNLIMITED = {
     "daily_budget_usd": None,
     "weekly_budget_usd": None,
     "monthly_budget_usd": None,
+    "rules": None,
 }
 LIMIT_OPTIONS = {
     "--max-requests": "100",
@@ -37,6 +38,7 @@ LIMIT_OPTIONS = {
     "--daily-budget": "$1",
     "--weekly-budget": "0.50",
     "--monthly-budget": "3",
+    "--rules": '{"models": ["gpt-4o*"]}',
 }
 NO_PROJECT = "There is no project 'beta'. `list_projects` shows them all."
 
@@ -112,6 +114,7 @@ def test_create_token_takes_limits_budgets_and_an_idle_lifetime() -> None:
         "daily_budget_usd": "1.00",
         "weekly_budget_usd": "0.50",
         "monthly_budget_usd": "3.00",
+        "rules": {"models": ["gpt-4o*"]},
     }
     assert token.idle_ttl == timedelta(days=7)
     assert (facts["idle_ttl"], facts["idle_expires_at"]) == ("7d", token.idle_expires_at.isoformat())
@@ -217,15 +220,26 @@ def test_list_tokens_shows_a_line_for_each_the_newest_first() -> None:
         max_requests_per_minute=60,
         max_concurrent_requests=2,
         daily_budget_microusd=12_500_000,
+        rules={"models": ["gpt-4o"]},
     )
     second = AccessTokenFactory.create(project=project, is_active=False, expires_at=None)
     heading, *lines = run("list_tokens").splitlines()
-    assert heading.split() == ["ID", "TOKEN", "NAME", "PROJECT", "STATE", "EXPIRES", "REQUESTS", "LIMITS"]
+    assert heading.split() == [
+        "ID",
+        "TOKEN",
+        "NAME",
+        "PROJECT",
+        "STATE",
+        "EXPIRES",
+        "REQUESTS",
+        "LIMITS",
+        "RULES",
+    ]
     assert [line.split() for line in lines] == [
-        [str(second.id), second.display, "-", "alpha", "inactive", "never", "0/-", "-"],
+        [str(second.id), second.display, "-", "alpha", "inactive", "never", "0/-", "-", "-"],
         [
             *(str(first.id), first.display, "laptop", "alpha", "active", "2099-01-02T03:04:05+00:00", "2/5"),
-            *("60", "requests/min,", "2", "at", "once,", "12.50", "USD/day"),
+            *("60", "requests/min,", "2", "at", "once,", "12.50", "USD/day", "models"),
         ],
     ]
     assert len({line.index("alpha") for line in lines}) == 1

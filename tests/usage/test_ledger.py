@@ -146,6 +146,7 @@ def test_every_fact_of_a_request_is_written_to_its_column(token: AccessToken) ->
         "outcome": Outcome.CLIENT_CLOSED,
         "status": 200,
         "error_code": "upstream_timeout",
+        "shadow_refusals": "model_not_allowed",
         "is_admitted": True,
         "usage_source": UsageSource.UPSTREAM,
         "input_tokens": 11,

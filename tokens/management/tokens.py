@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from projects.lifetime import InvalidTTLError, ttl_text
-from projects.management.options import add_limit_options, limits_in, ttl
+from projects.management.options import add_limit_options, add_rules_option, limits_in, ttl
 from projects.management.projects import limit_facts
 from tokens.lifecycle import LifecycleError, ProjectInactiveError
 from tokens.models import AccessToken
@@ -44,6 +44,7 @@ def token_facts(token: AccessToken) -> dict[str, Any]:
         "idle_expires_at": _text(token.idle_expires_at),
         "previous_token_dies_at": _text(grace_ends_at) if grace_ends_at and grace_ends_at > now else None,
         **limit_facts(token),
+        "rules": token.rules or None,
         "request_count": token.request_count,
         "created_at": token.created_at.isoformat(),
         "renewed_at": _text(token.renewed_at),
@@ -67,11 +68,17 @@ def add_issue_options(parser: ArgumentParser) -> None:
         help="it dies when it is unused for so long (default: never)",
     )
     add_limit_options(parser)
+    add_rules_option(parser)
 
 
 def issue_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Of add_issue_options, what lifecycle.issue takes."""
-    return {"ttl": options["ttl"], "idle_ttl": options["idle_ttl"], **limits_in(options)}
+    return {
+        "ttl": options["ttl"],
+        "idle_ttl": options["idle_ttl"],
+        "rules": options.get("rules"),
+        **limits_in(options),
+    }
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from typing import Any
 
 from llm_proxy_site.commands import FactsCommand, table
 from projects.lifetime import MAX_TTL, ttl_text
-from projects.management.projects import limits_text, project_facts
+from projects.management.projects import limits_text, project_facts, rules_text
 from projects.models import Project
 
 
@@ -24,10 +24,11 @@ class Command(FactsCommand):
                 project["base_url"] or project["provider"] or "default",
                 _lifetimes(project),
                 limits_text(project),
+                rules_text(project),
             ]
             for project in facts
         ]
-        return table(["ID", "NAME", "STATE", "KEYS", "UPSTREAM", "LIFETIMES", "LIMITS"], rows)
+        return table(["ID", "NAME", "STATE", "KEYS", "UPSTREAM", "LIFETIMES", "LIMITS", "RULES"], rows)
 
 
 def _lifetimes(project: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from llm_proxy_site.commands import FactsCommand, table
-from projects.management.projects import find_project, limits_text
+from projects.management.projects import find_project, limits_text, rules_text
 from tokens.management.tokens import token_facts
 from tokens.models import AccessToken
 
@@ -33,7 +33,10 @@ class Command(FactsCommand):
                 token["expires_at"] or "never",
                 f"{token['request_count']}/{token['max_requests'] or '-'}",
                 limits_text({**token, "max_requests": None}),
+                rules_text(token),
             ]
             for token in facts
         ]
-        return table(["ID", "TOKEN", "NAME", "PROJECT", "STATE", "EXPIRES", "REQUESTS", "LIMITS"], rows)
+        return table(
+            ["ID", "TOKEN", "NAME", "PROJECT", "STATE", "EXPIRES", "REQUESTS", "LIMITS", "RULES"], rows
+        )

@@ -1,0 +1,287 @@
+"""What a ruleset refuses of a request. Pure: facts in, nothing or one ProxyError out.
+
+Every check takes `note`, which is told what a rule in shadow mode would have refused.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from projects.ruleset import MODEL_NAMES, Parameter, Ruleset, in_common, path_of
+from proxy.document import Document, read_json, values_at
+from proxy.endpoints import Endpoint
+from proxy.errors import BadRequest, Forbidden, ProxyError, RequestTooLarge
+from proxy.types import Headers
+
+Note = Callable[[str], None]
+Address = IPv4Address | IPv6Address
+
+BODY_METHODS = ("POST", "PUT", "PATCH")
+NOT_SEEN = "body_not_seen"
+"""Noted where rules in shadow mode look into bodies, and could not look into this one."""
+_MODEL_PATHS = tuple((name, path_of(name)) for name in MODEL_NAMES)
+_MESSAGE_PARTS = ("session", "response")
+_NUMBER = re.compile(r"\s*[+-]?\d{1,30}(\.\d{0,30})?([eE][+-]?\d{1,3})?\s*", re.ASCII)
+_TEXTS_OF_FLAGS = {
+    True: ("true", "1", "yes", "on", "y", "t"),
+    False: ("false", "0", "no", "off", "n", "f", ""),
+}
+"""As readers of forms understand them."""
+
+
+class Look(Enum):
+    """Whether a body has to be looked into."""
+
+    NO = auto()
+    SHADOW = auto()
+    """For rules in shadow mode only: if that is possible."""
+    MUST = auto()
+
+
+def check_origin(rules: Ruleset, headers: Headers, note: Note) -> None:
+    """Raises Forbidden. Requests without an Origin do not come from a browser's page, and pass."""
+    if not rules.origins:
+        return
+    origins = [value for name, value in headers if name == b"origin"]
+    for allowed in rules.origins:
+        if origins and (len(origins) > 1 or origins[0] not in allowed.origins):
+            _refuse(_origin_not_allowed(), note, is_shadow=allowed.is_shadow)
+
+
+def check_network(rules: Ruleset, address: Address | None, note: Note) -> None:
+    """`address`: the client's, or None where it is not known. Raises Forbidden."""
+    for allowed in rules.networks:
+        if address is None or not any(address in network for network in allowed.networks):
+            error = Forbidden(
+                "ip_not_allowed", "This access token may not be used from this network address."
+            )
+            _refuse(error, note, is_shadow=allowed.is_shadow)
+
+
+def check_request(
+    rules: Ruleset,
+    endpoint: Endpoint,
+    *,
+    method: str,
+    path: str,
+    query: bytes,
+    content_length: int | None,
+    note: Note,
+) -> None:
+    """All but the body. Raises Forbidden and RequestTooLarge."""
+    for allowed in rules.endpoints:
+        if not allowed.allows(endpoint.family, method, endpoint.path):
+            _refuse(_endpoint_not_allowed(), note, is_shadow=allowed.is_shadow)
+    if rules.models:
+        check_models(rules, _models_in_target(endpoint, path, query), note)
+    for bound in rules.bodies:
+        if content_length is not None and content_length > bound.max_bytes:
+            _refuse(too_large(bound.max_bytes), note, is_shadow=bound.is_shadow)
+
+
+def check_models(rules: Ruleset, models: Iterable[str], note: Note, param: str = "model") -> None:
+    """Raises Forbidden."""
+    for model in models:
+        for allowed in rules.models:
+            if not allowed.allows(model):
+                error = _model_not_allowed("This access token may not use this model.", param)
+                _refuse(error, note, is_shadow=allowed.is_shadow)
+
+
+def look_into(rules: Ruleset, endpoint: Endpoint, method: str, *, is_form: bool) -> Look:
+    """Whether the rules depend on what is in the body of such a request."""
+    if rules.names is None or method not in BODY_METHODS:
+        return Look.NO
+    # Forms that cost nothing are files: they stream, unless a rule is meant for them.
+    sees_all = endpoint.may_cost(method) or not is_form
+    shadows = [allowed.is_shadow for allowed in rules.models if sees_all]
+    shadows += [
+        parameter.is_shadow
+        for parameter in rules.parameters
+        if _holds(parameter, endpoint, method) and (sees_all or parameter.endpoints is not None)
+    ]
+    if not shadows:
+        return Look.NO
+    return Look.SHADOW if all(shadows) else Look.MUST
+
+
+def check_body(rules: Ruleset, endpoint: Endpoint, method: str, document: Document, note: Note) -> None:
+    """Models and parameters in a body: `document` says at least what `rules.names` name.
+
+    Raises Forbidden, and BadRequest for a model that is no text.
+    """
+    if rules.names is None or method not in BODY_METHODS:
+        return
+    if rules.models:
+        _check_models_in(rules, document, note)
+        if endpoint.may_cost(method) and endpoint.has_model and document.values.get("model") in (None, []):
+            for allowed in rules.models:
+                message = "This access token may use certain models only, and this request names none."
+                _refuse(_model_not_allowed(message, "model"), note, is_shadow=allowed.is_shadow)
+    for parameter in rules.parameters:
+        if _holds(parameter, endpoint, method):
+            is_asked = endpoint.may_cost(method) or parameter.endpoints is not None
+            _check_parameter(parameter, document, note, may_be_absent=not is_asked)
+
+
+def read_message(rules: Ruleset, text: bytes) -> dict[str, Any]:
+    """A client's message on a WebSocket, as far as `check_message` looks into it. Raises BadRequest."""
+    names = rules.names or {}
+    return read_json(text, {**names, **dict.fromkeys(_MESSAGE_PARTS, names), "type": {}})
+
+
+def check_message(rules: Ruleset, endpoint: Endpoint, message: dict[str, Any], note: Note) -> None:
+    """Models and parameters that a message on a WebSocket names, itself or in its session or response.
+
+    A message may say nothing of them: the session has its model from the handshake, where `check_request`
+    has seen it. Raises ProxyError.
+    """
+    for values in (message, *(message.get(part) for part in _MESSAGE_PARTS)):
+        if isinstance(values, dict):
+            document = Document(values)
+            if rules.models:
+                _check_models_in(rules, document, note)
+            for parameter in rules.parameters:
+                if _holds(parameter, endpoint, "GET") or _holds(parameter, endpoint, "POST"):
+                    _check_parameter(parameter, document, note, may_be_absent=True)
+
+
+def body_bound(rules: Ruleset) -> int | None:
+    """How many bytes a body may have whose length was not declared; None: as many as any."""
+    return min((bound.max_bytes for bound in rules.bodies if not bound.is_shadow), default=None)
+
+
+def note_length(rules: Ruleset, body_bytes: int, note: Note) -> None:
+    """Of a body whose length was not declared, for the rules in shadow mode, once it is known."""
+    for bound in rules.bodies:
+        if bound.is_shadow and body_bytes > bound.max_bytes:
+            note(RequestTooLarge.code)
+
+
+def too_large(max_bytes: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The rules of this access token allow a body of at most {max_bytes} bytes.")
+
+
+def allowed_models(rules: Ruleset | None) -> list[str] | None:
+    """For people: the globs of what may be used; None: everything."""
+    enforced = [allowed.globs for allowed in rules.models if not allowed.is_shadow] if rules else []
+    if not enforced:
+        return None
+    return in_common(*enforced) if len(enforced) == 2 else list(enforced[0])
+
+
+def allows_endpoint(rules: Ruleset | None, endpoint: Endpoint, method: str) -> bool:
+    return rules is None or all(
+        allowed.is_shadow or allowed.allows(endpoint.family, method, endpoint.path)
+        for allowed in rules.endpoints
+    )
+
+
+def _check_models_in(rules: Ruleset, document: Document, note: Note) -> None:
+    for name, path in _MODEL_PATHS:
+        models = values_at(document.values, path)
+        if all(isinstance(model, str) for model in models):
+            check_models(rules, models, note, param=name)
+        else:
+            is_shadow = all(allowed.is_shadow for allowed in rules.models)
+            _refuse(BadRequest("A model is named by a text.", param=name), note, is_shadow=is_shadow)
+
+
+def _check_parameter(parameter: Parameter, document: Document, note: Note, *, may_be_absent: bool) -> None:
+    if not _fits(parameter, document, may_be_absent=may_be_absent):
+        error = Forbidden(
+            "param_not_allowed", f"The rules of this access token do not allow this `{parameter.name}`."
+        )
+        error.param = parameter.name
+        _refuse(error, note, is_shadow=parameter.is_shadow)
+
+
+def _models_in_target(endpoint: Endpoint, path: str, query: bytes) -> list[str]:
+    """Those that the path and the query name, however they are spelt."""
+    is_models = endpoint.path.startswith("/models/{")
+    models = [
+        unquote(segment, errors="replace")
+        for template, segment in zip(endpoint.path.split("/"), path.split("/"), strict=True)
+        if template == "{model}" or (is_models and template.startswith("{"))
+    ]
+    if query:
+        pairs = parse_qsl(query.decode("latin-1").replace(";", "&"), keep_blank_values=True)
+        models += [value for name, value in pairs if name.strip().casefold() in ("model", "model[]")]
+    return models
+
+
+def _holds(parameter: Parameter, endpoint: Endpoint, method: str) -> bool:
+    return parameter.endpoints is None or parameter.endpoints.allows(endpoint.family, method, endpoint.path)
+
+
+def _fits(parameter: Parameter, document: Document, *, may_be_absent: bool) -> bool:
+    rule = parameter.rule
+    values = values_at(document.values, parameter.path)
+    if not values:
+        return may_be_absent or not rule.required
+    if rule.forbidden:
+        return False
+    number, equals = (_form_number, _form_equals) if document.is_form else (_number, _equals)
+    for value in values:
+        if rule.maximum is not None:
+            amount = number(value)
+            if amount is None or not amount <= rule.maximum:
+                return False
+        if rule.allowed is not None and not any(equals(value, one) for one in rule.allowed):
+            return False
+        if rule.forbidden_values and (
+            _is_doubtful(value) or any(equals(value, one) for one in rule.forbidden_values)
+        ):
+            return False
+    return True
+
+
+def _number(value: Any) -> int | float | None:
+    """A JSON number; True is none, and neither is a text of digits."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _equals(value: Any, other: bool | float | str) -> bool:
+    """As JSON has it: 1 and 1.0 are one number, true is none."""
+    return isinstance(value, bool) == isinstance(other, bool) and bool(value == other)
+
+
+def _form_number(value: Any) -> float | None:
+    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None
+
+
+def _form_equals(value: Any, other: bool | float | str) -> bool:
+    """Whether upstream may read the text of a form's field so."""
+    if isinstance(other, str):
+        return bool(value == other)
+    if isinstance(other, bool):
+        return isinstance(value, str) and value.strip().lower() in _TEXTS_OF_FLAGS[other]
+    return _form_number(value) == other
+
+
+def _is_doubtful(value: Any) -> bool:
+    """What cannot be compared with one value: an object, or JSON in a form."""
+    return isinstance(value, dict) or (isinstance(value, str) and value.lstrip()[:1] in ("{", "[", '"'))
+
+
+def _refuse(error: ProxyError, note: Note, *, is_shadow: bool) -> None:
+    if not is_shadow:
+        raise error
+    note(f"{error.code}:{error.param}" if error.param and error.param != "model" else error.code)
+
+
+def _origin_not_allowed() -> Forbidden:
+    return Forbidden("origin_not_allowed", "Pages of this origin may not use this access token.")
+
+
+def _endpoint_not_allowed() -> Forbidden:
+    return Forbidden("endpoint_not_allowed", "This access token may not be used for this endpoint.")
+
+
+def _model_not_allowed(message: str, param: str) -> Forbidden:
+    error = Forbidden("model_not_allowed", message)
+    error.param = param
+    return error
