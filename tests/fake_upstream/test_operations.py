@@ -1,5 +1,6 @@
 """All of OpenAI's published operations are answered."""
 
+import asyncio
 import json
 
 import pytest
@@ -85,3 +86,17 @@ def test_the_table_says_what_a_body_is() -> None:
         ("application/sdp",),
         (),
     )
+
+
+async def test_a_head_request_is_answered_without_a_body(upstream: Upstream) -> None:
+    reader, writer = await asyncio.open_connection(*upstream.base_url.split("/")[2].split(":"))
+    head = "{} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-test\r\n{}\r\n"
+    writer.write(head.format("HEAD /v1/files/file-size-70000/content", "").encode())
+    writer.write(head.format("GET /v1/models/gpt-4o", "Connection: close\r\n").encode())
+    received = await reader.read(-1)
+    writer.close()
+    await writer.wait_closed()
+
+    first, _, rest = received.partition(b"\r\n\r\n")
+    assert b"content-length: 70000" in first.lower()
+    assert rest.startswith(b"HTTP/1.1 200 OK")
