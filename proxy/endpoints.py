@@ -23,6 +23,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     leads_past_us: bool = False
     """Whether its answer lets the client talk to upstream without this proxy."""
     family: str = ""
+    asks_usage: bool = False
+    """Whether upstream is asked for a stream's usage (`stream_options`) where the client did not."""
 
     @property
     def reports_usage(self) -> bool:

@@ -2,6 +2,7 @@
 
 import httpx
 
+from proxy.asking import traces_of_asking
 from proxy.bill import Bill
 from proxy.client import Client, ClientDisconnected
 from proxy.endpoints import Endpoint
@@ -39,8 +40,11 @@ class Exchange:
         endpoint: Endpoint,
         body: bytes | StreamedBody,
         timeout: dict[str, float],
+        *,
+        is_asking: bool = False,
     ) -> None:
         """From opening upstream to the end of its answer, or to its last event, if the client then hangs up.
+        `is_asking`: usage is asked for in the client's place.
 
         Raises ProxyError, UpstreamCut, and what the client's side fails with.
         """
@@ -48,7 +52,7 @@ class Exchange:
             with self._client.failure_cancels():
                 response = await self._open(transport, request, body, timeout)
                 try:
-                    await self._answer(response, endpoint)
+                    await self._answer(response, endpoint, is_asking=is_asking)
                 finally:
                     await response.aclose()
         except ClientDisconnected:
@@ -87,14 +91,17 @@ class Exchange:
         self._sent_after_seconds = self._client.elapsed_seconds()
         self._is_free = False
 
-    async def _answer(self, response: httpx.Response, endpoint: Endpoint) -> None:
+    async def _answer(self, response: httpx.Response, endpoint: Endpoint, *, is_asking: bool) -> None:
         entry = self._entry
         headers = to_client(response.headers.raw, str(entry.id))
         entry.upstream_request_id = (first(headers, b"x-request-id") or b"").decode("latin-1")
         entry.upstream_processing_seconds = _seconds(first(headers, b"openai-processing-ms"))
         self._meter = meter_for(endpoint, headers)
         tell(headers, self.grant, self.lease)
-        await relay(response, headers, self._client, self._meter, before_end=self.settle)
+        traces = None
+        if is_asking:
+            traces, headers = traces_of_asking(response.status_code, headers)
+        await relay(response, headers, self._client, self._meter, traces, before_end=self.settle)
 
     def _charge(self) -> Charge:
         if self._is_free or not self._client.body_ended:

@@ -48,6 +48,7 @@ class _EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     methods: Annotated[tuple[Method, ...], msgspec.Meta(min_length=1)]
     usage: Literal["openai", "input", "unreported", "none"] | None = None
     leads_past_us: bool = False
+    asks_usage: bool = False
 
     def __post_init__(self) -> None:
         if self.usage is None and "POST" in self.methods:
@@ -98,6 +99,7 @@ def _endpoint(family: str, entry: _EndpointEntry) -> Endpoint:
         usage=entry.usage or "none",
         leads_past_us=entry.leads_past_us,
         family=family,
+        asks_usage=entry.asks_usage,
     )
 
 

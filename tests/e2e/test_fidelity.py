@@ -13,6 +13,7 @@ from usage.models import UsageRecord
 
 CHAT = b'{"model": "gpt-4o",  "unknown": [1.0, 1e3, "\\u00e9"], "messages":[{"role":"user","content":"Hi"}]}'
 STREAM = CHAT[:-1] + b', "stream": true}'
+ASKING_STREAM = STREAM[:-1] + b', "stream_options": {"include_usage": true}}'
 
 # What docs/architecture.md says of responses: these are not passed, or are ours.
 NOT_COMPARED = {
@@ -30,8 +31,9 @@ NOT_COMPARED = {
     [
         ("POST", "/chat/completions", CHAT, {}),
         ("POST", "/chat/completions", CHAT, {"accept-encoding": "gzip", "x-fake-encoding": "gzip"}),
-        ("POST", "/chat/completions", STREAM, {}),
-        ("POST", "/chat/completions", STREAM, {"accept-encoding": "gzip", "x-fake-encoding": "gzip"}),
+        ("POST", "/chat/completions", STREAM, {"x-fake-seed": "same"}),
+        ("POST", "/chat/completions", ASKING_STREAM, {}),
+        ("POST", "/chat/completions", ASKING_STREAM, {"accept-encoding": "gzip", "x-fake-encoding": "gzip"}),
         ("POST", "/chat/completions", b"{not json", {}),
         ("POST", "/chat/completions", CHAT, {"x-fake-status": "500"}),
         ("POST", "/responses", b'{"model":"gpt-4o","input":"Hi","stream":true}', {}),
