@@ -9,6 +9,7 @@ from proxy.endpoints import Endpoint
 from proxy.errors import ProxyError, UpstreamUnreachable
 from proxy.headers import first, to_client
 from proxy.limit_headers import tell
+from proxy.metering.guarded import Guarded
 from proxy.metering.meter import Deaf, Meter, meter_for
 from proxy.relay import relay
 from proxy.request import ProxyRequest, StreamedBody
@@ -31,6 +32,8 @@ class Exchange:
         self._meter: Meter = Deaf()
         self._is_free = True
         """Whether upstream has done no work for it, as far as is known."""
+        self._is_whole = False
+        """Whether all that the answer has to report has passed."""
         self._sent_after_seconds = 0.0
 
     async def run(
@@ -96,12 +99,16 @@ class Exchange:
         headers = to_client(response.headers.raw, str(entry.id))
         entry.upstream_request_id = (first(headers, b"x-request-id") or b"").decode("latin-1")
         entry.upstream_processing_seconds = _seconds(first(headers, b"openai-processing-ms"))
-        self._meter = meter_for(endpoint, headers)
+        self._meter = Guarded(meter_for(endpoint, headers, entry.method), str(entry.id))
         tell(headers, self.grant, self.lease)
         traces = None
         if is_asking:
             traces, headers = traces_of_asking(response.status_code, headers)
-        await relay(response, headers, self._client, self._meter, traces, before_end=self.settle)
+        await relay(response, headers, self._client, self._meter, traces, before_end=self._end)
+
+    async def _end(self) -> None:
+        self._is_whole = True
+        await self.settle()
 
     def _charge(self) -> Charge:
         if self._is_free or not self._client.body_ended:
@@ -109,6 +116,7 @@ class Exchange:
         return self._bill.close(
             self._entry,
             self._meter.finish(),
+            is_whole=self._is_whole,
             pieces=self._meter.pieces,
             bytes_sent=self._client.sent_bytes,
             seconds=self._client.elapsed_seconds() - self._sent_after_seconds,

@@ -24,7 +24,8 @@ async def relay(
     """`before_end` runs before the client can see that the answer is complete: perhaps twice. With `traces`
     the headers declare no length.
 
-    Raises UpstreamCut if upstream breaks off; the client then sees a broken connection, not an end.
+    Raises UpstreamCut if upstream breaks off, or ends a stream before its last event; the client then sees a
+    broken connection, not an end.
     """
     assert isinstance(response.stream, httpx.AsyncByteStream)
     await client.start(response.status_code, headers)
@@ -44,6 +45,8 @@ async def relay(
             return
     if traces is not None and (rest := traces.end()):
         await client.write(rest)
+    if meter.is_cut_off and response.status_code == 200:
+        raise UpstreamCut
     await before_end()
     await client.end()
 

@@ -46,6 +46,9 @@ class UsageRecord(models.Model):
     cache_write_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the input tokens.")
     audio_input_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the input tokens.")
     audio_output_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the output tokens.")
+    image_input_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the input tokens.")
+    image_output_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the output tokens.")
+    audio_seconds = models.FloatField(null=True, help_text="What some transcriptions are measured in.")
     service_tier = models.CharField(max_length=20, blank=True, help_text="That upstream says it used.")
 
     cost_source = models.CharField(max_length=10, choices=CostSource.choices, default=CostSource.UNPRICED)
