@@ -16,6 +16,7 @@ MAX_LINE_BYTES = 1024 * 1024
 _NULL_AT_END = re.compile(rb'"usage": ?null(?=(?:, ?"obfuscation": ?"[^"\\]*+")?\}\r?\n)')
 """Where OpenAI writes it. The brace that ends the line is the chunk's own, so this is the chunk's member."""
 _SPACE = b" \t\r\n"
+_COMMA, _BLANK = b", "
 
 
 class TraceRemover:
@@ -32,6 +33,9 @@ class TraceRemover:
 
     def feed(self, chunk: bytes) -> bytes:
         """What the client gets of all that has come: every line that is complete, but for the traces."""
+        if self._is_one_event(chunk):
+            edited = _without_usage(chunk) if b'"usage"' in chunk else chunk
+            return b"" if edited is None else edited
         text = self._rest + chunk if self._rest else chunk
         end = text.rfind(b"\n") + 1
         self._rest = text[end:] if end < len(text) else b""
@@ -39,6 +43,17 @@ class TraceRemover:
         if self._rest and (self._is_passing or self._is_endless()):
             out += self._pass_on()
         return out
+
+    def _is_one_event(self, chunk: bytes) -> bool:
+        """As almost always, and then there is little to do."""
+        size = len(chunk)
+        return (
+            not (self._rest or self._waiting or self._is_dropping or self._is_passing)
+            and chunk.startswith(b"data: ")
+            and chunk.find(b"\n") == size - 2
+            and chunk.endswith(b"\n")
+            and size <= self._max_line_bytes
+        )
 
     def end(self) -> bytes:
         """What is left where upstream broke off in the middle of a line."""
@@ -116,12 +131,12 @@ def _lines(text: bytes) -> list[bytes]:
 
 def _without_usage(line: bytes) -> bytes | None:
     """A line of data as it would be if nobody had asked; None: it would not be."""
-    if b"\r" in line[:-2]:
+    if line.find(b"\r", 0, -2) >= 0:
         return line  # for who reads it so, two lines
     at = line.find(b'"usage"')
-    comma = at - 2 if line[at - 1 : at] == b" " else at - 1
+    comma = at - 2 if line[at - 1] == _BLANK else at - 1
     null = _NULL_AT_END.match(line, at)
-    if null is not None and line[comma : comma + 1] == b"," and line.count(b'"usage"') == 1:
+    if null is not None and line[comma] == _COMMA and line.find(b'"usage"', null.end()) < 0:
         return line[:comma] + line[null.end() :]
     return _looked_into(line)
 
