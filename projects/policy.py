@@ -15,6 +15,8 @@ POLICY = (
     "permits_never",
     "permits_renewal",
     "death_policy",
+    "disconnect_policy",
+    "drain_seconds",
     "unpriced_policy",
     "flat_price_microusd",
 )

@@ -13,7 +13,7 @@ from proxy.metering.guarded import Guarded
 from proxy.metering.meter import Deaf, Meter, meter_for
 from proxy.relay import relay
 from proxy.request import ProxyRequest, StreamedBody
-from proxy.upstream import open_stream
+from proxy.upstream import UpstreamCut, open_stream
 from tokens.grant import Grant
 from tokens.limits.values import Charge, Lease, LimitStore
 from usage.entry import UsageEntry
@@ -49,8 +49,11 @@ class Exchange:
         """From opening upstream to the end of its answer, or to its last event, if the client then hangs up.
         `is_asking`: usage is asked for in the client's place.
 
+        Where the project wants it, the answer is read on when the client hangs up, and the end is still that.
         Raises ProxyError, UpstreamCut, and what the client's side fails with.
         """
+        if self._bill.may_cost:
+            self._client.drain_seconds = self.grant.drain_seconds
         try:
             with self._client.failure_cancels():
                 response = await self._open(transport, request, body, timeout)
@@ -59,8 +62,14 @@ class Exchange:
                 finally:
                     await response.aclose()
         except ClientDisconnected:
-            if not self._meter.has_ended:
+            if self._client.is_gone or not self._meter.has_ended:
                 raise
+        except (ProxyError, UpstreamCut):
+            if self._client.is_gone:
+                raise ClientDisconnected from None
+            raise
+        if self._client.is_gone:
+            raise ClientDisconnected
 
     async def settle(self) -> None:
         """The end, before the client can see it. Once; again is harmless."""
@@ -72,6 +81,9 @@ class Exchange:
 
     def cut(self, error: ProxyError) -> None:
         self._client.cut(error)
+
+    def drain_no_more(self) -> None:
+        self._client.drain_no_more()
 
     async def _open(
         self,
@@ -99,7 +111,10 @@ class Exchange:
         headers = to_client(response.headers.raw, str(entry.id))
         entry.upstream_request_id = (first(headers, b"x-request-id") or b"").decode("latin-1")
         entry.upstream_processing_seconds = _seconds(first(headers, b"openai-processing-ms"))
-        self._meter = Guarded(meter_for(endpoint, headers, entry.method), str(entry.id))
+        meter = meter_for(endpoint, headers, entry.method)
+        if self._is_free or isinstance(meter, Deaf):
+            self._client.drain_no_more()  # there is nothing to learn
+        self._meter = Guarded(meter, str(entry.id))
         tell(headers, self.grant, self.lease)
         traces = None
         if is_asking:
@@ -108,6 +123,7 @@ class Exchange:
 
     async def _end(self) -> None:
         self._is_whole = True
+        self._client.drain_seconds = 0  # a hang-up from here on is none: the client has its answer
         await self.settle()
 
     def _charge(self) -> Charge:

@@ -83,6 +83,12 @@ class Runtime:
         return cls._current
 
     @classmethod
+    def drain_no_more(cls) -> None:
+        """The server is about to stop: only requests with a client go on."""
+        if cls._current is not None:
+            cls._current.running.drain_no_more()
+
+    @classmethod
     async def stop_current(cls) -> None:
         """Close connections, end the threads, and write what the ledger holds."""
         if cls._current is None:

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from projects.encryption import UndecryptableError
-from projects.models import DeathPolicy, Project, UnpricedPolicy, UpstreamKey
+from projects.models import DeathPolicy, DisconnectPolicy, Project, UnpricedPolicy, UpstreamKey
 from tokens.grant import Grant
 from tokens.limits.values import Kind, Limits, Subject
 from tokens.models import AccessToken
@@ -48,6 +48,7 @@ def load_grant(digest: str) -> Grant | None:
         digest_dies_at=_seconds(digest_dies_at),
         subjects=_subjects(token, project),
         death_policy=DeathPolicy(project.death_policy),
+        drain_seconds=_drain_seconds(project),
         unpriced_policy=UnpricedPolicy(project.unpriced_policy),
         flat_price_microusd=project.flat_price_microusd or 0,
         permits_renewal=project.permits_renewal,
@@ -71,6 +72,10 @@ def _subjects(token: AccessToken, project: Project) -> tuple[Subject, ...]:
         Subject(Kind.PROJECT, project.id, Limits.of(project)),
     )
     return tuple(subject for subject in both if subject.limits)
+
+
+def _drain_seconds(project: Project) -> int:
+    return project.drain_seconds if project.disconnect_policy == DisconnectPolicy.DRAIN else 0
 
 
 def _earlier(first: datetime | None, second: datetime | None) -> datetime | None:

@@ -17,6 +17,7 @@ from tests.factories import UPSTREAM_KEY, ProjectFactory, UpstreamKeyFactory, st
 pytestmark = pytest.mark.django_db
 RULES = [
     *("--default-ttl=12h", "--longest-ttl=7d", "--permit-never=yes", "--permit-renewal=yes"),
+    *("--when-disconnected=drain", "--drain-seconds=120"),
     *("--when-dead=finish", "--unpriced=flat", "--flat-price=0.01"),
     *("--max-requests=100", "--max-requests-per-minute=60", "--max-model-tokens-per-minute=9000"),
     *("--max-concurrent-requests=4", "--total-budget=12.5", "--daily-budget=$1", "--weekly-budget=0.5"),
@@ -28,6 +29,8 @@ RULES_AS_FACTS = {
     "permits_never": True,
     "permits_renewal": True,
     "death_policy": "finish",
+    "disconnect_policy": "drain",
+    "drain_seconds": 120,
     "unpriced_policy": "flat",
     "flat_price_usd": "0.01",
     "max_requests": 100,
@@ -39,15 +42,20 @@ RULES_AS_FACTS = {
     "weekly_budget_usd": "0.50",
     "monthly_budget_usd": "3.00",
 }
-CLEARED = ["--permit-never=no", "--permit-renewal=no", "--when-dead=cut", "--unpriced=allow"] + [
+CLEARED = [
+    *("--permit-never=no", "--permit-renewal=no", "--when-dead=cut", "--unpriced=allow"),
+    *("--when-disconnected=cancel", "--drain-seconds=60"),
+] + [
     f"{option.split('=')[0]}=none"
     for option in RULES
-    if not option.startswith(("--permit", "--when", "--unpriced"))
+    if not option.startswith(("--permit", "--when", "--drain", "--unpriced"))
 ]
 NO_RULES = dict.fromkeys(RULES_AS_FACTS) | {
     "permits_never": False,
     "permits_renewal": False,
     "death_policy": "cut",
+    "disconnect_policy": "cancel",
+    "drain_seconds": 60,
     "unpriced_policy": "allow",
 }
 BAD_KEY = "An upstream key is 8 to 512 printable characters."
