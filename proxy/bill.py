@@ -101,6 +101,16 @@ class Bill:
             microusd=entry.cost_microusd or 0,
         )
 
+    def of_finished(self, entry: UsageEntry, usage: Usage, *, is_batch: bool) -> UsageEntry | None:
+        """What work has used that the request of `entry` found finished; None where it has no price."""
+        used = UsageEntry(id=entry.id, started_at=entry.started_at, method="", path="")
+        _note_reported(used, usage)
+        price = self._prices.find(used.model, used.service_tier or ("batch" if is_batch else ""))
+        if price is None or (used.input_tokens is None and used.output_tokens is None):
+            return None
+        used.cost_source, used.cost_microusd = CostSource.PRICE, _cost(used, price)
+        return used
+
     @property
     def _has_price(self) -> bool:
         return self._price is not None and self._is_reported

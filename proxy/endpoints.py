@@ -23,6 +23,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     leads_past_us: bool = False
     """Whether its answer lets the client talk to upstream without this proxy."""
     family: str = ""
+    background: bool = False
+    """Whether its answers are about work that goes on upstream by itself: it is charged as it is found
+    finished.
+    """
     asks_usage: bool = False
     """Whether upstream is asked for a stream's usage (`stream_options`) where the client did not."""
 

@@ -11,6 +11,7 @@ from proxy.headers import first, to_client
 from proxy.limit_headers import tell
 from proxy.metering.guarded import Guarded
 from proxy.metering.meter import Deaf, Meter, meter_for
+from proxy.metering.usage import Usage
 from proxy.relay import relay
 from proxy.request import ProxyRequest, StreamedBody
 from proxy.upstream import UpstreamCut, open_stream
@@ -30,6 +31,7 @@ class Exchange:
         self._entry = entry
         self._limits = limits
         self._meter: Meter = Deaf()
+        self._is_background = False
         self._is_free = True
         """Whether upstream has done no work for it, as far as is known."""
         self._is_whole = False
@@ -111,6 +113,7 @@ class Exchange:
         headers = to_client(response.headers.raw, str(entry.id))
         entry.upstream_request_id = (first(headers, b"x-request-id") or b"").decode("latin-1")
         entry.upstream_processing_seconds = _seconds(first(headers, b"openai-processing-ms"))
+        self._is_background = endpoint.background
         meter = meter_for(endpoint, headers, entry.method)
         if self._is_free or isinstance(meter, Deaf):
             self._client.drain_no_more()  # there is nothing to learn
@@ -129,14 +132,29 @@ class Exchange:
     def _charge(self) -> Charge:
         if self._is_free or not self._client.body_ended:
             return self._bill.free(self._entry)
+        usage = self._meter.finish()
+        if self._is_background:
+            self._note_work(usage)
         return self._bill.close(
             self._entry,
-            self._meter.finish(),
+            usage,
             is_whole=self._is_whole,
             pieces=self._meter.pieces,
             bytes_sent=self._client.sent_bytes,
             seconds=self._client.elapsed_seconds() - self._sent_after_seconds,
         )
+
+    def _note_work(self, usage: Usage | None) -> None:
+        """What upstream does by itself: the request has begun it, or has found it finished."""
+        may_cost = self._bill.may_cost
+        if may_cost and usage is not None:
+            return  # it is finished already, and charged
+        work = self._meter.work()
+        if work is None:
+            return
+        self._entry.work_id, self._entry.begins_work = work.id, may_cost
+        if work.is_finished and usage is not None:
+            self._entry.finished = self._bill.of_finished(self._entry, usage, is_batch=work.is_batch)
 
 
 def _seconds(milliseconds: bytes | None) -> float | None:

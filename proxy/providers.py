@@ -49,6 +49,7 @@ class _EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     usage: Literal["openai", "input", "unreported", "none"] | None = None
     leads_past_us: bool = False
     asks_usage: bool = False
+    background: bool = False
 
     def __post_init__(self) -> None:
         if self.usage is None and "POST" in self.methods:
@@ -100,6 +101,7 @@ def _endpoint(family: str, entry: _EndpointEntry) -> Endpoint:
         leads_past_us=entry.leads_past_us,
         family=family,
         asks_usage=entry.asks_usage,
+        background=entry.background,
     )
 
 

@@ -24,8 +24,9 @@ from tokens.changes import ChangePoller
 from tokens.directory import Changes, Directory, DirectoryUnavailableError
 from tokens.grant import Grant
 from tokens.limits.opening import open_store
-from tokens.limits.values import LimitsUnavailableError, Subject, Tally
+from tokens.limits.values import NO_LIMITS, Kind, LimitsUnavailableError, Subject, Tally
 from tokens.loader import keep_alive, load_grant
+from usage.daily_spend import DayOfUse
 from usage.entry import UsageEntry
 from usage.ledger import Ledger
 from usage.price_book import PriceBook
@@ -72,6 +73,7 @@ class Runtime:
             batch_seconds=settings.LEDGER_BATCH_SECONDS,
             max_pending=settings.LEDGER_MAX_PENDING,
             on_written=lambda counts: self._on_loop(self.limits.written, counts),
+            on_corrected=lambda days: self._on_loop(self._correct, days),
         )
 
     @classmethod
@@ -157,6 +159,14 @@ class Runtime:
             await self.in_thread(keep_alive, token_ids, timezone.now())
         except Error as problem:
             log.error("the use of access tokens cannot be noted", error=str(problem))
+
+    def _correct(self, days: list[DayOfUse]) -> None:
+        for day in days:
+            subjects = (
+                Subject(Kind.TOKEN, day.token_id, NO_LIMITS),
+                Subject(Kind.PROJECT, day.project_id, NO_LIMITS),
+            )
+            self.limits.corrected(subjects, day.day_ms, day.cost_microusd)
 
     def _changed(self, changes: Changes) -> None:
         self._on_loop(self.directory.apply, changes)

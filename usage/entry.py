@@ -45,3 +45,9 @@ class UsageEntry(msgspec.Struct, kw_only=True):
     upstream_request_id: str = ""
     request_bytes: int = 0
     response_bytes: int = 0
+
+    work_id: str = ""
+    """Of what goes on upstream by itself. No column, nor are the next two."""
+    begins_work: bool = False
+    finished: "UsageEntry | None" = None
+    """The model, the usage and the cost of the finished work."""

@@ -1,4 +1,6 @@
-"""UsageRecord: one proxied request, as it ended. The ledger: written once, never edited."""
+"""UsageRecord: one proxied request, as it ended. The ledger: written once, and never edited, but for what the
+work that a request began is found to have used when it is finished.
+"""
 
 from django.db import models
 from django.db.models import Q
@@ -85,6 +87,29 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class BackgroundWork(models.Model):
+    """Work that goes on upstream by itself, such as a background response: charged once, when it is found
+    finished. Upstream's ids are its own: one project's fetch settles nothing of another's.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    project_id = models.UUIDField()
+    object_id = models.CharField(max_length=100, help_text="Upstream's.")
+    record_id = models.UUIDField(help_text="Of the request that began it.")
+    charged_microusd = models.PositiveBigIntegerField(help_text="When it began.")
+    finished_at = models.DateTimeField(null=True, help_text="When it was found finished, and charged.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project_id", "object_id"], name="background_work_is_charged_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.object_id
 
 
 class DailySpend(models.Model):

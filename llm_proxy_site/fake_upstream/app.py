@@ -7,7 +7,19 @@ from typing import NoReturn
 
 from aiohttp import web
 
-from . import audio, chat, completions, embeddings, files, images, models, moderations, recording, responses
+from . import (
+    audio,
+    background,
+    chat,
+    completions,
+    embeddings,
+    files,
+    images,
+    models,
+    moderations,
+    recording,
+    responses,
+)
 from .calls import Call
 from .errors import ApiError
 from .exchanges import Endpoint, route
@@ -17,6 +29,9 @@ MAX_HEADER_BYTES = 128 * 1024  # above what a proxy lets through, so that it is 
 ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/chat/completions", chat.create),
     ("POST", "/v1/responses", responses.create),
+    ("GET", "/v1/responses/{id}", background.find),
+    ("POST", "/v1/batches", background.create_batch),
+    ("GET", "/v1/batches/{id}", background.find),
     ("POST", "/v1/completions", completions.create),
     ("POST", "/v1/embeddings", embeddings.create),
     ("POST", "/v1/moderations", moderations.create),
@@ -38,6 +53,7 @@ def create_app(*, record: bool = True) -> web.Application:
     app = web.Application()
     app[recording.LOG] = recording.RequestLog(remember=record)
     app[files.FILES] = {}
+    app[background.FINISHED] = {}
     for method, path, endpoint in ENDPOINTS:
         app.router.add_route(method, path, route(endpoint))
     app.router.add_get("/_fake/requests", recording.list_requests)

@@ -2,6 +2,7 @@
 
 import re
 
+from proxy.metering.background import Work, read_work
 from proxy.metering.event_stream import EventStreamDecoder
 from proxy.metering.excerpt import Excerpt
 from proxy.metering.usage import Usage, read_usage
@@ -39,6 +40,7 @@ class EventStreamMeter:
         self._must_end: bool | None = None
         self._must_have_events = must_have_events
         self._has_finished = False
+        self._work: Work | None = None
 
     @property
     def is_cut_off(self) -> bool:
@@ -58,13 +60,19 @@ class EventStreamMeter:
                 self._take_beginning(data)
             if self._must_end is None:
                 self._must_end = _is_known(data)
+                self._work = read_work(data) if b'"background"' in data else None
 
     def finish(self) -> Usage | None:
         return self._usage
 
+    def work(self) -> Work | None:
+        return self._work
+
     def _take_beginning(self, data: bytes) -> None:
         if data.startswith(_LAST_EVENTS):
             self.has_ended = True
+            if b'"background"' in data:
+                self._work = read_work(data) or self._work
         elif _END.search(data, 0, _BEGINNING_BYTES):
             self._has_finished = True
 
@@ -73,6 +81,7 @@ class EventStreamMeter:
         if b'"delta"' in excerpt.head:
             self.pieces += 1
         self._take_beginning(excerpt.head)
+        self._work = excerpt.work() or self._work
         if self._must_end is None:
             self._must_end = _is_known(excerpt.head)
 

@@ -10,6 +10,7 @@ from collections import deque
 
 import msgspec
 
+from proxy.metering.background import Work, read_work
 from proxy.metering.members import members_of
 from proxy.metering.usage import Usage, read_usage
 
@@ -63,7 +64,23 @@ class Excerpt:
         members_text = b",".join(b'"%b":%b' % member for member in known.items())
         return read_usage(b"{" + members_text + b"}")
 
+    def work(self) -> Work | None:
+        """What the document is about, as far as its beginning says."""
+        brace = (_RESPONSE.search(self.head) if b'"response.' in self.head else None) or _OBJECT.match(
+            self.head
+        )
+        if brace is None:
+            return None
+        members, _ = members_of(self.head, brace.end() - 1)
+        known = [
+            b'"%b":%b' % (member.name.encode(), self.head[member.start : member.end])
+            for member in members
+            if member.name in _OF_WORK
+        ]
+        return read_work(b"{" + b",".join(known) + b"}")
 
+
+_OF_WORK = ("id", "object", "background", "status")
 _WANTED = {"model": b"model", "service_tier": b"service_tier", "usage": b"usage"}
 _NULL = msgspec.Raw(b"null")
 

@@ -2,6 +2,7 @@
 
 import structlog
 
+from proxy.metering.background import Work
 from proxy.metering.meter import Deaf, Meter
 from proxy.metering.usage import Usage
 
@@ -32,6 +33,14 @@ class Guarded:
         try:
             return self._meter.finish()
         except Exception:  # as above: the request is over, and must be settled
+            log.exception("meter failed", request_id=self._request_id)
+            self._meter = Deaf()
+            return None
+
+    def work(self) -> Work | None:
+        try:
+            return self._meter.work()
+        except Exception:  # as above
             log.exception("meter failed", request_id=self._request_id)
             self._meter = Deaf()
             return None

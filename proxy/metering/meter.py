@@ -5,6 +5,7 @@ from typing import Protocol
 
 from proxy.endpoints import Endpoint
 from proxy.headers import first, media_type
+from proxy.metering.background import Work, read_work
 from proxy.metering.event_stream_meter import EventStreamMeter
 from proxy.metering.excerpt import Excerpt
 from proxy.metering.usage import Usage, read_usage
@@ -37,13 +38,17 @@ class Meter(Protocol):
         """What the answer reported, as far as it has passed; None if nothing."""
         ...
 
+    def work(self) -> Work | None:
+        """What the answer is about, if that goes on upstream by itself."""
+        ...
+
 
 def meter_for(endpoint: Endpoint, headers: Headers, method: str = "POST") -> Meter:
     """The meter that reads an answer with these headers (lower-case names)."""
     media = media_type(headers)
     if media == b"text/event-stream":
         meter: Meter = EventStreamMeter(must_have_events=endpoint.may_cost(method))
-    elif media == b"application/json" and endpoint.usage != "none":
+    elif media == b"application/json" and (endpoint.usage != "none" or endpoint.background):
         meter = JSONMeter()
     else:
         return Deaf()
@@ -64,6 +69,9 @@ class Deaf:
         pass
 
     def finish(self) -> Usage | None:
+        return None
+
+    def work(self) -> Work | None:
         return None
 
 
@@ -94,6 +102,9 @@ class JSONMeter:
         if self._excerpt is not None:
             return self._excerpt.usage()
         return read_usage(b"".join(self._chunks)) if self._chunks else None
+
+    def work(self) -> Work | None:
+        return self._excerpt.work() if self._excerpt is not None else read_work(b"".join(self._chunks))
 
 
 class Inflating:
@@ -128,3 +139,6 @@ class Inflating:
 
     def finish(self) -> Usage | None:
         return self._meter.finish()
+
+    def work(self) -> Work | None:
+        return self._meter.work()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from proxy.endpoints import Endpoint
+from proxy.metering.background import Work
 from proxy.metering.guarded import Guarded
 from proxy.metering.meter import JSONMeter, meter_for
 from proxy.metering.usage import Usage, read_usage
@@ -292,3 +293,44 @@ def test_a_meter_that_fails_becomes_deaf_and_says_so_once() -> None:
 
     assert meter.finish() is None
     assert [(log["event"], log["request_id"]) for log in logs] == [("meter failed", "request-1")]
+
+
+QUEUED = {"id": "resp_1", "object": "response", "background": True, "status": "queued", "usage": None}
+DONE = {**QUEUED, "status": "completed", "model": "m", "usage": {"input_tokens": 1, "output_tokens": 2}}
+
+
+@pytest.mark.parametrize(
+    ("document", "work"),
+    [
+        (QUEUED, Work("resp_1", is_finished=False, is_batch=False)),
+        (DONE, Work("resp_1", is_finished=True, is_batch=False)),
+        ({**DONE, "output": ["x" * 5_000_000]}, Work("resp_1", is_finished=True, is_batch=False)),
+        ({**DONE, "status": "cancelled"}, Work("resp_1", is_finished=True, is_batch=False)),
+        ({"id": "batch_1", "object": "batch", "status": "in_progress"}, Work("batch_1", False, True)),
+        ({**DONE, "background": False}, None),
+        ({"object": "list", "data": [QUEUED]}, None),
+        ([], None),
+    ],
+)
+def test_work_that_goes_on_by_itself_is_known_by_its_answer(document: object, work: Work | None) -> None:
+    meter = JSONMeter()
+    meter.feed(json.dumps(document).encode())
+
+    assert meter.work() == work
+
+
+def test_work_is_known_by_the_events_of_a_stream() -> None:
+    meter = meter_for(METERED, SSE)
+    meter.feed(sse({"type": "response.created", "response": QUEUED}).removesuffix(b"data: [DONE]\n\n"))
+    assert meter.work() == Work("resp_1", is_finished=False, is_batch=False)
+    meter.feed(b'data: {"type":"response.completed","response":' + json.dumps(DONE).encode() + b"}\n\n")
+    assert meter.work() == Work("resp_1", is_finished=True, is_batch=False)
+
+
+def test_a_stream_that_is_resumed_is_work_that_is_found_finished() -> None:
+    meter = meter_for(METERED, SSE)
+    meter.feed(sse({"type": "response.output_text.delta", "delta": "a"}).removesuffix(b"data: [DONE]\n\n"))
+    meter.feed(b'data: {"type":"response.completed","response":' + json.dumps(DONE).encode() + b"}\n\n")
+
+    assert meter.work() == Work("resp_1", is_finished=True, is_batch=False)
+    assert meter.finish() == Usage("m", 1, 2)
