@@ -6,17 +6,15 @@ Usage in a chunk with choices is not among them: a server that sends it there al
 line; the lines end in LF or CRLF.
 """
 
-import re
-
 from proxy.metering.members import Member, members_of
 
 MAX_LINE_BYTES = 1024 * 1024
 """A longer line passes as it is: memory stays bounded."""
 
-_NULL_AT_END = re.compile(rb'"usage": ?null(?=(?:, ?"obfuscation": ?"[^"\\]*+")?\}\r?\n)')
-"""Where OpenAI writes it. The brace that ends the line is the chunk's own, so this is the chunk's member."""
+_NULL = b',"usage":null'
+_LAST = _NULL + b"}"
+_BEFORE_PADDING = _NULL + b',"obfuscation":"'
 _SPACE = b" \t\r\n"
-_COMMA, _BLANK = b", "
 
 
 class TraceRemover:
@@ -34,8 +32,9 @@ class TraceRemover:
     def feed(self, chunk: bytes) -> bytes:
         """What the client gets of all that has come: every line that is complete, but for the traces."""
         if self._is_one_event(chunk):
-            edited = _without_usage(chunk) if b'"usage"' in chunk else chunk
-            return b"" if edited is None else edited
+            edited = _usual(chunk[:-2])
+            if edited is not None:
+                return edited + b"\n\n"
         text = self._rest + chunk if self._rest else chunk
         end = text.rfind(b"\n") + 1
         self._rest = text[end:] if end < len(text) else b""
@@ -45,13 +44,14 @@ class TraceRemover:
         return out
 
     def _is_one_event(self, chunk: bytes) -> bool:
-        """As almost always, and then there is little to do."""
+        """Of one line, as almost always, and then there is little to do."""
         size = len(chunk)
         return (
             not (self._rest or self._waiting or self._is_dropping or self._is_passing)
             and chunk.startswith(b"data: ")
             and chunk.find(b"\n") == size - 2
             and chunk.endswith(b"\n")
+            and b"\r" not in chunk
             and size <= self._max_line_bytes
         )
 
@@ -67,6 +67,9 @@ class TraceRemover:
 
     def _take(self, lines: bytes) -> bytes:
         """Whole lines."""
+        edited = self._take_at_once(lines)
+        if edited is not None:
+            return edited
         out = []
         for line in lines.splitlines(keepends=True) if b"\r" not in lines else _lines(lines):
             if self._is_passing:
@@ -83,6 +86,25 @@ class TraceRemover:
             else:
                 out.append(self._let_wait(line))
         return b"".join(out)
+
+    def _take_at_once(self, lines: bytes) -> bytes | None:
+        """Where each event is one line as OpenAI writes it, as almost always. None: not so."""
+        if self._waiting or self._is_dropping or self._is_passing or len(lines) > self._max_line_bytes:
+            return None
+        events = lines.split(b"\n\n")
+        if events[-1] or b"\r" in lines:
+            return None
+        events.pop()
+        out = []
+        for event in events:
+            if b"\n" in event or not event.startswith(b"data: "):
+                return None
+            edited = _usual(event)
+            if edited is None:
+                return None
+            out.append(edited)
+        out.append(b"")
+        return b"\n\n".join(out)
 
     def _take_data(self, line: bytes) -> bytes:
         if self._is_dropping:
@@ -129,20 +151,32 @@ def _lines(text: bytes) -> list[bytes]:
     return [line + b"\n" for line in text.split(b"\n")[:-1]]
 
 
+def _usual(event: bytes) -> bytes | None:
+    """One line of data, without its end, as it would be if nobody had asked. The brace that ends it is the
+    chunk's own: what stands before is its member. None: it is not as OpenAI writes it, or has other usage.
+    """
+    if event.endswith(_LAST):
+        at = len(event) - len(_LAST)
+        edited = event[:at] + b"}"
+    else:
+        at = event.rfind(_BEFORE_PADDING)
+        padding = event[at + len(_BEFORE_PADDING) :] if at >= 0 else b""
+        if not padding.endswith(b'"}') or padding.find(b'"') != len(padding) - 2 or b"\\" in padding:
+            return None if b'"usage"' in event else event
+        edited = event[:at] + event[at + len(_NULL) :]
+    return edited if event.find(b'"usage"', 0, at) < 0 else None
+
+
 def _without_usage(line: bytes) -> bytes | None:
-    """A line of data as it would be if nobody had asked; None: it would not be."""
+    """A line of data as it would be if nobody had asked; None: it would not be. What is not one object is
+    left alone.
+    """
     if line.find(b"\r", 0, -2) >= 0:
         return line  # for who reads it so, two lines
-    at = line.find(b'"usage"')
-    comma = at - 2 if line[at - 1] == _BLANK else at - 1
-    null = _NULL_AT_END.match(line, at)
-    if null is not None and line[comma] == _COMMA and line.find(b'"usage"', null.end()) < 0:
-        return line[:comma] + line[null.end() :]
-    return _looked_into(line)
-
-
-def _looked_into(line: bytes) -> bytes | None:
-    """The same for any way to write it. What is not one object is left alone."""
+    event = line.rstrip(b"\r\n")
+    edited = _usual(event)
+    if edited is not None:
+        return edited + line[len(event) :]
     start = 6 if line.startswith(b"data: ") else 5
     if line[start : start + 1] != b"{":
         return line

@@ -108,7 +108,10 @@ def test_traces_are_removed_however_they_are_written(event: bytes, left: bytes) 
 
 
 @given(
-    st.lists(st.binary() | st.sampled_from([b'data: {"usage":null', b"\n", b"\r\n", b"}", b":", b"data:"]))
+    st.lists(
+        st.binary()
+        | st.sampled_from([b'data: {"usage":null', b',"usage":null}', b"\n", b"\r\n", b"}", b":", b"data:"])
+    )
 )
 def test_any_chunking_of_anything_gives_the_same(chunks: list[bytes]) -> None:
     assert passed(*chunks) == passed(b"".join(chunks))
