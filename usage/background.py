@@ -7,10 +7,12 @@ sums of its day. Within the transaction that writes the ledger's rows.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from usage.daily_spend import DAY_SECONDS, DayOfUse
 from usage.entry import UsageEntry
 from usage.models import BackgroundWork, UsageRecord
+from usage.statements import fitting
 
 USED = (
     "usage_source",
@@ -78,7 +80,7 @@ def _finish(entry: UsageEntry) -> DayOfUse | None:
     begun = records.values_list("token_id", "project_id", "started_at").first()
     if begun is None:
         return None
-    records.update(**{field: getattr(used, field) for field in USED})
+    records.update(**{field: _stored(used, field) for field in USED})
     token_id, project_id, started_at = begun
     return DayOfUse(
         token_id=token_id,
@@ -86,3 +88,11 @@ def _finish(entry: UsageEntry) -> DayOfUse | None:
         day_ms=int(started_at.timestamp() // DAY_SECONDS) * DAY_SECONDS * 1000,
         cost_microusd=(used.cost_microusd or 0) - work.charged_microusd,
     )
+
+
+def _stored(used: UsageEntry, field: str) -> Any:
+    """The value of one of these columns; upstream's words as long as they may be."""
+    value = getattr(used, field)
+    if type(value) is not str:
+        return value
+    return fitting(getattr(UsageRecord._meta.get_field(field), "max_length", 0))(value)

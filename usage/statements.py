@@ -109,7 +109,7 @@ def _fields() -> "list[Field[Any, Any]]":
 
 def _adapter(field: "Field[Any, Any]") -> Callable[[Any], Any] | None:
     if isinstance(field, CharField):
-        return str if field.choices else _fitting(field.max_length or 0)
+        return str if field.choices else fitting(field.max_length or 0)
     if isinstance(field, DateTimeField):
         return _stored_instant
     if isinstance(field, UUIDField | ForeignKey) and not connection.features.has_native_uuid_field:
@@ -117,7 +117,9 @@ def _adapter(field: "Field[Any, Any]") -> Callable[[Any], Any] | None:
     return None
 
 
-def _fitting(length: int) -> Callable[[str], str]:
+def fitting(length: int) -> Callable[[str], str]:
+    """Makes any text fit a column of this length."""
+
     def fit(text: str) -> str:
         if len(text) <= length and "\0" not in text:
             return text

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+LONGEST_ID = 100
 _FINISHED = frozenset({"completed", "incomplete", "failed", "cancelled", "expired"})
 
 
@@ -38,6 +39,11 @@ def read_work(document: bytes) -> Work | None:
     if isinstance(found, _Document) and found.response is not None:
         found = found.response
     is_batch = found.object == "batch"
-    if not found.id or not (is_batch or found.background):
+    if not _is_id(found.id) or not (is_batch or found.background):
         return None
     return Work(found.id, found.status in _FINISHED, is_batch)
+
+
+def _is_id(text: str) -> bool:
+    """Whether it can be one of upstream's, and kept as such."""
+    return 0 < len(text) <= LONGEST_ID and text.isascii() and text.isprintable()

@@ -309,6 +309,8 @@ DONE = {**QUEUED, "status": "completed", "model": "m", "usage": {"input_tokens":
         ({"id": "batch_1", "object": "batch", "status": "in_progress"}, Work("batch_1", False, True)),
         ({**DONE, "background": False}, None),
         ({"object": "list", "data": [QUEUED]}, None),
+        ({**QUEUED, "id": "x" * 101}, None),
+        ({**QUEUED, "id": "x\0"}, None),
         ([], None),
     ],
 )

@@ -137,3 +137,20 @@ def test_a_provider_has_the_families_that_it_names(tmp_path: Path) -> None:
     assert found is not None
     assert found.family == "b"
     assert providers.get("third") is None
+
+
+def test_usage_is_asked_for_and_background_work_known_where_openai_has_them(shipped: Endpoints) -> None:
+    paths = {name.split()[1] for name in shipped.names()}
+    found = {path: shipped.find(path.replace("{id}", "x")) for path in paths}
+    assert {path for path, endpoint in found.items() if endpoint and endpoint.asks_usage} == {
+        "/chat/completions",
+        "/completions",
+    }
+    assert {path for path, endpoint in found.items() if endpoint and endpoint.background} == {
+        "/batches",
+        "/batches/{id}",
+        "/batches/{id}/cancel",
+        "/responses",
+        "/responses/{id}",
+        "/responses/{id}/cancel",
+    }

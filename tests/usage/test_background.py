@@ -91,6 +91,16 @@ def test_work_without_a_price_gets_one(token: AccessToken) -> None:
     assert spent(token.id) == [(1, 7), (1, 0)]
 
 
+def test_words_of_upstream_are_cut_to_their_columns(token: AccessToken) -> None:
+    entries = [begun(token), found(token)]
+    assert entries[1].finished is not None
+    entries[1].finished.model, entries[1].finished.service_tier = "m" * 500, "t\0" * 50
+    write_batch(entries)
+
+    record = UsageRecord.objects.get(pk=entries[0].id)
+    assert (record.model, record.service_tier) == ("m" * 100, "t\ufffd" * 10)
+
+
 def test_what_was_not_begun_here_is_not_charged(token: AccessToken) -> None:
     write_batch([begun(token)])
     write_batch([found(AccessTokenFactory.create()), found(token, work_id="resp_2")])
