@@ -37,7 +37,18 @@ LIFETIME_FIELDSET: Any = (
     "Lifetime",
     {"fields": ["default_ttl", "longest_ttl", "permits_never", "permits_renewal"]},
 )
-POLICY_FIELDSET: Any = ("Policy", {"fields": ["death_policy", "unpriced_policy", "flat_price_microusd"]})
+POLICY_FIELDSET: Any = (
+    "Policy",
+    {
+        "fields": [
+            "death_policy",
+            "disconnect_policy",
+            "drain_seconds",
+            "unpriced_policy",
+            "flat_price_microusd",
+        ]
+    },
+)
 
 
 class CountedProject(Protocol):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator, URLValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator, URLValidator
 from django.db import models
 from django.db.models import Q, TextChoices
 from uuid_utils.compat import uuid7
@@ -69,6 +69,18 @@ class DeathPolicy(TextChoices):
     CUT = "cut", "cut"
     """They end within 2 s, with an error."""
     FINISH = "finish", "let finish"
+
+
+class DisconnectPolicy(TextChoices):
+    """What becomes of a request whose client hangs up while upstream works for it."""
+
+    CANCEL = "cancel", "cancel"
+    """Upstream's connection is closed at once; what it has used is estimated."""
+    DRAIN = "drain", "read on"
+    """Its answer is read on for up to `drain_seconds`, to learn what it has used."""
+
+
+MAX_DRAIN_SECONDS = 600
 
 
 class UnpricedPolicy(TextChoices):
@@ -139,6 +151,19 @@ class Project(Limited):
         default=DeathPolicy.CUT,
         help_text="When it is revoked, expires, uses up its budget, or when the project is switched off.",
     )
+    disconnect_policy = models.CharField(
+        "when a client hangs up, its request",
+        max_length=10,
+        choices=DisconnectPolicy.choices,
+        default=DisconnectPolicy.CANCEL,
+        help_text="Read on: upstream's answer is read to learn what it has used, in place of an estimate.",
+    )
+    drain_seconds = models.PositiveSmallIntegerField(
+        "read on for (seconds)",
+        default=60,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_DRAIN_SECONDS)],
+        help_text=f"At most {MAX_DRAIN_SECONDS}.",
+    )
     unpriced_policy = models.CharField(
         "models without a price", max_length=10, choices=UnpricedPolicy.choices, default=UnpricedPolicy.ALLOW
     )
@@ -164,6 +189,14 @@ class Project(Limited):
             *Limited.Meta.constraints,
             models.CheckConstraint(
                 condition=Q(death_policy__in=DeathPolicy.values), name="project_death_policy_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(disconnect_policy__in=DisconnectPolicy.values),
+                name="project_disconnect_policy_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(drain_seconds__gte=1, drain_seconds__lte=MAX_DRAIN_SECONDS),
+                name="project_drain_is_bounded",
             ),
             models.CheckConstraint(
                 condition=Q(unpriced_policy__in=[UnpricedPolicy.ALLOW, UnpricedPolicy.REFUSE])

@@ -17,6 +17,8 @@ POLICY = (
     "permits_never",
     "permits_renewal",
     "death_policy",
+    "disconnect_policy",
+    "drain_seconds",
     "unpriced_policy",
     "flat_price_microusd",
     "rules",

@@ -23,7 +23,9 @@ class AccessLog:
         """The request's line, within FLUSH_SECONDS."""
         if not self._is_on:
             return
-        self._lines.append(logs.info_line("request", msgspec.structs.asdict(entry)))
+        facts = msgspec.structs.asdict(entry)
+        del facts["begins_work"], facts["finished"]  # the ledger's
+        self._lines.append(logs.info_line("request", facts))
         if self._timer is None:
             self._timer = self._loop.call_later(FLUSH_SECONDS, self.flush)
 

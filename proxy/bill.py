@@ -55,9 +55,8 @@ class Bill:
         """What a stream has cost so far that has brought so many pieces of output."""
         if self._price is None:
             return 0
-        # The first and the last piece of every choice are empty.
         return self._price.cost_microusd(
-            input_tokens=self._likely_input_tokens(), output_tokens=max(0, pieces - 2 * self._facts.choices)
+            input_tokens=self._likely_input_tokens(), output_tokens=self._output_in(pieces)
         )
 
     def free(self, entry: UsageEntry) -> Charge:
@@ -66,9 +65,17 @@ class Bill:
         return Charge()
 
     def close(
-        self, entry: UsageEntry, usage: Usage | None, *, pieces: int, bytes_sent: int, seconds: float
+        self,
+        entry: UsageEntry,
+        usage: Usage | None,
+        *,
+        is_whole: bool = True,
+        pieces: int,
+        bytes_sent: int,
+        seconds: float,
     ) -> Charge:
         """Upstream has worked, and reported `usage` or nothing: then what passed, or how long, is a measure.
+        Where the answer is not whole, what it reported may not be all.
 
         Usage and cost are noted in the entry.
         """
@@ -76,9 +83,13 @@ class Bill:
             return self.free(entry)
         if usage is not None:
             _note_reported(entry, usage)
+            if not is_whole:
+                entry.usage_source = UsageSource.PARTIAL
+                entry.output_tokens = max(entry.output_tokens or 0, self._output_in(pieces))
         elif self._has_price:
             self._note_estimated(entry, pieces, bytes_sent, seconds)
-        price = self._price_of(entry) if entry.usage_source is not UsageSource.NONE else None
+        has_tokens = entry.input_tokens is not None or entry.output_tokens is not None
+        price = self._price_of(entry) if has_tokens else None
         if price is not None:
             entry.cost_source, entry.cost_microusd = CostSource.PRICE, _cost(entry, price)
         elif self._grant.unpriced_policy is UnpricedPolicy.FLAT:
@@ -89,6 +100,16 @@ class Bill:
             model_tokens=(entry.input_tokens or 0) + (entry.output_tokens or 0),
             microusd=entry.cost_microusd or 0,
         )
+
+    def of_finished(self, entry: UsageEntry, usage: Usage, *, is_batch: bool) -> UsageEntry | None:
+        """What work has used that the request of `entry` found finished; None where it has no price."""
+        used = UsageEntry(id=entry.id, started_at=entry.started_at, method="", path="")
+        _note_reported(used, usage)
+        price = self._prices.find(used.model, used.service_tier or ("batch" if is_batch else ""))
+        if price is None or (used.input_tokens is None and used.output_tokens is None):
+            return None
+        used.cost_source, used.cost_microusd = CostSource.PRICE, _cost(used, price)
+        return used
 
     @property
     def _has_price(self) -> bool:
@@ -116,6 +137,10 @@ class Bill:
         entry.service_tier = self._facts.service_tier
         entry.input_tokens = self._likely_input_tokens()
         entry.output_tokens = min(output_tokens, max(pieces, self._most_output_tokens()))
+
+    def _output_in(self, pieces: int) -> int:
+        """At least; the first and the last piece of every choice are empty."""
+        return max(0, pieces - 2 * self._facts.choices)
 
     def _worst_case_microusd(self) -> int:
         if not self._has_price:
@@ -164,6 +189,8 @@ def _note_reported(entry: UsageEntry, usage: Usage) -> None:
     entry.cached_tokens, entry.reasoning_tokens = usage.cached_tokens, usage.reasoning_tokens
     entry.cache_write_tokens = usage.cache_write_tokens
     entry.audio_input_tokens, entry.audio_output_tokens = usage.audio_input_tokens, usage.audio_output_tokens
+    entry.image_input_tokens, entry.image_output_tokens = usage.image_input_tokens, usage.image_output_tokens
+    entry.audio_seconds = usage.audio_seconds
 
 
 def _unpriced(model: str) -> Forbidden:

@@ -31,6 +31,10 @@ class Client:
         self.body_ended = False
         self.body_bytes = 0
         self.sent_bytes = 0
+        self.drain_seconds = 0
+        """How long the request goes on without its client; 0: the hang-up ends it."""
+        self.is_gone = False
+        """Whether the client has hung up and the request goes on."""
         self.first_byte_seconds: float | None = None
         self.rewrite: Callable[[Headers], Headers] | None = None
         """What becomes of the headers of every answer; None: they stay as they are."""
@@ -42,6 +46,7 @@ class Client:
         self._events: _EventsSent | None = None
         self._pending_cut: ProxyError | None = None
         self._cut_timer: asyncio.TimerHandle | None = None
+        self._drain_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._watcher: asyncio.Future[Message] | None = None
         self._watch_timer: asyncio.TimerHandle | None = None
@@ -119,7 +124,9 @@ class Client:
 
     def cut(self, error: ProxyError) -> None:
         """End the running request with this error: now, or where it can be said, between two events."""
-        if self._pending_cut is not None:
+        if self.is_gone:
+            self._fail(ClientDisconnected())
+        if self.is_gone or self._pending_cut is not None:
             return
         if self._events is None or self._events.is_between:
             self._fail(error)
@@ -127,7 +134,15 @@ class Client:
         self._pending_cut = error
         self._cut_timer = asyncio.get_running_loop().call_later(CUT_AFTER_SECONDS, self._fail, error)
 
+    def drain_no_more(self) -> None:
+        """From here on the request ends with the hang-up; now, if that has been."""
+        self.drain_seconds = 0
+        if self.is_gone:
+            self._fail(ClientDisconnected())
+
     async def start(self, status: int, headers: Headers) -> None:
+        if self.is_gone:
+            return
         self.status = status
         if self.rewrite is not None:
             headers = self.rewrite(headers)
@@ -139,6 +154,8 @@ class Client:
 
         Raises the error of a cut that has waited for the end of an event.
         """
+        if self.is_gone:
+            return
         if self._events is not None:
             if self._pending_cut is not None:
                 chunk, is_last = self._events.up_to_end(chunk), False
@@ -156,14 +173,15 @@ class Client:
     async def end(self) -> None:
         self._unwatch()
         self._has_ended = True
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        if not self.is_gone:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def refuse(self, error: ProxyError, *more_headers: tuple[bytes, bytes]) -> None:
         """Say what is wrong: as the answer, or at the end of a stream of events that has begun.
 
         Raises ConnectionAbortedError where neither is possible: an answer that has begun must not look whole.
         """
-        if self._has_ended:
+        if self._has_ended or self.is_gone:
             return
         if self.status is not None:
             await self._end_with(error)
@@ -205,12 +223,20 @@ class Client:
             self._watch_timer.cancel()
         if self._cut_timer is not None:
             self._cut_timer.cancel()
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
 
     def _hung_up(self, watcher: asyncio.Future[Message]) -> None:
-        if not watcher.cancelled() and not watcher.exception():
+        if watcher.cancelled() or watcher.exception():
+            return
+        if not self.drain_seconds or self._pending_cut is not None:
             self._fail(ClientDisconnected())
+            return
+        self.is_gone = True
+        loop = asyncio.get_running_loop()
+        self._drain_timer = loop.call_later(self.drain_seconds, self._fail, ClientDisconnected())
 
     def _fail(self, failure: ClientDisconnected | ProxyError) -> None:
         if self._task is not None and self.failure is None:

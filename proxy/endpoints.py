@@ -27,6 +27,12 @@ class Endpoint(msgspec.Struct, frozen=True):
     has_model: bool = True
     """Whether a request that costs names a model, or else upstream takes one of its own."""
     family: str = ""
+    background: bool = False
+    """Whether its answers are about work that goes on upstream by itself: it is charged as it is found
+    finished.
+    """
+    asks_usage: bool = False
+    """Whether upstream is asked for a stream's usage (`stream_options`) where the client did not."""
     max_request_bytes: int = sys.maxsize
     """Of its requests' bodies."""
     timeout: dict[str, float] = {}

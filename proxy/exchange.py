@@ -2,17 +2,20 @@
 
 import httpx
 
+from proxy.asking import traces_of_asking
 from proxy.bill import Bill
 from proxy.client import Client, ClientDisconnected
 from proxy.endpoints import Endpoint
 from proxy.errors import ProxyError, UpstreamUnreachable
 from proxy.headers import first, to_client
 from proxy.limit_headers import tell
+from proxy.metering.guarded import Guarded
 from proxy.metering.meter import Deaf, Meter, meter_for
+from proxy.metering.usage import Usage
 from proxy.providers import Provider
 from proxy.relay import relay
 from proxy.request import ProxyRequest, StreamedBody
-from proxy.upstream import open_stream
+from proxy.upstream import UpstreamCut, open_stream
 from tokens.grant import Grant
 from tokens.limits.values import Charge, Lease, LimitStore
 from usage.entry import UsageEntry
@@ -29,8 +32,11 @@ class Exchange:
         self._entry = entry
         self._limits = limits
         self._meter: Meter = Deaf()
+        self._is_background = False
         self._is_free = True
         """Whether upstream has done no work for it, as far as is known."""
+        self._is_whole = False
+        """Whether all that the answer has to report has passed."""
         self._sent_after_seconds = 0.0
 
     async def run(
@@ -40,21 +46,33 @@ class Exchange:
         provider: Provider,
         endpoint: Endpoint,
         body: bytes | StreamedBody,
+        *,
+        is_asking: bool = False,
     ) -> None:
         """From opening upstream to the end of its answer, or to its last event, if the client then hangs up.
+        `is_asking`: usage is asked for in the client's place.
 
+        Where the project wants it, the answer is read on when the client hangs up, and the end is still that.
         Raises ProxyError, UpstreamCut, and what the client's side fails with.
         """
+        if self._bill.may_cost:
+            self._client.drain_seconds = self.grant.drain_seconds
         try:
             with self._client.failure_cancels():
                 response = await self._open(transport, request, provider, endpoint, body)
                 try:
-                    await self._answer(response, endpoint)
+                    await self._answer(response, endpoint, is_asking=is_asking)
                 finally:
                     await response.aclose()
         except ClientDisconnected:
-            if not self._meter.has_ended:
+            if self._client.is_gone or not self._meter.has_ended:
                 raise
+        except (ProxyError, UpstreamCut):
+            if self._client.is_gone:
+                raise ClientDisconnected from None
+            raise
+        if self._client.is_gone:
+            raise ClientDisconnected
 
     async def settle(self) -> None:
         """The end, before the client can see it. Once; again is harmless."""
@@ -66,6 +84,9 @@ class Exchange:
 
     def cut(self, error: ProxyError) -> None:
         self._client.cut(error)
+
+    def drain_no_more(self) -> None:
+        self._client.drain_no_more()
 
     async def _open(
         self,
@@ -96,25 +117,53 @@ class Exchange:
         self._sent_after_seconds = self._client.elapsed_seconds()
         self._is_free = False
 
-    async def _answer(self, response: httpx.Response, endpoint: Endpoint) -> None:
+    async def _answer(self, response: httpx.Response, endpoint: Endpoint, *, is_asking: bool) -> None:
         entry = self._entry
         headers = to_client(response.headers.raw, str(entry.id))
         entry.upstream_request_id = (first(headers, b"x-request-id") or b"").decode("latin-1")
         entry.upstream_processing_seconds = _seconds(first(headers, b"openai-processing-ms"))
-        self._meter = meter_for(endpoint, headers)
+        self._is_background = endpoint.background
+        meter = meter_for(endpoint, headers, entry.method)
+        if self._is_free or isinstance(meter, Deaf):
+            self._client.drain_no_more()  # there is nothing to learn
+        self._meter = Guarded(meter, str(entry.id))
         tell(headers, self.grant, self.lease)
-        await relay(response, headers, self._client, self._meter, before_end=self.settle)
+        traces = None
+        if is_asking:
+            traces, headers = traces_of_asking(response.status_code, headers)
+        await relay(response, headers, self._client, self._meter, traces, before_end=self._end)
+
+    async def _end(self) -> None:
+        self._is_whole = True
+        self._client.drain_seconds = 0  # a hang-up from here on is none: the client has its answer
+        await self.settle()
 
     def _charge(self) -> Charge:
         if self._is_free or not self._client.body_ended:
             return self._bill.free(self._entry)
+        usage = self._meter.finish()
+        if self._is_background:
+            self._note_work(usage)
         return self._bill.close(
             self._entry,
-            self._meter.finish(),
+            usage,
+            is_whole=self._is_whole,
             pieces=self._meter.pieces,
             bytes_sent=self._client.sent_bytes,
             seconds=self._client.elapsed_seconds() - self._sent_after_seconds,
         )
+
+    def _note_work(self, usage: Usage | None) -> None:
+        """What upstream does by itself: the request has begun it, or has found it finished."""
+        may_cost = self._bill.may_cost
+        if may_cost and usage is not None:
+            return  # it is finished already, and charged
+        work = self._meter.work()
+        if work is None:
+            return
+        self._entry.work_id, self._entry.begins_work = work.id, may_cost
+        if work.is_finished and usage is not None:
+            self._entry.finished = self._bill.of_finished(self._entry, usage, is_batch=work.is_batch)
 
 
 def _seconds(milliseconds: bytes | None) -> float | None:

@@ -59,6 +59,8 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     usage: Literal["openai", "input", "unreported", "none"] | None = None
     leads_past_us: bool = False
     has_model: bool = True
+    asks_usage: bool = False
+    background: bool = False
     max_request_bytes: Bytes | None = None
     read_timeout_seconds: Seconds | None = None
 

@@ -7,6 +7,7 @@ import httpx
 from proxy.client import Client
 from proxy.headers import first
 from proxy.metering.meter import Meter
+from proxy.metering.traces import TraceRemover
 from proxy.types import Headers
 from proxy.upstream import UpstreamCut
 
@@ -16,12 +17,15 @@ async def relay(
     headers: Headers,
     client: Client,
     meter: Meter,
+    traces: TraceRemover | None = None,
     *,
     before_end: Callable[[], Awaitable[None]],
 ) -> None:
-    """`before_end` runs before the client can see that the answer is complete: perhaps twice.
+    """`before_end` runs before the client can see that the answer is complete: perhaps twice. With `traces`
+    the headers declare no length.
 
-    Raises UpstreamCut if upstream breaks off; the client then sees a broken connection, not an end.
+    Raises UpstreamCut if upstream breaks off, or ends a stream before its last event; the client then sees a
+    broken connection, not an end.
     """
     assert isinstance(response.stream, httpx.AsyncByteStream)
     await client.start(response.status_code, headers)
@@ -32,9 +36,17 @@ async def relay(
         left -= len(chunk)
         if left == 0 or meter.has_ended:
             await before_end()
+        if traces is not None:
+            chunk = traces.feed(chunk)
+            if not chunk:
+                continue
         await client.write(chunk, is_last=left == 0)
         if left == 0:
             return
+    if traces is not None and (rest := traces.end()):
+        await client.write(rest)
+    if meter.is_cut_off and response.status_code == 200:
+        raise UpstreamCut
     await before_end()
     await client.end()
 

@@ -65,6 +65,11 @@ class RunningRequests:
     def __iter__(self) -> Iterator[Exchange]:
         return iter(list(self._exchanges.values()))
 
+    def drain_no_more(self) -> None:
+        """The server stops: requests whose clients have hung up must not hold it up."""
+        for exchange in self:
+            exchange.drain_no_more()
+
     def apply(self, changes: Changes) -> None:
         """Read the grants of the requests that these changes concern anew, each as soon as can be."""
         touched = defaultdict(list)

@@ -30,9 +30,10 @@ from tokens.changes import ChangePoller
 from tokens.directory import Changes, Directory, DirectoryUnavailableError
 from tokens.grant import Grant
 from tokens.limits.opening import open_store
-from tokens.limits.values import LimitsUnavailableError, Subject, Tally
+from tokens.limits.values import NO_LIMITS, Kind, LimitsUnavailableError, Subject, Tally
 from tokens.loader import keep_alive, load_grant
 from tokens.origins import load_origins
+from usage.daily_spend import DayOfUse
 from usage.entry import UsageEntry
 from usage.ledger import Ledger
 from usage.price_book import PriceBook
@@ -77,6 +78,7 @@ class Runtime:
             batch_seconds=settings.LEDGER_BATCH_SECONDS,
             max_pending=settings.LEDGER_MAX_PENDING,
             on_written=lambda counts: self._on_loop(self.limits.written, counts),
+            on_corrected=lambda days: self._on_loop(self._correct, days),
         )
 
     @classmethod
@@ -86,6 +88,12 @@ class Runtime:
             cls._current = cls()
             cls._current._start()
         return cls._current
+
+    @classmethod
+    def drain_no_more(cls) -> None:
+        """The server is about to stop: only requests with a client go on."""
+        if cls._current is not None:
+            cls._current.running.drain_no_more()
 
     @classmethod
     async def stop_current(cls) -> None:
@@ -182,6 +190,14 @@ class Runtime:
             await self.in_thread(keep_alive, token_ids, timezone.now())
         except Error as problem:
             log.error("the use of access tokens cannot be noted", error=str(problem))
+
+    def _correct(self, days: list[DayOfUse]) -> None:
+        for day in days:
+            subjects = (
+                Subject(Kind.TOKEN, day.token_id, NO_LIMITS),
+                Subject(Kind.PROJECT, day.project_id, NO_LIMITS),
+            )
+            self.limits.corrected(subjects, day.day_ms, day.cost_microusd)
 
     def _changed(self, changes: Changes) -> None:
         self._on_loop(self.directory.apply, changes)

@@ -7,6 +7,7 @@ import structlog
 import uuid_utils
 
 from proxy import admission, policy
+from proxy.asking import ask_for_usage
 from proxy.bill import Bill
 from proxy.bodies import read_body, size_to_hold, will_be_seen
 from proxy.client import Client, ClientDisconnected
@@ -106,7 +107,12 @@ async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageE
         if runtime.directory.generation != generation:
             runtime.running.doubt(exchange)
         try:
-            await exchange.run(runtime.transport, request, provider, endpoint, body)
+            asked = ask_for_usage(request, endpoint, facts, body)
+            if asked is not None:
+                request, body = asked
+            await exchange.run(
+                runtime.transport, request, provider, endpoint, body, is_asking=asked is not None
+            )
         finally:
             runtime.running.discard(exchange)
             await exchange.settle()

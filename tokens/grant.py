@@ -38,6 +38,8 @@ class Grant:
     subjects: tuple[Subject, ...] = ()
     """The token and its project, as far as they have limits."""
     death_policy: DeathPolicy = DeathPolicy.CUT
+    drain_seconds: int = 0
+    """How long upstream's answer is read on when the client hangs up; 0: not at all."""
     unpriced_policy: UnpricedPolicy = UnpricedPolicy.ALLOW
     flat_price_microusd: int = 0
     permits_renewal: bool = False

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from projects.encryption import UndecryptableError
-from projects.models import DeathPolicy, Project, UnpricedPolicy, UpstreamKey
+from projects.models import DeathPolicy, DisconnectPolicy, Project, UnpricedPolicy, UpstreamKey
 from projects.rules import InvalidRulesError, parse_rules
 from projects.ruleset import REFUSE_ALL, Ruleset, make_ready
 from tokens.grant import Grant
@@ -52,6 +52,7 @@ def load_grant(digest: str) -> Grant | None:
         digest_dies_at=_seconds(digest_dies_at),
         subjects=_subjects(token, project),
         death_policy=DeathPolicy(project.death_policy),
+        drain_seconds=_drain_seconds(project),
         unpriced_policy=UnpricedPolicy(project.unpriced_policy),
         flat_price_microusd=project.flat_price_microusd or 0,
         permits_renewal=project.permits_renewal,
@@ -94,6 +95,10 @@ def _ruleset(token: AccessToken, project: Project) -> Ruleset | None:
     except InvalidRulesError as problem:
         log.error("rules cannot be read, all is refused", token_id=str(token.id), error=str(problem))
         return REFUSE_ALL
+
+
+def _drain_seconds(project: Project) -> int:
+    return project.drain_seconds if project.disconnect_policy == DisconnectPolicy.DRAIN else 0
 
 
 def _earlier(first: datetime | None, second: datetime | None) -> datetime | None:

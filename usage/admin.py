@@ -92,6 +92,9 @@ class UsageRecordAdmin(RecordAdmin):
                     "cache_write_tokens",
                     "audio_input_tokens",
                     "audio_output_tokens",
+                    "image_input_tokens",
+                    "image_output_tokens",
+                    "audio_seconds",
                     "service_tier",
                 ]
             },

@@ -35,6 +35,9 @@ class UsageEntry(msgspec.Struct, kw_only=True):
     cache_write_tokens: int | None = None
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
+    image_input_tokens: int | None = None
+    image_output_tokens: int | None = None
+    audio_seconds: float | None = None
     service_tier: str = ""
     cost_source: CostSource = CostSource.FREE
     cost_microusd: int | None = 0
@@ -44,6 +47,12 @@ class UsageEntry(msgspec.Struct, kw_only=True):
     upstream_request_id: str = ""
     request_bytes: int = 0
     response_bytes: int = 0
+
+    work_id: str = ""
+    """Of what goes on upstream by itself. No column, nor are the next two."""
+    begins_work: bool = False
+    finished: "UsageEntry | None" = None
+    """The model, the usage and the cost of the finished work."""
 
     def note_shadow(self, code: str) -> None:
         """That a rule in shadow mode would have refused the request with this code."""

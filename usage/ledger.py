@@ -6,13 +6,15 @@ The event loop never waits for the database. While the database is away, records
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from usage.alerts import lock_projects, raise_alerts
-from usage.daily_spend import sum_up
+from usage.background import settle_work
+from usage.daily_spend import DayOfUse, sum_up
 from usage.entry import UsageEntry
 from usage.statements import add_to_days, insert_records, use_tokens
 
@@ -31,13 +33,16 @@ class Ledger:
         batch_seconds: float,
         max_pending: int,
         on_written: Callable[[dict[UUID, int]], None] = lambda counts: None,
+        on_corrected: Callable[[list[DayOfUse]], None] = lambda corrections: None,
     ) -> None:
         """`on_written` is called, from any thread, with the numbers of admitted requests that are written, or
-        given up, by subject: of each token and of each project.
+        given up, by subject: of each token and of each project. `on_corrected`, likewise, with what is
+        charged to earlier requests, perhaps less than nothing.
         """
         self._batch_seconds = batch_seconds
         self._max_pending = max_pending
         self._on_written = on_written
+        self._on_corrected = on_corrected
         self._pending: deque[UsageEntry] = deque()
         self._lost = 0
         self._stopping = threading.Event()
@@ -73,7 +78,7 @@ class Ledger:
         while self._pending:
             batch = [self._pending[i] for i in range(min(BATCH_ROWS, len(self._pending)))]
             try:
-                counts = write_batch(batch)
+                counts = write_batch(batch, self._on_corrected)
             except (OperationalError, InterfaceError) as problem:
                 log.error(
                     "usage cannot be written, will retry", pending=len(self._pending), error=str(problem)
@@ -92,7 +97,7 @@ class Ledger:
         for _ in range(rows):
             entry = self._pending[0]
             try:
-                counts = write_batch([entry])
+                counts = write_batch([entry], self._on_corrected)
             except (OperationalError, InterfaceError):
                 return
             except Exception:
@@ -112,15 +117,20 @@ class Ledger:
 
 
 @transaction.atomic
-def write_batch(batch: list[UsageEntry]) -> dict[UUID, int]:
+def write_batch(
+    batch: list[UsageEntry], on_corrected: Callable[[list[DayOfUse]], None] = lambda corrections: None
+) -> dict[UUID, int]:
     """Write records and move what is summed from them, in one transaction. The admitted requests by subject.
 
-    Rows are locked in one order everywhere, so that two writers cannot lock each other out: projects by id,
-    tokens by id, days by their subject's id and the day.
+    Rows are locked in one order everywhere, so that two writers cannot lock each other out: work by its
+    upstream id, projects by id, tokens by id, days by their subject's id and the day.
     """
-    days = sum_up(batch)
-    projects = lock_projects(days)
     insert_records(batch)
+    corrections = settle_work(batch)
+    if corrections:
+        transaction.on_commit(partial(on_corrected, corrections))
+    days = sum_up(batch) + corrections
+    projects = lock_projects(days)
     use_tokens(days)
     add_to_days(days)
     raise_alerts(days, projects)

@@ -1,4 +1,6 @@
-"""UsageRecord: one proxied request, as it ended. The ledger: written once, never edited."""
+"""UsageRecord: one proxied request, as it ended. The ledger: written once, and never edited, but for what the
+work that a request began is found to have used when it is finished.
+"""
 
 from django.db import models
 from django.db.models import Q
@@ -49,6 +51,9 @@ class UsageRecord(models.Model):
     cache_write_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the input tokens.")
     audio_input_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the input tokens.")
     audio_output_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the output tokens.")
+    image_input_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the input tokens.")
+    image_output_tokens = models.PositiveBigIntegerField(null=True, help_text="Of the output tokens.")
+    audio_seconds = models.FloatField(null=True, help_text="What some transcriptions are measured in.")
     service_tier = models.CharField(max_length=20, blank=True, help_text="That upstream says it used.")
 
     cost_source = models.CharField(max_length=10, choices=CostSource.choices, default=CostSource.UNPRICED)
@@ -88,6 +93,29 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class BackgroundWork(models.Model):
+    """Work that goes on upstream by itself, such as a background response: charged once, when it is found
+    finished. Upstream's ids are its own: one project's fetch settles nothing of another's.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    project_id = models.UUIDField()
+    object_id = models.CharField(max_length=100, help_text="Upstream's.")
+    record_id = models.UUIDField(help_text="Of the request that began it.")
+    charged_microusd = models.PositiveBigIntegerField(help_text="When it began.")
+    finished_at = models.DateTimeField(null=True, help_text="When it was found finished, and charged.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project_id", "object_id"], name="background_work_is_charged_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.object_id
 
 
 class DailySpend(models.Model):

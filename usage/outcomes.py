@@ -11,7 +11,7 @@ class Outcome(TextChoices):
     UPSTREAM_FAILED = "upstream_failed", "upstream failed"
     """Upstream could not be reached, or did not begin to answer."""
     UPSTREAM_CUT = "upstream_cut", "cut by upstream"
-    """Upstream's answer ended before its end."""
+    """Upstream's answer ended before its end: it broke off, or a stream came without its last event."""
     CUT = "cut", "cut by the proxy"
     """The token died, or its budget was used up, while the request ran."""
     CLIENT_CLOSED = "client_closed", "closed by client"
@@ -24,6 +24,8 @@ class UsageSource(TextChoices):
     UPSTREAM = "upstream", "reported by upstream"
     ESTIMATED = "estimated", "estimated"
     """Upstream reported nothing, but has worked: the input by its size, the output by what passed."""
+    PARTIAL = "partial", "reported in part"
+    """The answer broke off after upstream had reported some usage: there may have been more."""
     NONE = "none", "not reported"
 
 

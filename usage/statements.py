@@ -76,7 +76,7 @@ def _begin(subject_id: UUID, day: date) -> None:
 
 def _row(entry: UsageEntry) -> list[Any]:
     """The entry as the database takes it, column by column; strings as long as their columns."""
-    row = list(msgspec.structs.astuple(entry))
+    row = list(msgspec.structs.astuple(entry)[: len(_fields())])
     for position, adapt in _adapters():
         row[position] = adapt(row[position])
     return row
@@ -98,15 +98,18 @@ def _adapters() -> list[tuple[int, Callable[[Any], Any]]]:
     return [(position, adapt) for position, adapt in adapters if adapt is not None]
 
 
+@cache
 def _fields() -> "list[Field[Any, Any]]":
-    """The table's columns, in the order of an entry's fields; their names are the same."""
+    """The table's columns, in the order of an entry's fields; their names are the same. What an entry has
+    beyond them comes last.
+    """
     by_name = {field.attname: field for field in UsageRecord._meta.concrete_fields}
-    return [by_name[name] for name in UsageEntry.__struct_fields__]
+    return [by_name[name] for name in UsageEntry.__struct_fields__ if name in by_name]
 
 
 def _adapter(field: "Field[Any, Any]") -> Callable[[Any], Any] | None:
     if isinstance(field, CharField):
-        return str if field.choices else _fitting(field.max_length or 0)
+        return str if field.choices else fitting(field.max_length or 0)
     if isinstance(field, DateTimeField):
         return _stored_instant
     if isinstance(field, UUIDField | ForeignKey) and not connection.features.has_native_uuid_field:
@@ -114,7 +117,9 @@ def _adapter(field: "Field[Any, Any]") -> Callable[[Any], Any] | None:
     return None
 
 
-def _fitting(length: int) -> Callable[[str], str]:
+def fitting(length: int) -> Callable[[str], str]:
+    """Makes any text fit a column of this length."""
+
     def fit(text: str) -> str:
         if len(text) <= length and "\0" not in text:
             return text

@@ -8,7 +8,19 @@ from typing import NoReturn
 
 from aiohttp import web
 
-from . import audio, chat, completions, embeddings, files, images, models, moderations, recording, responses
+from . import (
+    audio,
+    chat,
+    completions,
+    embeddings,
+    files,
+    images,
+    models,
+    moderations,
+    recording,
+    responses,
+)
+from .background import FINISHED, create_batch, found_or
 from .calls import Call
 from .errors import ApiError
 from .exchanges import Endpoint, route
@@ -23,6 +35,7 @@ PREFIX = "/openai"
 ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/chat/completions", chat.create),
     ("POST", "/v1/responses", responses.create),
+    ("POST", "/v1/batches", create_batch),
     ("POST", "/v1/completions", completions.create),
     ("POST", "/v1/embeddings", embeddings.create),
     ("POST", "/v1/moderations", moderations.create),
@@ -40,11 +53,15 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
 )
 
 
+_OF_WORK = {("GET", "/v1/responses/{}"), ("GET", "/v1/batches/{}")}
+
+
 def create_app(*, record: bool = True) -> web.Application:
     """With `record=False` requests are counted but not remembered. Serve it with `running` or `serve`."""
     app = web.Application()
     app[recording.LOG] = recording.RequestLog(remember=record)
     app[files.FILES] = {}
+    app[FINISHED] = {}
     for method, path, endpoint in (*ENDPOINTS, *_generic_endpoints()):
         for served in ("GET", "HEAD") if method == "GET" else (method,):
             app.router.add_route(served, path, route(endpoint))
@@ -91,7 +108,8 @@ def _generic_endpoints() -> Iterator[tuple[str, str, Endpoint]]:
         key = operation.method, f"/v1{operation.shape}"
         if key not in known and not operation.is_admin:
             known.add(key)
-            yield operation.method, f"/v1{operation.path}", answer_to(operation)
+            answer = answer_to(operation)
+            yield operation.method, f"/v1{operation.path}", found_or(answer) if key in _OF_WORK else answer
 
 
 def _unknown_url(call: Call) -> NoReturn:

@@ -5,6 +5,7 @@ import socket
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from typing import NoReturn
 
 from aiohttp import web
@@ -54,9 +55,14 @@ async def deliver(answer: Answer, faults: Faults, request: web.Request, record: 
         await _forever()
 
 
+def digest_of(record: Record, faults: Faults) -> str:
+    """What all ids are made from: SHA-256, in hexadecimal."""
+    return record.sha256.hexdigest() if faults.seed is None else sha256(faults.seed.encode()).hexdigest()
+
+
 def _headers(answer: Answer, faults: Faults, record: Record) -> CIMultiDict[str]:
     headers = HEADERS.copy()
-    digest = record.sha256.hexdigest()
+    digest = digest_of(record, faults)
     headers["content-type"] = answer.content_type
     headers["x-request-id"] = f"req_{digest[:32]}"
     headers["openai-processing-ms"] = str(int(digest[:2], 16))
@@ -82,7 +88,7 @@ async def _stream(
         return response  # aiohttp would write a body all the same
     sent = 0
     for piece in pieces:
-        if sent == faults.cut_after:
+        if sent in (faults.cut_after, faults.end_after):
             break
         if sent and faults.chunk_delay_ms:
             await asyncio.sleep(faults.chunk_delay_ms / 1000)

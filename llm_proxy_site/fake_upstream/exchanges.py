@@ -8,7 +8,7 @@ from aiohttp import web
 from .answers import Answer
 from .authorization import authorize
 from .calls import Body, Call, receive_body
-from .delivery import deliver
+from .delivery import deliver, digest_of
 from .errors import ApiError
 from .faults import UNSCRIPTED, scripted_error, scripted_faults
 from .recording import LOG, Record
@@ -38,7 +38,6 @@ async def _exchange(endpoint: Endpoint, request: web.Request, record: Record) ->
         body = await receive_body(request, record)
     except ApiError as error:
         refusal = error
-    digest = record.sha256.hexdigest()
     try:
         faults = scripted_faults(request)
         authorize(request)
@@ -46,7 +45,7 @@ async def _exchange(endpoint: Endpoint, request: web.Request, record: Record) ->
             raise scripted_error(faults.status)
         if refusal:
             raise refusal
-        answer = endpoint(Call(request, faults, body, digest))
+        answer = endpoint(Call(request, faults, body, digest_of(record, faults)))
     except ApiError as error:
         answer = error.answer()
     return await deliver(answer, faults, request, record)

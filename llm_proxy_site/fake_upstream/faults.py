@@ -32,9 +32,11 @@ class Faults(
     chunks: Count = 8  # words in the answer, if the request permits so many
     ignore_limits: Literal["1"] | None = None  # say them all, whatever the request permits
     cut_after: Count | None = None  # chunks, after which the connection is reset
+    end_after: Count | None = None  # chunks, after which the answer ends as if it were whole
     hang: Literal["1", "headers"] | None = None
     encoding: Literal["gzip"] | None = None
     size_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] | None = None
+    seed: HeaderValue | None = None  # what ids are made of, in place of the body
 
     @property
     def affect_body(self) -> bool:
@@ -44,6 +46,7 @@ class Faults(
             or self.chunk_delay_ms
             or self.end_delay_ms
             or self.cut_after is not None
+            or self.end_after is not None
             or self.size_bytes is not None
         )
 

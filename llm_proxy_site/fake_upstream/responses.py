@@ -8,6 +8,7 @@ from itertools import count
 
 import msgspec
 
+from . import background
 from .answers import CREATED, Answer, event_stream, json_answer, named_event
 from .calls import Call
 from .models import snapshot
@@ -31,6 +32,7 @@ class ResponsesRequest(msgspec.Struct):
     store: bool | None = True
     previous_response_id: str | None = None
     metadata: dict[str, str] | None = None
+    background: bool | None = False
 
 
 _DECODER = msgspec.json.Decoder(ResponsesRequest)
@@ -40,6 +42,8 @@ def create(call: Call) -> Answer:
     request = call.decode(_DECODER)
     if request.stream:
         return event_stream(_events(call, request))
+    if request.background:
+        return background.begin(call, _finished(call, request))
     return json_answer(_finished(call, request))
 
 
@@ -85,7 +89,7 @@ def _response(call: Call, request: ResponsesRequest, status: str) -> dict[str, o
         "object": "response",
         "created_at": CREATED,
         "status": status,
-        "background": False,
+        "background": bool(request.background),
         "error": None,
         "incomplete_details": None,
         "instructions": request.instructions,

@@ -39,16 +39,18 @@ class ProxyServer(Server):
         *,
         grace_seconds: float = 30,
         on_ready: Callable[[str, int], None] = lambda host, port: None,
+        on_drain: Callable[[], None] = lambda: None,
         on_stop: Callable[[], Awaitable[None]] | None = None,
         on_reload: Callable[[], Awaitable[None]] | None = None,
         **options: Any,
     ) -> None:
-        """`on_ready` gets the address that is listened on; `on_stop` runs after the last request,
-        `on_reload` at each SIGHUP, one after the other.
+        """`on_ready` gets the address that is listened on; `on_drain` runs when no more connections are
+        accepted, `on_stop` after the last request, `on_reload` at each SIGHUP, one after the other.
         """
         super().__init__(application, server_name="", **options)
         self._grace_seconds = grace_seconds
         self._on_ready = on_ready
+        self._on_drain = on_drain
         self._on_stop = on_stop
         self._on_reload = on_reload
         self._reloading = asyncio.Lock()
@@ -112,6 +114,7 @@ class ProxyServer(Server):
             port.stopListening()
         for channel in list(self.http_factory.channels):
             channel.close_when_idle()
+        self._on_drain()
         ended = await self._wait_until_idle()
         if not ended:
             log.warning(

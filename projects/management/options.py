@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from projects.lifetime import NEVER, parse_period, parse_ttl
 from projects.limits import BUDGETS, LIMITS
-from projects.models import DeathPolicy, UnpricedPolicy
+from projects.models import DeathPolicy, DisconnectPolicy, UnpricedPolicy
 from projects.money import parse_usd
 from projects.policy import POLICY, UPSTREAM
 from projects.rules import read_rules
@@ -65,6 +65,13 @@ def add_policy_options(parser: ArgumentParser) -> None:
     add("--permit-never", "permits_never", help="whether its tokens may never expire", **decision)
     add("--permit-renewal", "permits_renewal", help="whether holders may renew their tokens", **decision)
     add("--when-dead", "death_policy", choices=DeathPolicy.values, help="a token's running requests")
+    add(
+        "--when-disconnected",
+        "disconnect_policy",
+        choices=DisconnectPolicy.values,
+        help="a request whose client hangs up",
+    )
+    add("--drain-seconds", "drain_seconds", type=positive, metavar="N", help="with --when-disconnected drain")
     add("--unpriced", "unpriced_policy", choices=UnpricedPolicy.values, help="models without a price")
     add(
         "--flat-price",

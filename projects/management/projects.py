@@ -46,6 +46,8 @@ def project_facts(project: Project) -> dict[str, Any]:
         "permits_never": project.permits_never,
         "permits_renewal": project.permits_renewal,
         "death_policy": project.death_policy,
+        "disconnect_policy": project.disconnect_policy,
+        "drain_seconds": project.drain_seconds,
         "unpriced_policy": project.unpriced_policy,
         "flat_price_usd": _usd(project.flat_price_microusd),
         **limit_facts(project),

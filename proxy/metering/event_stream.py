@@ -4,23 +4,33 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 end in LF or CRLF, which is what OpenAI and compatible servers send.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-MAX_EVENT_BYTES = 1024 * 1024
+from proxy.metering.excerpt import Excerpt
+
+MAX_EVENT_BYTES = 256 * 1024
 
 
 class EventStreamDecoder:
-    """An event of more than MAX_EVENT_BYTES is passed over: memory stays bounded, the stream goes on."""
+    """Of an event of more than MAX_EVENT_BYTES an excerpt is kept and told: memory stays bounded."""
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(
+        self,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        on_long: Callable[[Excerpt], None] = lambda excerpt: None,
+    ) -> None:
         self._max_event_bytes = max_event_bytes
+        self._on_long = on_long
         self._rest = b""
         self._data: list[bytes] = []
         self._size = 0
-        self._skipping = False
+        self._excerpt: Excerpt | None = None
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The `data` of every event that this chunk completes."""
+        if self._is_one_event(chunk):
+            yield chunk[6:-2].removesuffix(b"\r")
+            return
         lines = (self._rest + chunk).split(b"\n")
         self._rest = lines.pop()
         for line in lines:
@@ -29,25 +39,45 @@ class EventStreamDecoder:
                 yield event
         self._bound_rest()
 
+    def _is_one_event(self, chunk: bytes) -> bool:
+        """As almost always, and then there is little to do."""
+        size = len(chunk)
+        return (
+            not (self._rest or self._data or self._excerpt)
+            and chunk.startswith(b"data: ")
+            and chunk.find(b"\n") == size - 2
+            and chunk.endswith(b"\n")
+            and size <= self._max_event_bytes
+        )
+
     def _take_line(self, line: bytes) -> bytes | None:
         if line:
             self._keep(line)
             return None
-        event = b"\n".join(self._data) if self._data and not self._skipping else None
-        self._data, self._size, self._skipping = [], 0, False
+        event = b"\n".join(self._data) if self._data else None
+        excerpt = self._excerpt
+        self._data, self._size, self._excerpt = [], 0, None
+        if excerpt is not None:
+            self._on_long(excerpt)
         return event
 
     def _keep(self, line: bytes) -> None:
         if not line.startswith(b"data:"):
             return
         self._size += len(line)
+        self._data.append(line[5:].removeprefix(b" "))
         if self._size > self._max_event_bytes:
-            self._data, self._skipping = [], True
-        if not self._skipping:
-            self._data.append(line[5:].removeprefix(b" "))
+            self._excerpt_data()
+
+    def _excerpt_data(self) -> None:
+        if self._excerpt is None:
+            self._excerpt = Excerpt()
+        self._excerpt.feed(b"\n".join(self._data))
+        self._data = []
 
     def _bound_rest(self) -> None:
-        if len(self._rest) > self._max_event_bytes:
-            # Only the line's beginning matters now: that it is not empty, and that its event is too long.
-            self._rest = self._rest[:5]
-            self._data, self._skipping = [], True
+        if len(self._rest) <= self._max_event_bytes:
+            return
+        if self._rest.startswith(b"data:"):
+            self._keep(self._rest)
+        self._rest = self._rest[:5]  # how the line begins is what still matters

@@ -5,20 +5,15 @@ from typing import Protocol
 
 from proxy.endpoints import Endpoint
 from proxy.headers import first, media_type
-from proxy.metering.event_stream import EventStreamDecoder
+from proxy.metering.background import Work, read_work
+from proxy.metering.event_stream_meter import EventStreamMeter
+from proxy.metering.excerpt import Excerpt
 from proxy.metering.usage import Usage, read_usage
 from proxy.types import Headers
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
-"""A JSON answer beyond this is not metered: a meter's memory is bounded."""
+"""Of a longer JSON answer only an excerpt is kept: a meter's memory is bounded."""
 MAX_INFLATED_CHUNK_BYTES = 1024 * 1024
-_LAST_EVENTS = (
-    b"[DONE]",
-    b'{"type":"response.completed"',
-    b'{"type":"response.incomplete"',
-    b'{"type":"response.failed"',
-)
-"""How they begin. One that is spelt otherwise is only noticed later, at the stream's end."""
 
 
 class Meter(Protocol):
@@ -32,30 +27,35 @@ class Meter(Protocol):
         """Whether the answer has said that nothing of account follows: clients may not wait for its end."""
         ...
 
+    @property
+    def is_cut_off(self) -> bool:
+        """At the answer's end: whether it is not the end that such an answer has."""
+        ...
+
     def feed(self, chunk: bytes) -> None: ...
 
     def finish(self) -> Usage | None:
         """What the answer reported, as far as it has passed; None if nothing."""
         ...
 
+    def work(self) -> Work | None:
+        """What the answer is about, if that goes on upstream by itself."""
+        ...
 
-def meter_for(endpoint: Endpoint, headers: Headers) -> Meter:
+
+def meter_for(endpoint: Endpoint, headers: Headers, method: str = "POST") -> Meter:
     """The meter that reads an answer with these headers (lower-case names)."""
-    if endpoint.usage == "none":
+    media = media_type(headers)
+    if media == b"text/event-stream":
+        meter: Meter = EventStreamMeter(must_have_events=endpoint.may_cost(method))
+    elif media == b"application/json" and (endpoint.usage != "none" or endpoint.background):
+        meter = JSONMeter()
+    else:
         return Deaf()
-    meter = _meter_of_type(media_type(headers))
     coding = (first(headers, b"content-encoding") or b"identity").strip().lower()
     if coding == b"identity":
         return meter
     return Inflating(meter) if coding == b"gzip" else Deaf()
-
-
-def _meter_of_type(media: bytes) -> Meter:
-    if media == b"text/event-stream":
-        return EventStreamMeter()
-    if media == b"application/json":
-        return JSONMeter()
-    return Deaf()
 
 
 class Deaf:
@@ -63,6 +63,7 @@ class Deaf:
 
     pieces = 0
     has_ended = False
+    is_cut_off = False
 
     def feed(self, chunk: bytes) -> None:
         pass
@@ -70,47 +71,40 @@ class Deaf:
     def finish(self) -> Usage | None:
         return None
 
+    def work(self) -> Work | None:
+        return None
+
 
 class JSONMeter:
     pieces = 0
     has_ended = False
+    is_cut_off = False
 
     def __init__(self, max_document_bytes: int = MAX_DOCUMENT_BYTES) -> None:
         self._max_document_bytes = max_document_bytes
         self._chunks: list[bytes] = []
         self._size = 0
+        self._excerpt: Excerpt | None = None
 
     def feed(self, chunk: bytes) -> None:
+        if self._excerpt is not None:
+            self._excerpt.feed(chunk)
+            return
         self._size += len(chunk)
+        self._chunks.append(chunk)
         if self._size > self._max_document_bytes:
+            self._excerpt = Excerpt()
+            for each in self._chunks:
+                self._excerpt.feed(each)
             self._chunks.clear()
-        else:
-            self._chunks.append(chunk)
 
     def finish(self) -> Usage | None:
+        if self._excerpt is not None:
+            return self._excerpt.usage()
         return read_usage(b"".join(self._chunks)) if self._chunks else None
 
-
-class EventStreamMeter:
-    """The last usage that any event reported is the one that counts."""
-
-    def __init__(self) -> None:
-        self.pieces = 0
-        self.has_ended = False
-        self._decoder = EventStreamDecoder()
-        self._usage: Usage | None = None
-
-    def feed(self, chunk: bytes) -> None:
-        for data in self._decoder.feed(chunk):
-            if b'"usage"' in data:
-                self._usage = read_usage(data) or self._usage
-            if b'"delta"' in data or b'"text_completion"' in data:
-                self.pieces += 1
-            elif data.startswith(_LAST_EVENTS):
-                self.has_ended = True
-
-    def finish(self) -> Usage | None:
-        return self._usage
+    def work(self) -> Work | None:
+        return self._excerpt.work() if self._excerpt is not None else read_work(b"".join(self._chunks))
 
 
 class Inflating:
@@ -129,6 +123,10 @@ class Inflating:
     def has_ended(self) -> bool:
         return self._meter.has_ended
 
+    @property
+    def is_cut_off(self) -> bool:
+        return self._meter.is_cut_off and not self._broken
+
     def feed(self, chunk: bytes) -> None:
         if self._broken:
             return
@@ -141,3 +139,6 @@ class Inflating:
 
     def finish(self) -> Usage | None:
         return self._meter.finish()
+
+    def work(self) -> Work | None:
+        return self._meter.work()

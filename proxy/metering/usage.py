@@ -13,10 +13,13 @@ class _Details(msgspec.Struct):
     cache_write_tokens: _Count | None = None
     reasoning_tokens: _Count | None = None
     audio_tokens: _Count | None = None
+    image_tokens: _Count | None = None
 
 
 class _Reported(msgspec.Struct):
-    """`usage` as chat/completions (prompt/completion) or responses (input/output) write it."""
+    """`usage` as chat/completions and runs (prompt/completion), or responses, images and audio (input/output)
+    write it. Accepted and rejected predictions are among the output tokens already.
+    """
 
     prompt_tokens: _Count | None = None
     completion_tokens: _Count | None = None
@@ -26,6 +29,10 @@ class _Reported(msgspec.Struct):
     completion_tokens_details: _Details | None = None
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
+    input_token_details: _Details | None = None
+    """As transcriptions spell it."""
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=2**31)] | None = None
+    """Of audio: what some transcriptions are charged by, in place of model tokens."""
 
 
 class _Response(msgspec.Struct):
@@ -55,6 +62,9 @@ class Usage(msgspec.Struct, frozen=True):
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
     service_tier: str = ""
+    image_input_tokens: int | None = None
+    image_output_tokens: int | None = None
+    audio_seconds: float | None = None
 
 
 _decoder = msgspec.json.Decoder(_Answer, strict=False)
@@ -70,18 +80,30 @@ def read_usage(document: bytes | bytearray | memoryview) -> Usage | None:
     if found.usage is None:
         return None
     reported = found.usage
-    input_details = reported.prompt_tokens_details or reported.input_tokens_details or _Details()
+    input_tokens = _either(reported.prompt_tokens, reported.input_tokens)
+    output_tokens = _either(reported.completion_tokens, reported.output_tokens)
+    if input_tokens is None and output_tokens is None and reported.seconds is None:
+        return None
+    input_details = (
+        reported.prompt_tokens_details
+        or reported.input_tokens_details
+        or reported.input_token_details
+        or _Details()
+    )
     output_details = reported.completion_tokens_details or reported.output_tokens_details or _Details()
     return Usage(
         model=found.model or "",
         service_tier=found.service_tier or "",
-        input_tokens=_either(reported.prompt_tokens, reported.input_tokens),
-        output_tokens=_either(reported.completion_tokens, reported.output_tokens),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
         cached_tokens=input_details.cached_tokens,
         reasoning_tokens=output_details.reasoning_tokens,
         cache_write_tokens=input_details.cache_write_tokens,
         audio_input_tokens=input_details.audio_tokens,
         audio_output_tokens=output_details.audio_tokens,
+        image_input_tokens=input_details.image_tokens,
+        image_output_tokens=output_details.image_tokens,
+        audio_seconds=reported.seconds,
     )
 
 

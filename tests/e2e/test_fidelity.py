@@ -1,6 +1,7 @@
 """Bytes and end-to-end headers, both ways, compared on the wire with what upstream sent and received."""
 
 import base64
+import contextlib
 import gzip
 import json
 
@@ -14,6 +15,8 @@ from usage.models import UsageRecord
 
 CHAT = b'{"model": "gpt-4o",  "unknown": [1.0, 1e3, "\\u00e9"], "messages":[{"role":"user","content":"Hi"}]}'
 STREAM = CHAT[:-1] + b', "stream": true}'
+ASKING_STREAM = STREAM[:-1] + b', "stream_options": {"include_usage": true}}'
+RESPONSE_STREAM = b'{"model":"gpt-4o","input":"Hi","stream":true}'
 
 
 @pytest.mark.parametrize(
@@ -21,8 +24,9 @@ STREAM = CHAT[:-1] + b', "stream": true}'
     [
         ("POST", "/chat/completions", CHAT, {}),
         ("POST", "/chat/completions", CHAT, {"accept-encoding": "gzip", "x-fake-encoding": "gzip"}),
-        ("POST", "/chat/completions", STREAM, {}),
-        ("POST", "/chat/completions", STREAM, {"accept-encoding": "gzip", "x-fake-encoding": "gzip"}),
+        ("POST", "/chat/completions", STREAM, {"x-fake-seed": "same"}),
+        ("POST", "/chat/completions", ASKING_STREAM, {}),
+        ("POST", "/chat/completions", ASKING_STREAM, {"accept-encoding": "gzip", "x-fake-encoding": "gzip"}),
         ("POST", "/chat/completions", b"{not json", {}),
         ("POST", "/chat/completions", CHAT, {"x-fake-status": "500"}),
         ("POST", "/responses", b'{"model":"gpt-4o","input":"Hi","stream":true}', {}),
@@ -162,6 +166,44 @@ def test_an_answer_that_upstream_cuts_does_not_end_cleanly(live: LiveProxy, cut_
 
     record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
     assert (record.outcome, record.status) == ("upstream_cut", 200)
+
+
+@pytest.mark.parametrize(("path", "body"), [("/chat/completions", STREAM), ("/responses", RESPONSE_STREAM)])
+def test_a_stream_that_ends_without_its_last_event_does_not_end_cleanly(
+    live: LiveProxy, path: str, body: bytes
+) -> None:
+    token, plain = issue_token()
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.post(
+            live.base_url + path,
+            content=body,
+            headers={
+                "authorization": f"Bearer {plain}",
+                "content-type": "application/json",
+                "x-fake-end-after": "5",
+            },
+        )
+
+    record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
+    assert (record.outcome, record.status, record.usage_source) == ("upstream_cut", 200, "estimated")
+
+
+@pytest.mark.parametrize("fault", ["x-fake-cut-after", "x-fake-end-after"])
+def test_usage_of_a_stream_that_breaks_off_after_it_is_partial(live: LiveProxy, fault: str) -> None:
+    token, plain = issue_token()
+    asking = STREAM[:-1] + b', "stream_options": {"include_usage": true}, "max_tokens": 3}'
+    with contextlib.suppress(httpx.RemoteProtocolError):  # after the finish reason it may end
+        httpx.post(
+            f"{live.base_url}/chat/completions",
+            content=asking,
+            headers={"authorization": f"Bearer {plain}", "content-type": "application/json", fault: "6"},
+        )
+
+    record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
+    whole = fault == "x-fake-end-after"
+    assert record.outcome == ("completed" if whole else "upstream_cut")
+    assert record.usage_source == ("upstream" if whole else "partial")
+    assert record.output_tokens == 3
 
 
 def test_an_unreachable_upstream_is_said_in_openais_shape(live: LiveProxy) -> None:

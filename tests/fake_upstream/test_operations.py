@@ -30,7 +30,6 @@ async def test_every_operation_is_known_but_those_of_the_admin_surface(upstream:
     [
         ("POST", "/vector_stores", {"object": "vector_store", "name": "books"}),
         ("POST", "/threads/t/runs/r/cancel", {"object": "thread.run"}),
-        ("POST", "/batches", {"object": "batch"}),
         ("GET", "/batches/b1", {"object": "batch", "id": "b1"}),
         ("DELETE", "/assistants/a1", {"object": "assistant.deleted", "id": "a1", "deleted": True}),
         ("GET", "/evals", {"object": "list", "has_more": False}),

@@ -26,10 +26,8 @@ def test_a_sound_process_is_ready(client: Client) -> None:
 def test_missing_migrations_are_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_known", set())
     with connection.cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM django_migrations WHERE name = "
-            "(SELECT MAX(name) FROM django_migrations WHERE app = 'usage')"
-        )
+        cursor.execute("SELECT MAX(name) FROM django_migrations WHERE app = 'usage'")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'usage' AND name = %s", cursor.fetchone())
     answer = client.get("/ready")
 
     assert answer.status_code == 503

@@ -15,7 +15,12 @@ from tests.factories import UPSTREAM_KEY, AccessTokenFactory, ProjectFactory, Us
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:projects_project_changelist")
 ADD = reverse("admin:projects_project_add")
-POLICY = {"death_policy": "cut", "unpriced_policy": "allow"}
+POLICY = {
+    "death_policy": "cut",
+    "disconnect_policy": "cancel",
+    "drain_seconds": "60",
+    "unpriced_policy": "allow",
+}
 """What a browser sends for the policy of a project that has none of its own."""
 SECOND_KEY = "sk-second-upstream-key-9876MNOP"
 
@@ -153,6 +158,7 @@ def test_editing_is_audited_with_before_and_after(ada: Client) -> None:
 
 def test_project_is_added_with_its_policy_limits_and_budgets(ada: Client) -> None:
     policy = {"default_ttl": "12h", "longest_ttl": "7d", "permits_never": "on", "permits_renewal": "on"}
+    policy |= {"disconnect_policy": "drain", "drain_seconds": "600"}
     policy |= {"death_policy": "finish", "unpriced_policy": "flat", "flat_price_microusd": "0.01"}
     limits = {field: str(number) for number, field in enumerate(LIMITS, start=1)}
     budgets = {field: f"{number}.5" for number, field in enumerate(BUDGETS, start=1)}
@@ -161,6 +167,7 @@ def test_project_is_added_with_its_policy_limits_and_budgets(ada: Client) -> Non
     assert (project.default_ttl, project.longest_ttl) == (timedelta(hours=12), timedelta(days=7))
     assert (project.permits_never, project.permits_renewal) == (True, True)
     assert (project.death_policy, project.unpriced_policy) == ("finish", "flat")
+    assert (project.disconnect_policy, project.drain_seconds) == ("drain", 600)
     assert project.flat_price_microusd == 10_000
     assert {field: str(getattr(project, field)) for field in LIMITS} == limits
     assert [getattr(project, field) for field in BUDGETS] == [1_500_000, 2_500_000, 3_500_000, 4_500_000]

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db
 RULES = [
     *("--upstream-organization=org-1", "--upstream-project=proj_2", "--permit-leading-past-us=yes"),
     *("--default-ttl=12h", "--longest-ttl=7d", "--permit-never=yes", "--permit-renewal=yes"),
+    *("--when-disconnected=drain", "--drain-seconds=120"),
     *("--when-dead=finish", "--unpriced=flat", "--flat-price=0.01"),
     *("--max-requests=100", "--max-requests-per-minute=60", "--max-model-tokens-per-minute=9000"),
     *("--max-concurrent-requests=4", "--total-budget=12.5", "--daily-budget=$1", "--weekly-budget=0.5"),
@@ -32,6 +33,8 @@ RULES_AS_FACTS = {
     "permits_never": True,
     "permits_renewal": True,
     "death_policy": "finish",
+    "disconnect_policy": "drain",
+    "drain_seconds": 120,
     "unpriced_policy": "flat",
     "flat_price_usd": "0.01",
     "max_requests": 100,
@@ -45,21 +48,20 @@ RULES_AS_FACTS = {
     "rules": {"models": ["gpt-4o*"], "networks": ["10.0.0.0/8"]},
 }
 CLEARED = [
-    "--permit-leading-past-us=no",
-    "--permit-never=no",
-    "--permit-renewal=no",
-    "--when-dead=cut",
-    "--unpriced=allow",
+    *("--permit-leading-past-us=no", "--permit-never=no", "--permit-renewal=no", "--when-dead=cut"),
+    *("--unpriced=allow", "--when-disconnected=cancel", "--drain-seconds=60"),
 ] + [
     f"{option.split('=')[0]}=none"
     for option in RULES
-    if not option.startswith(("--permit", "--when", "--unpriced"))
+    if not option.startswith(("--permit", "--when", "--drain", "--unpriced"))
 ]
 NO_RULES = dict.fromkeys(RULES_AS_FACTS) | {
     "permits_leading_past_us": False,
     "permits_never": False,
     "permits_renewal": False,
     "death_policy": "cut",
+    "disconnect_policy": "cancel",
+    "drain_seconds": 60,
     "unpriced_policy": "allow",
 }
 BAD_KEY = "An upstream key is 8 to 512 printable characters."

@@ -19,6 +19,9 @@ BAD_RULES: list[tuple[dict[str, Any], str]] = [
     ({"unpriced_policy": "flat"}, "flat_price_microusd"),
     ({"unpriced_policy": "free"}, "unpriced_policy"),
     ({"death_policy": "linger"}, "death_policy"),
+    ({"disconnect_policy": "linger"}, "disconnect_policy"),
+    ({"drain_seconds": 0}, "drain_seconds"),
+    ({"drain_seconds": 601}, "drain_seconds"),
     ({"max_requests": 0}, "max_requests"),
     ({"daily_budget_microusd": -1}, "daily_budget_microusd"),
 ]

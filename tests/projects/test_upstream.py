@@ -16,6 +16,7 @@ from projects.lifecycle import create_project, update_project
 from projects.models import Project
 from tests.commands import run, run_json
 from tests.factories import UPSTREAM_KEY, ProjectFactory, UserFactory
+from tests.projects.test_admin import POLICY
 
 pytestmark = pytest.mark.django_db
 UNKNOWN = "There is no provider 'azur'. Configured: openai, azure."
@@ -116,7 +117,7 @@ def test_commands_say_in_a_sentence_that_there_is_no_such_provider() -> None:
 
 def test_the_admin_says_it_at_the_field(client: Client) -> None:
     client.force_login(UserFactory(superuser=True))
-    form = {"name": "alpha", "upstream_key": UPSTREAM_KEY, "death_policy": "cut", "unpriced_policy": "allow"}
+    form = POLICY | {"name": "alpha", "upstream_key": UPSTREAM_KEY}
     add = reverse("admin:projects_project_add")
     response = client.post(add, form | {"provider": "azur", "upstream_project": "two words"})
     assert response.context["adminform"].errors == {
@@ -131,7 +132,7 @@ def test_the_admin_says_it_at_the_field(client: Client) -> None:
 def test_the_admin_lets_a_provider_stay_that_is_gone(client: Client) -> None:
     client.force_login(UserFactory(superuser=True))
     project = ProjectFactory.create(provider="gone", upstream_key=None)
-    form = {"name": "beta", "provider": "gone", "death_policy": "cut", "unpriced_policy": "allow"}
+    form = POLICY | {"name": "beta", "provider": "gone"}
     form |= {"upstream_keys-TOTAL_FORMS": "0", "upstream_keys-INITIAL_FORMS": "0"}
     client.post(reverse("admin:projects_project_change", args=[project.pk]), form)
     project.refresh_from_db()

@@ -44,10 +44,18 @@ def a_bill(
 
 
 def close(
-    bill: Bill, usage: Usage | None, *, pieces: int = 0, bytes_sent: int = 0, seconds: float = 0.0
+    bill: Bill,
+    usage: Usage | None,
+    *,
+    is_whole: bool = True,
+    pieces: int = 0,
+    bytes_sent: int = 0,
+    seconds: float = 0.0,
 ) -> tuple[UsageEntry, Charge]:
     entry = UsageEntry(id=uuid7(), started_at=0, method="POST", path="/v1/x")
-    return entry, bill.close(entry, usage, pieces=pieces, bytes_sent=bytes_sent, seconds=seconds)
+    return entry, bill.close(
+        entry, usage, is_whole=is_whole, pieces=pieces, bytes_sent=bytes_sent, seconds=seconds
+    )
 
 
 def test_worst_case_is_a_token_a_byte_and_what_the_client_asks_for() -> None:
@@ -209,3 +217,19 @@ def test_running_stream_has_used_what_it_has_brought() -> None:
     assert bill.used_microusd(pieces=0) == 625
     assert bill.used_microusd(pieces=102) == 625 + 1000
     assert a_bill("who-knows").used_microusd(pieces=100) == 0
+
+
+def test_what_broke_off_after_some_usage_was_reported_is_reported_in_part() -> None:
+    usage = Usage("gpt-4o", input_tokens=100, output_tokens=10)
+    entry, charge = close(a_bill(), usage, is_whole=False, pieces=32)
+    assert (entry.usage_source, entry.input_tokens, entry.output_tokens) == (UsageSource.PARTIAL, 100, 30)
+    assert charge.microusd == entry.cost_microusd == 100 * 5 // 2 + 30 * 10
+
+
+@pytest.mark.parametrize(
+    ("grant", "source", "cost"), [(BUDGETED, CostSource.UNPRICED, None), (FLAT, CostSource.FLAT, 500)]
+)
+def test_what_is_measured_in_seconds_has_no_price(grant: Grant, source: CostSource, cost: int | None) -> None:
+    entry, _ = close(a_bill(grant=grant), Usage(audio_seconds=3.0))
+    assert (entry.usage_source, entry.audio_seconds) == (UsageSource.UPSTREAM, 3.0)
+    assert (entry.cost_source, entry.cost_microusd) == (source, cost)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -216,3 +216,56 @@ async def test_a_body_may_be_as_large_as_was_said_last(wire: Wire) -> None:
             await client.read()
     with pytest.raises(RequestTooLarge):
         client.permit_body(10, declared_bytes=11)
+
+
+async def drain(client: Client, wire: Wire, seconds: int) -> None:
+    """An answer whose client hangs up after its first chunk, and that goes on for three more."""
+    await client.read()
+    client.drain_seconds = seconds
+    with client.failure_cancels():
+        await client.start(200, SSE)
+        await client.write(EVENTS)
+        wire.hung_up.set()
+        while not client.is_gone:
+            await asyncio.sleep(0)
+        for _ in range(3):
+            await client.write(EVENTS)
+        await client.end()
+
+
+async def test_an_answer_goes_on_without_its_client_and_nothing_more_is_sent(
+    client: Client, wire: Wire
+) -> None:
+    await asyncio.wait_for(drain(client, wire, 60), 5)
+
+    assert client.failure is None
+    assert wire.body == EVENTS
+    assert client.sent_bytes == len(EVENTS)
+    assert not wire.has_ended
+
+
+async def hang_up_and_wait(client: Client, wire: Wire, then: Callable[[], None]) -> None:
+    """An answer that would never end; `then` is called when its client has hung up."""
+    await client.read()
+    client.drain_seconds = 60
+    with client.failure_cancels():
+        await client.start(200, SSE)
+        wire.hung_up.set()
+        while not client.is_gone:
+            await asyncio.sleep(0)
+        then()
+        await asyncio.Event().wait()
+
+
+async def test_an_answer_without_its_client_is_cut_without_a_word(client: Client, wire: Wire) -> None:
+    with pytest.raises(ClientDisconnected):
+        await hang_up_and_wait(client, wire, lambda: client.cut(TokenExpired()))
+
+    assert wire.body == b""
+
+
+async def test_an_answer_without_its_client_ends_where_nothing_is_to_be_learnt(
+    client: Client, wire: Wire
+) -> None:
+    with pytest.raises(ClientDisconnected):
+        await hang_up_and_wait(client, wire, client.drain_no_more)

@@ -5,9 +5,12 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from proxy.endpoints import Endpoint
-from proxy.metering.meter import MAX_DOCUMENT_BYTES, JSONMeter, meter_for
+from proxy.metering.background import Work
+from proxy.metering.guarded import Guarded
+from proxy.metering.meter import JSONMeter, meter_for
 from proxy.metering.usage import Usage, read_usage
 
 METERED = Endpoint(path="/x", methods=("POST",), usage="openai")
@@ -129,13 +132,27 @@ def test_what_cannot_or_need_not_be_read_is_not(
     assert meter.finish() is None
 
 
-def test_a_huge_answer_is_not_kept() -> None:
-    meter = JSONMeter(max_document_bytes=100)
-    meter.feed(b" " * 101)
-    meter.feed(json.dumps(CHAT).encode())
+def test_of_a_huge_answer_the_usage_is_read_all_the_same() -> None:
+    image = {"created": 1, "data": [{"b64_json": "x" * 5_000_000}], **CHAT}
+    meter = JSONMeter()
+    for part in batched(json.dumps(image).encode(), 65_536):
+        meter.feed(part)
 
-    assert meter.finish() is None
-    assert MAX_DOCUMENT_BYTES == 4 * 1024 * 1024
+    assert meter.finish() == USED
+
+
+def test_of_a_huge_event_the_usage_is_read_all_the_same() -> None:
+    image = {"type": "image_generation.completed", "b64_json": "x" * 2_000_000, **CHAT}
+    meter = meter_for(METERED, SSE)
+    for part in batched(b"data: " + json.dumps(image).encode() + b"\n\n", 65_536):
+        meter.feed(part)
+
+    assert meter.finish() == USED
+    assert not meter.is_cut_off
+
+
+def batched(text: bytes, size: int) -> list[bytes]:
+    return [text[start : start + size] for start in range(0, len(text), size)]
 
 
 def test_every_split_of_the_bill_is_read() -> None:
@@ -179,3 +196,143 @@ def test_a_stream_is_known_to_have_ended_by_its_last_event(last: bytes, packed: 
     assert not meter.has_ended
     feed(last)
     assert meter.has_ended
+
+
+@pytest.mark.parametrize(
+    ("events", "is_cut_off"),
+    [
+        ([{"object": "chat.completion.chunk", "choices": [{"delta": {}, "finish_reason": None}]}], True),
+        ([{"object": "chat.completion.chunk", "choices": [{"delta": {}, "finish_reason": "stop"}]}], False),
+        ([{"object": "text_completion", "choices": [{"text": "a", "finish_reason": None}]}], True),
+        ([{"object": "text_completion", "choices": [{"text": "a", "finish_reason": "length"}]}], False),
+        ([{"type": "response.created"}], True),
+        ([{"type": "response.created"}, {"sequence_number": 9, "type": "response.completed"}], False),
+        ([{"type": "response.created"}, {"type": "error", "message": "overloaded"}], False),
+        ([{"object": "chat.completion.chunk"}, {"error": {"message": "overloaded"}}], False),
+        ([{"type": "image_generation.partial_image"}], True),
+        ([{"type": "image_generation.completed"}], False),
+        ([{"type": "image_edit.completed"}], False),
+        ([{"type": "speech.audio.delta"}], True),
+        ([{"type": "speech.audio.done"}], False),
+        ([{"type": "transcript.text.delta", "delta": "a"}], True),
+        ([{"type": "transcript.text.done"}], False),
+        ([{"object": "thread.run"}], True),
+        ([{"object": "something else"}], False),
+        ([], True),
+    ],
+)
+def test_a_stream_that_comes_without_its_last_event_is_cut_off(
+    events: list[object], is_cut_off: bool
+) -> None:
+    meter = meter_for(METERED, SSE)
+    meter.feed(sse(*events).removesuffix(b"data: [DONE]\n\n"))
+    assert meter.is_cut_off is is_cut_off
+    meter.feed(b"data: [DONE]\n\n")
+    assert not meter.is_cut_off
+
+
+def test_a_stream_that_reports_nothing_may_end_as_it_likes() -> None:
+    assert not meter_for(UNMETERED, SSE).is_cut_off
+    assert not meter_for(METERED, JSON).is_cut_off
+
+
+@pytest.mark.parametrize(
+    ("reported", "usage"),
+    [
+        ({"type": "duration", "seconds": 3}, Usage(audio_seconds=3.0)),
+        (
+            {
+                "type": "tokens",
+                "input_tokens": 14,
+                "output_tokens": 45,
+                "input_token_details": {"text_tokens": 0, "audio_tokens": 14},
+            },
+            Usage(input_tokens=14, output_tokens=45, audio_input_tokens=14),
+        ),
+        (
+            {
+                "input_tokens": 50,
+                "output_tokens": 272,
+                "input_tokens_details": {"text_tokens": 10, "image_tokens": 40},
+                "output_tokens_details": {"text_tokens": 0, "image_tokens": 272},
+            },
+            Usage(input_tokens=50, output_tokens=272, image_input_tokens=40, image_output_tokens=272),
+        ),
+        ({"prompt_tokens": 8, "total_tokens": 8}, Usage(input_tokens=8)),
+        ({}, None),
+        ({"total_tokens": 5}, None),
+    ],
+)
+def test_usage_of_audio_images_and_embeddings_is_read(reported: object, usage: Usage | None) -> None:
+    event = {"type": "transcript.text.done", "usage": reported}
+    meter = meter_for(METERED, SSE)
+    meter.feed(sse(event))
+
+    assert read_usage(json.dumps({"usage": reported}).encode()) == usage
+    assert meter.finish() == usage
+
+
+def test_the_usage_of_a_run_is_the_last_that_its_stream_reports() -> None:
+    step = {"object": "thread.run.step", "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+    run = {"object": "thread.run", "model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 7}}
+    meter = meter_for(METERED, SSE)
+    meter.feed(sse(step, run))
+
+    assert meter.finish() == Usage("m", 5, 7)
+
+
+def test_a_meter_that_fails_becomes_deaf_and_says_so_once() -> None:
+    class Broken(JSONMeter):
+        def feed(self, chunk: bytes) -> None:
+            raise ValueError("no meter is perfect")
+
+    meter = Guarded(Broken(), "request-1")
+    with capture_logs() as logs:
+        meter.feed(b"{")
+        meter.feed(b"}")
+
+    assert meter.finish() is None
+    assert [(log["event"], log["request_id"]) for log in logs] == [("meter failed", "request-1")]
+
+
+QUEUED = {"id": "resp_1", "object": "response", "background": True, "status": "queued", "usage": None}
+DONE = {**QUEUED, "status": "completed", "model": "m", "usage": {"input_tokens": 1, "output_tokens": 2}}
+
+
+@pytest.mark.parametrize(
+    ("document", "work"),
+    [
+        (QUEUED, Work("resp_1", is_finished=False, is_batch=False)),
+        (DONE, Work("resp_1", is_finished=True, is_batch=False)),
+        ({**DONE, "output": ["x" * 5_000_000]}, Work("resp_1", is_finished=True, is_batch=False)),
+        ({**DONE, "status": "cancelled"}, Work("resp_1", is_finished=True, is_batch=False)),
+        ({"id": "batch_1", "object": "batch", "status": "in_progress"}, Work("batch_1", False, True)),
+        ({**DONE, "background": False}, None),
+        ({"object": "list", "data": [QUEUED]}, None),
+        ({**QUEUED, "id": "x" * 101}, None),
+        ({**QUEUED, "id": "x\0"}, None),
+        ([], None),
+    ],
+)
+def test_work_that_goes_on_by_itself_is_known_by_its_answer(document: object, work: Work | None) -> None:
+    meter = JSONMeter()
+    meter.feed(json.dumps(document).encode())
+
+    assert meter.work() == work
+
+
+def test_work_is_known_by_the_events_of_a_stream() -> None:
+    meter = meter_for(METERED, SSE)
+    meter.feed(sse({"type": "response.created", "response": QUEUED}).removesuffix(b"data: [DONE]\n\n"))
+    assert meter.work() == Work("resp_1", is_finished=False, is_batch=False)
+    meter.feed(b'data: {"type":"response.completed","response":' + json.dumps(DONE).encode() + b"}\n\n")
+    assert meter.work() == Work("resp_1", is_finished=True, is_batch=False)
+
+
+def test_a_stream_that_is_resumed_is_work_that_is_found_finished() -> None:
+    meter = meter_for(METERED, SSE)
+    meter.feed(sse({"type": "response.output_text.delta", "delta": "a"}).removesuffix(b"data: [DONE]\n\n"))
+    meter.feed(b'data: {"type":"response.completed","response":' + json.dumps(DONE).encode() + b"}\n\n")
+
+    assert meter.work() == Work("resp_1", is_finished=True, is_batch=False)
+    assert meter.finish() == Usage("m", 1, 2)

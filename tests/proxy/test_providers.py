@@ -131,3 +131,21 @@ def test_the_methods_of_a_path_are_those_of_all_providers(tmp_path: Path) -> Non
     providers = load_providers(write(tmp_path, text))
     assert providers.methods_of("/x") == ("GET", "DELETE")
     assert providers.methods_of("/y") == ()
+
+
+def test_usage_is_asked_for_and_background_work_known_where_openai_has_them() -> None:
+    shipped = load_providers(settings.PROVIDERS_FILE).default.endpoints
+    paths = {name.split()[1] for name in shipped.names()}
+    found = {path: shipped.find(path.replace("{id}", "x")) for path in paths}
+    assert {path for path, endpoint in found.items() if endpoint and endpoint.asks_usage} == {
+        "/chat/completions",
+        "/completions",
+    }
+    assert {path for path, endpoint in found.items() if endpoint and endpoint.background} == {
+        "/batches",
+        "/batches/{id}",
+        "/batches/{id}/cancel",
+        "/responses",
+        "/responses/{id}",
+        "/responses/{id}/cancel",
+    }

@@ -6,8 +6,10 @@ import pytest
 from proxy.client import Client
 from proxy.endpoints import Endpoint
 from proxy.metering.meter import meter_for
+from proxy.metering.traces import TraceRemover
 from proxy.relay import relay
 from proxy.types import Headers, Message
+from proxy.upstream import UpstreamCut
 
 ENDPOINT = Endpoint(path="/x", methods=("POST",), usage="openai")
 SSE: Headers = [(b"content-type", b"text/event-stream")]
@@ -25,6 +27,9 @@ class Upstream(httpx.AsyncByteStream):
         if not self._chunks:
             raise StopAsyncIteration
         return self._chunks.pop(0)
+
+
+CHAT = b'data: {"object":"chat.completion.chunk","choices":[{"delta":{},"finish_reason":null}]}\n\n'
 
 
 @pytest.mark.parametrize(
@@ -59,3 +64,24 @@ async def test_request_is_settled_before_its_end_is_told(
     assert at_settling[0] == seen
     assert b"".join(message.get("body", b"") for message in sent) == b"".join(chunks)
     assert not sent[-1]["more_body"]
+
+
+async def test_a_stream_without_its_last_event_is_not_ended() -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("nobody listens")
+
+    async def settle() -> None:
+        raise AssertionError("this is no end")
+
+    response = httpx.Response(200, stream=Upstream(CHAT, b"data: {"))
+    client = Client(receive, send, max_body_bytes=0)
+    with pytest.raises(UpstreamCut):
+        await relay(response, SSE, client, meter_for(ENDPOINT, SSE), TraceRemover(), before_end=settle)
+
+    assert [message.get("body") for message in sent] == [None, CHAT, b"data: {"]
+    assert sent[-1]["more_body"]

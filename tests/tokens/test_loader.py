@@ -71,6 +71,12 @@ def test_projects_policy_is_in_the_grant() -> None:
     assert (grant.flat_price_microusd, grant.permits_renewal) == (7, True)
 
 
+@pytest.mark.parametrize(("policy", "drain_seconds"), [("drain", 7), ("cancel", 0)])
+def test_how_long_is_read_on_is_in_the_grant(policy: str, drain_seconds: int) -> None:
+    project = ProjectFactory.create(disconnect_policy=policy, drain_seconds=7)
+    assert load(AccessTokenFactory.create(project=project)).drain_seconds == drain_seconds
+
+
 def test_digest_before_the_rotation_is_found_until_its_grace_ends() -> None:
     now = timezone.now()
     token = AccessTokenFactory.create(

@@ -104,6 +104,12 @@ class Account:
                 if lease.periods[window] == self.periods[window]:
                     self.spent[window] += microusd
 
+    def correct_spent(self, periods: Periods, microusd: int) -> None:
+        """Of a request that began in these periods."""
+        for window in range(4):
+            if periods[window] == self.periods[window]:
+                self.spent[window] = max(0, self.spent[window] + microusd)
+
     def is_used_up(self, limits: Limits, periods: Periods, outgrown: bool) -> bool:
         """Whether a running request that began in these periods must end; `outgrown`: it uses more than it
         had reserved when it began.

@@ -75,6 +75,11 @@ class FallbackStore:
         for local in self._locals():
             local.written(counts)
 
+    def corrected(self, subjects: tuple[Subject, ...], at_ms: int, microusd: int) -> None:
+        for local in self._locals():
+            local.corrected(subjects, at_ms, microusd)
+        self._shared.corrected(subjects, at_ms, microusd)
+
     async def aclose(self) -> None:
         await self._shared.aclose()
 

@@ -126,6 +126,12 @@ class MemoryStore:
                 account.unwritten = max(0, account.unwritten - count)
         self._forget_oldest(room_for=0)
 
+    def corrected(self, subjects: tuple[Subject, ...], at_ms: int, microusd: int) -> None:
+        for subject in subjects:
+            account = self._accounts.get(subject.id)
+            if account is not None:
+                account.correct_spent(periods_at(at_ms), microusd)
+
     async def aclose(self) -> None:
         pass
 

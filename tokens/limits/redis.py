@@ -111,6 +111,9 @@ class RedisStore:
     def written(self, counts: dict[UUID, int]) -> None:
         pass
 
+    def corrected(self, subjects: tuple[Subject, ...], at_ms: int, microusd: int) -> None:
+        self._amends.recount_later(subjects)
+
     async def aclose(self) -> None:
         await self._link.aclose()
 

@@ -10,6 +10,7 @@ from django.db import Error, connection
 
 from llm_proxy_site.addresses import Address, parse_address
 from llm_proxy_site.schema import unapplied_migrations
+from projects.models import MAX_DRAIN_SECONDS
 
 
 class Command(BaseCommand):
@@ -49,8 +50,11 @@ def serve(bind: Address, on_ready: Any) -> None:
         endpoints=build_endpoint_description_strings(host=bind.host, port=bind.port),
         grace_seconds=settings.SHUTDOWN_GRACE_SECONDS,
         on_ready=on_ready,
+        on_drain=Runtime.drain_no_more,
         on_stop=Runtime.stop_current,
         on_reload=Runtime.reload_providers,
+        # Daphne ends requests whose clients have hung up; a project may want them to be read on.
+        application_close_timeout=MAX_DRAIN_SECONDS + 60,
     )
     server.run()
     if server.failure:

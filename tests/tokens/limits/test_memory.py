@@ -133,3 +133,16 @@ async def test_a_ledger_that_does_not_answer_makes_the_limits_unavailable_and_co
     is_away = False
 
     assert await store.standing((mine,)) == (Counters(),)
+
+
+async def test_what_the_ledger_corrects_counts_in_the_periods_of_its_request() -> None:
+    world, mine = memory_world(), token(budgets=(1000, 1000, None, None))
+    lease = await world.acquire(mine)
+    await world.store.settle(lease, Charge(microusd=900))
+    world.store.corrected((mine, token()), lease.at_ms, -890)
+    assert (await world.counters(mine)).spent[:2] == (10, 10)
+
+    world.store.corrected((mine,), lease.at_ms - 86_400_000, 5)
+    assert (await world.counters(mine)).spent[:2] == (15, 10)
+    world.store.corrected((mine,), lease.at_ms, -100)
+    assert (await world.counters(mine)).spent[:2] == (0, 0)

@@ -1,0 +1,64 @@
+"""Asks upstream for a stream's usage where the client did not, and makes the client not notice."""
+
+from dataclasses import replace
+
+from proxy.endpoints import Endpoint
+from proxy.facts import Facts
+from proxy.headers import media_type
+from proxy.metering.splice import asking_for_usage
+from proxy.metering.traces import TraceRemover
+from proxy.request import ProxyRequest, StreamedBody
+from proxy.types import Headers
+
+_SPEAK_OF_THE_BODY = frozenset(
+    {
+        b"content-digest",
+        b"content-encoding",
+        b"content-md5",
+        b"digest",
+        b"repr-digest",
+        b"signature",
+        b"signature-input",
+    }
+)
+"""Headers that would be wrong of another body, or say that it is not plain JSON."""
+
+
+def ask_for_usage(
+    request: ProxyRequest, endpoint: Endpoint, facts: Facts, body: bytes | StreamedBody
+) -> tuple[ProxyRequest, bytes] | None:
+    """The request and its body with the question in it; None where it is not asked.
+
+    Its answer must be readable: it is asked for without an encoding.
+    """
+    if not (facts.is_stream and endpoint.asks_usage and isinstance(body, bytes)):
+        return None
+    if media_type(request.headers) != b"application/json":
+        return None
+    if any(name in _SPEAK_OF_THE_BODY for name, _ in request.headers):
+        return None
+    asking = asking_for_usage(body)
+    if asking is None:
+        return None
+    headers = [_with_length(header, len(asking)) for header in request.headers if not _offers(header)]
+    return replace(request, headers=headers, content_length=len(asking)), asking
+
+
+def traces_of_asking(status: int, headers: Headers) -> tuple[TraceRemover | None, Headers]:
+    """What removes the traces from an answer with these headers, and the headers that the client then gets.
+
+    None: there are none, or they cannot be seen.
+    """
+    if status != 200 or media_type(headers) != b"text/event-stream":
+        return None, headers
+    if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in headers):
+        return None, headers
+    return TraceRemover(), [header for header in headers if header[0] != b"content-length"]
+
+
+def _offers(header: tuple[bytes, bytes]) -> bool:
+    return header[0] == b"accept-encoding"
+
+
+def _with_length(header: tuple[bytes, bytes], length: int) -> tuple[bytes, bytes]:
+    return (header[0], b"%d" % length) if header[0] == b"content-length" else header

@@ -1,0 +1,49 @@
+"""Work that goes on upstream when its request has ended: background responses and batches."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+LONGEST_ID = 100
+_FINISHED = frozenset({"completed", "incomplete", "failed", "cancelled", "expired"})
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    id: str
+    """Upstream's, such as `resp_…`."""
+    is_finished: bool
+    is_batch: bool
+
+
+class _Object(msgspec.Struct):
+    id: str = ""
+    object: str = ""
+    background: bool | None = None
+    status: str | None = None
+
+
+class _Document(_Object):
+    response: _Object | None = None
+
+
+_decoder = msgspec.json.Decoder(_Document)
+
+
+def read_work(document: bytes) -> Work | None:
+    """What a JSON answer, or an event, is about; None if that is no such work."""
+    try:
+        found: _Object = _decoder.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if isinstance(found, _Document) and found.response is not None:
+        found = found.response
+    is_batch = found.object == "batch"
+    if not _is_id(found.id) or not (is_batch or found.background):
+        return None
+    return Work(found.id, found.status in _FINISHED, is_batch)
+
+
+def _is_id(text: str) -> bool:
+    """Whether it can be one of upstream's, and kept as such."""
+    return 0 < len(text) <= LONGEST_ID and text.isascii() and text.isprintable()

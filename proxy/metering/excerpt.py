@@ -1,0 +1,131 @@
+"""What is kept of a JSON document that is too long: its beginning and its end, and what they report.
+
+`usage` is a member of the document, or of its `response`, and stands near the one or the other: what lies
+between (images, embeddings, output) is forgotten unread. Sound for valid JSON: the text from a name to the
+document's end can only be read as the rest of an object if the name is a member of it.
+"""
+
+import re
+from collections import deque
+
+import msgspec
+
+from proxy.metering.background import Work, read_work
+from proxy.metering.members import members_of
+from proxy.metering.usage import Usage, read_usage
+
+KEPT_BYTES = 64 * 1024
+"""Of the beginning, and of the end."""
+MAX_CANDIDATES = 8
+_OBJECT = re.compile(rb"[ \t\r\n]*+\{")
+_RESPONSE = re.compile(rb'"response"[ \t\r\n]*+:[ \t\r\n]*+\{')
+_SPACE = b" \t\r\n"
+
+
+class Excerpt:
+    def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
+        self._kept_bytes = kept_bytes
+        self.head = b""
+        self._ends: deque[bytes] = deque()
+        self._ends_bytes = 0
+        self._has_gap = False
+
+    def feed(self, part: bytes) -> None:
+        missing = self._kept_bytes - len(self.head)
+        if missing > 0:
+            self.head += part[:missing]
+            part = part[missing:]
+        if part:
+            self._ends.append(part)
+            self._ends_bytes += len(part)
+            while self._ends_bytes - len(self._ends[0]) >= self._kept_bytes:
+                self._ends_bytes -= len(self._ends.popleft())
+                self._has_gap = True
+
+    def usage(self) -> Usage | None:
+        """What the document reports, as far as it stands in what was kept."""
+        brace = _OBJECT.match(self.head)
+        if brace is None:
+            return None
+        found = [_from_head(self.head, brace.end() - 1)]
+        end = b"".join(self._ends)
+        if not self._has_gap:
+            end = self.head + end  # it may begin in the middle of what is looked for
+        end = end.rstrip(_SPACE)
+        response = _RESPONSE.search(self.head)
+        if response is not None and b'"response.' in self.head[: response.start()]:
+            found.append(_from_head(self.head, response.end() - 1))
+            end = end[:-1].rstrip(_SPACE)
+        known: dict[bytes, bytes] = {}
+        for members in (*found, _from_end(end)):
+            known |= members
+        if b"usage" not in known:
+            return None
+        members_text = b",".join(b'"%b":%b' % member for member in known.items())
+        return read_usage(b"{" + members_text + b"}")
+
+    def work(self) -> Work | None:
+        """What the document is about, as far as its beginning says."""
+        brace = (_RESPONSE.search(self.head) if b'"response.' in self.head else None) or _OBJECT.match(
+            self.head
+        )
+        if brace is None:
+            return None
+        members, _ = members_of(self.head, brace.end() - 1)
+        known = [
+            b'"%b":%b' % (member.name.encode(), self.head[member.start : member.end])
+            for member in members
+            if member.name in _OF_WORK
+        ]
+        return read_work(b"{" + b",".join(known) + b"}")
+
+
+_OF_WORK = ("id", "object", "background", "status")
+_WANTED = {"model": b"model", "service_tier": b"service_tier", "usage": b"usage"}
+_NULL = msgspec.Raw(b"null")
+
+
+class _Rest(msgspec.Struct):
+    """The last members of an object."""
+
+    model: msgspec.Raw = _NULL
+    service_tier: msgspec.Raw = _NULL
+    usage: msgspec.Raw = _NULL
+
+
+_rests = msgspec.json.Decoder(_Rest)
+
+
+def _from_head(head: bytes, brace: int) -> dict[bytes, bytes]:
+    """The wanted members, by name, of the object whose brace this is; its end is missing."""
+    members, _ = members_of(head, brace)
+    return _set({_WANTED[each.name]: head[each.start : each.end] for each in members if each.name in _WANTED})
+
+
+def _from_end(end: bytes) -> dict[bytes, bytes]:
+    """The wanted members of the object that ends here; its beginning is missing."""
+    found: dict[bytes, bytes] = {}
+    for name in _WANTED.values():
+        rest = _rest_from(end, b'"' + name + b'"')
+        if rest is not None:
+            found |= _set({each: bytes(getattr(rest, each.decode())) for each in _WANTED.values()})
+    return found
+
+
+def _rest_from(end: bytes, name: bytes) -> _Rest | None:
+    at = len(end)
+    for _ in range(MAX_CANDIDATES):
+        at = end.rfind(name, 0, at)
+        if at < 0:
+            return None
+        if end[:at].rstrip(_SPACE)[-1:] not in (b",", b"{"):
+            continue
+        try:
+            return _rests.decode(b"{" + end[at:])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+    return None
+
+
+def _set(members: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    return {name: value for name, value in members.items() if value != b"null"}

@@ -1,0 +1,46 @@
+"""A meter that fails must not fail the request: it becomes deaf, and the log says so once."""
+
+import structlog
+
+from proxy.metering.background import Work
+from proxy.metering.meter import Deaf, Meter
+from proxy.metering.usage import Usage
+
+log = structlog.get_logger("proxy")
+
+
+class Guarded:
+    def __init__(self, meter: Meter, request_id: str) -> None:
+        self.pieces = 0
+        self.has_ended = False
+        self._meter = meter
+        self._request_id = request_id
+
+    @property
+    def is_cut_off(self) -> bool:
+        return self._meter.is_cut_off
+
+    def feed(self, chunk: bytes) -> None:
+        meter = self._meter
+        try:
+            meter.feed(chunk)
+            self.pieces, self.has_ended = meter.pieces, meter.has_ended
+        except Exception:  # whatever upstream sends, and whatever we make of it: its bytes must pass
+            log.exception("meter failed", request_id=self._request_id)
+            self._meter = Deaf()
+
+    def finish(self) -> Usage | None:
+        try:
+            return self._meter.finish()
+        except Exception:  # as above: the request is over, and must be settled
+            log.exception("meter failed", request_id=self._request_id)
+            self._meter = Deaf()
+            return None
+
+    def work(self) -> Work | None:
+        try:
+            return self._meter.work()
+        except Exception:  # as above
+            log.exception("meter failed", request_id=self._request_id)
+            self._meter = Deaf()
+            return None

@@ -1,0 +1,118 @@
+"""The proxy asks upstream for a stream's usage, and the client does not notice: compared on the wire."""
+
+import base64
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.factories import issue_token
+from tests.live import LiveProxy, eventually
+from usage.models import UsageRecord
+
+CHAT = {"model": "o3", "messages": [{"role": "user", "content": "Hi"}], "reasoning_effort": "high"}
+LEGACY = {"model": "gpt-3.5-turbo-instruct", "prompt": "Hi"}
+SAME = {"x-fake-seed": "same", "content-type": "application/json"}
+
+
+def raw(url: str, body: Any, key: str, **headers: str) -> bytes:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {**SAME, "authorization": f"Bearer {key}", **headers}
+    with httpx.Client() as client, client.stream("POST", url, content=content, headers=headers) as answer:
+        return b"".join(answer.iter_raw())
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/chat/completions", CHAT),
+        ("/chat/completions", {**CHAT, "n": 3}),
+        ("/chat/completions", {**CHAT, "stream_options": {"include_usage": False}}),
+        ("/chat/completions", {**CHAT, "stream_options": None}),
+        ("/completions", LEGACY),
+    ],
+)
+def test_the_client_of_a_stream_receives_the_bytes_that_nobody_asked_for(
+    live: LiveProxy, path: str, body: dict[str, Any]
+) -> None:
+    token, plain = issue_token()
+    body = {**body, "stream": True}
+    direct = raw(live.upstream_url + path, body, "sk-up")
+    proxied = raw(live.base_url + path, body, plain, **{"accept-encoding": "gzip"})
+
+    assert proxied == direct
+    assert b"usage" not in proxied
+    record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
+    assert (record.outcome, record.usage_source, record.cost_source) == ("completed", "upstream", "price")
+    assert record.response_bytes == len(proxied)
+    assert record.request_bytes == len(json.dumps(body))
+    if path == "/chat/completions":
+        assert record.reasoning_tokens
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/completions"])
+def test_a_client_that_asks_gets_what_it_asked_for(live: LiveProxy, path: str) -> None:
+    _, plain = issue_token()
+    body = {**CHAT, **LEGACY, "stream": True, "stream_options": {"include_usage": True}}
+    direct = raw(live.upstream_url + path, body, "sk-up")
+
+    assert b'"usage":null' in direct
+    assert raw(live.base_url + path, body, plain) == direct
+
+
+def test_upstream_receives_the_body_as_it_was_but_for_the_question(live: LiveProxy) -> None:
+    _, plain = issue_token()
+    body = b'{"model": "gpt-4o",  "x": [1.0, "\\u00e9"], "stream": true, "messages":[]}'
+    raw(live.base_url + "/chat/completions", body, plain, **{"x-m": "asking-1", "accept-encoding": "gzip"})
+
+    (request,) = live.upstream_requests("asking-1")
+    received = base64.b64decode(request["body_base64"])
+    headers = dict(request["headers"])
+    assert received == b'{"stream_options":{"include_usage":true},' + body[1:]
+    assert headers["content-length"] == str(len(received))
+    assert headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b'{"model":"gpt-4o","stream":true,"stream":true,"messages":[]}', {}),
+        (b'{"model":"gpt-4o","stream":true,"messages":[],"stream_options":[]}', {}),
+        (b'{"model":"gpt-4o","stream":true,"messages":[]}', {"content-type": "text/plain"}),
+        (b'{"model":"gpt-4o","stream":true,"messages":[]}', {"content-digest": "sha-256=:AAAA:"}),
+        (b'{"model":"gpt-4o","messages":[]}', {}),
+        (b"{not json", {}),
+    ],
+)
+def test_what_cannot_be_changed_with_certainty_goes_on_untouched(
+    live: LiveProxy, body: bytes, headers: dict[str, str]
+) -> None:
+    token, plain = issue_token()
+    raw(live.base_url + "/chat/completions", body, plain, **{"x-m": str(token.id), **headers})
+
+    (request,) = live.upstream_requests(str(token.id))
+    assert base64.b64decode(request["body_base64"]) == body
+
+
+def test_an_answer_that_is_encoded_all_the_same_passes_as_it_is(live: LiveProxy) -> None:
+    token, plain = issue_token()
+    body = {**CHAT, "stream": True}
+    asked = {**body, "stream_options": {"include_usage": True}}
+    packed = {"x-fake-encoding": "gzip"}
+
+    assert raw(live.base_url + "/chat/completions", body, plain, **packed) == raw(
+        live.upstream_url + "/chat/completions", asked, "sk-up", **packed
+    )
+    record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
+    assert record.usage_source == "upstream"
+
+
+def test_an_error_in_place_of_a_stream_passes_as_it_is(live: LiveProxy) -> None:
+    _, plain = issue_token()
+    body = {**CHAT, "stream": True}
+    failing = {"x-fake-status": "429"}
+
+    assert raw(live.base_url + "/chat/completions", body, plain, **failing) == raw(
+        live.upstream_url + "/chat/completions", body, "sk-up", **failing
+    )
