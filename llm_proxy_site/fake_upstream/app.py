@@ -7,10 +7,24 @@ from typing import NoReturn
 
 from aiohttp import web
 
-from . import audio, chat, completions, embeddings, files, images, models, moderations, recording, responses
+from . import (
+    audio,
+    chat,
+    completions,
+    embeddings,
+    files,
+    images,
+    models,
+    moderations,
+    realtime,
+    recording,
+    responses,
+    responses_socket,
+)
 from .calls import Call
 from .errors import ApiError
 from .exchanges import Endpoint, route
+from .sockets import route_socket
 
 MAX_HEADER_BYTES = 128 * 1024  # above what a proxy lets through, so that it is never us who refuse
 
@@ -40,6 +54,8 @@ def create_app(*, record: bool = True) -> web.Application:
     app[files.FILES] = {}
     for method, path, endpoint in ENDPOINTS:
         app.router.add_route(method, path, route(endpoint))
+    app.router.add_get("/v1/realtime", route_socket(realtime.converse))
+    app.router.add_get("/v1/responses", route_socket(responses_socket.converse))
     app.router.add_get("/_fake/requests", recording.list_requests)
     app.router.add_delete("/_fake/requests", recording.clear_requests)
     app.router.add_get("/_fake/stats", recording.stats)

@@ -1,12 +1,17 @@
-"""Which keys are good: every `sk-...` that does not contain `revoked`."""
+"""Which keys are good: every `sk-...` that does not contain `revoked`; of WebSockets in a subprotocol too."""
 
 from aiohttp import web
 
 from .errors import ApiError
 
+_KEY_PROTOCOL = "openai-insecure-api-key."
+
 
 def authorize(request: web.Request) -> None:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    for name in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
+        if not key and name.strip().startswith(_KEY_PROTOCOL):
+            scheme, key = "Bearer", name.strip().removeprefix(_KEY_PROTOCOL)
     if scheme.lower() != "bearer" or not key:
         raise ApiError(
             401,
