@@ -23,6 +23,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     leads_past_us: bool = False
     """Whether its answer lets the client talk to upstream without this proxy."""
     family: str = ""
+    websocket: bool = False
+    """Whether it speaks WebSocket, besides what its methods are."""
 
     @property
     def reports_usage(self) -> bool:
@@ -50,8 +52,12 @@ class Endpoints:
         ]
 
     def names(self) -> list[str]:
-        """Every method and path that is allowed, such as `POST /chat/completions`."""
-        return [f"{method} {endpoint.path}" for endpoint in self._all for method in endpoint.methods]
+        """Every method and path that is allowed: `POST /chat/completions`, `WEBSOCKET /realtime`."""
+        return [
+            f"{method} {endpoint.path}"
+            for endpoint in self._all
+            for method in (*endpoint.methods, *(("WEBSOCKET",) if endpoint.websocket else ()))
+        ]
 
     def find(self, path: str) -> Endpoint | None:
         """The endpoint of a raw path below /v1, such as `/chat/completions`."""

@@ -45,13 +45,16 @@ class Providers:
 
 class _EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: Annotated[str, msgspec.Meta(pattern=r"^(/([a-z0-9_]+|\{[a-z_]+\}))+$")]
-    methods: Annotated[tuple[Method, ...], msgspec.Meta(min_length=1)]
+    methods: Annotated[tuple[Method, ...], msgspec.Meta(min_length=1)] = ()
+    websocket: bool = False
     usage: Literal["openai", "input", "unreported", "none"] | None = None
     leads_past_us: bool = False
 
     def __post_init__(self) -> None:
-        if self.usage is None and "POST" in self.methods:
-            raise ValueError(f"{self.path} has POST, so it must say what its usage is")
+        if not self.methods and not self.websocket:
+            raise ValueError(f"{self.path} has no methods")
+        if self.usage is None and ("POST" in self.methods or self.websocket):
+            raise ValueError(f"{self.path} has POST or WebSockets, so it must say what its usage is")
 
 
 class _ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,6 +101,7 @@ def _endpoint(family: str, entry: _EndpointEntry) -> Endpoint:
         usage=entry.usage or "none",
         leads_past_us=entry.leads_past_us,
         family=family,
+        websocket=entry.websocket,
     )
 
 

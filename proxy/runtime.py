@@ -20,6 +20,8 @@ from proxy.bodies import HeldBodies
 from proxy.providers import Providers, load_providers
 from proxy.running import RunningRequests
 from proxy.transport import AiohttpTransport
+from proxy.websockets.open_sockets import OpenSockets
+from proxy.websockets.upstream import SocketTransport
 from tokens.changes import ChangePoller
 from tokens.directory import Changes, Directory, DirectoryUnavailableError
 from tokens.grant import Grant
@@ -54,6 +56,12 @@ class Runtime:
         self.transport: httpx.AsyncBaseTransport = AiohttpTransport(
             max_connections=settings.UPSTREAM_MAX_CONNECTIONS
         )
+        self.socket_transport = SocketTransport(
+            max_connections=settings.UPSTREAM_MAX_CONNECTIONS,
+            connect_seconds=settings.UPSTREAM_CONNECT_TIMEOUT_SECONDS,
+            max_message_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
+        )
+        self.sockets = OpenSockets()
         self.limits = open_store(self._load_tally)
         self.held_bodies = HeldBodies()
         self.prices = PriceBook()
@@ -83,6 +91,12 @@ class Runtime:
         return cls._current
 
     @classmethod
+    def drain_current(cls) -> None:
+        """The server stops: what waits for its client is told so."""
+        if cls._current is not None:
+            cls._current.sockets.restart()
+
+    @classmethod
     async def stop_current(cls) -> None:
         """Close connections, end the threads, and write what the ledger holds."""
         if cls._current is None:
@@ -91,6 +105,7 @@ class Runtime:
         await runtime.running.stop()
         runtime._price_reader.cancel()
         await runtime.transport.aclose()
+        await runtime.socket_transport.aclose()
         await runtime.limits.aclose()
         runtime._access_log.flush()
         await runtime._loop.run_in_executor(None, runtime._stop_threads)

@@ -55,6 +55,8 @@ class Usage(msgspec.Struct, frozen=True):
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
     service_tier: str = ""
+    cached_audio_tokens: int | None = None
+    """Of the cached ones; only the realtime API tells."""
 
 
 _decoder = msgspec.json.Decoder(_Answer, strict=False)

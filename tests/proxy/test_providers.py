@@ -37,7 +37,8 @@ def write(folder: Path, text: str) -> Path:
         (HEAD + "    - {path: /models, methods: []}\n", "length >= 1"),
         (HEAD + "    - {path: models, methods: [GET]}\n", "matching regex"),
         (HEAD + "    - {path: /mo.*, methods: [GET]}\n", "matching regex"),
-        (HEAD + "    - {path: /models}\n", "missing required field `methods`"),
+        (HEAD + "    - {path: /models}\n", "/models has no methods"),
+        (HEAD + "    - {path: /models, websocket: true}\n", "must say what its usage is"),
         (HEAD + "    - {path: /models, methods: [POST]}\n", "must say what its usage is"),
         (HEAD + "    - {path: /models, methods: [GET], usage: some}\n", "Invalid enum value"),
         (VALID + "    - {path: /models, methods: [GET]}\n", "/models is listed twice"),
@@ -137,3 +138,16 @@ def test_a_provider_has_the_families_that_it_names(tmp_path: Path) -> None:
     assert found is not None
     assert found.family == "b"
     assert providers.get("third") is None
+
+
+def test_an_endpoint_may_speak_websocket_only_or_too(shipped: Endpoints) -> None:
+    realtime, responses, chat = (
+        shipped.find(path) for path in ("/realtime", "/responses", "/chat/completions")
+    )
+    assert realtime is not None
+    assert (realtime.methods, realtime.websocket) == ((), True)
+    assert responses is not None
+    assert ("POST" in responses.methods, responses.websocket) == (True, True)
+    assert chat is not None
+    assert not chat.websocket
+    assert {"WEBSOCKET /realtime", "WEBSOCKET /responses"} <= set(shipped.names())

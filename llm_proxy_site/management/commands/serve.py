@@ -41,7 +41,9 @@ def serve(bind: Address, on_ready: Any) -> None:
         endpoints=build_endpoint_description_strings(host=bind.host, port=bind.port),
         grace_seconds=settings.SHUTDOWN_GRACE_SECONDS,
         on_ready=on_ready,
+        on_drain=Runtime.drain_current,
         on_stop=Runtime.stop_current,
+        max_socket_message_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
     )
     server.run()
     if server.failure:
