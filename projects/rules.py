@@ -21,7 +21,10 @@ Network = IPv4Network | IPv6Network
 Scalar = bool | int | float | str
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 EndpointName = Annotated[
-    str, Meta(pattern=r"\A([a-z][a-z0-9_-]*|(GET|POST|PUT|PATCH|DELETE) (/([a-z0-9_]+|\{[a-z_]+\}))+)\Z")
+    str,
+    Meta(
+        pattern=r"\A([a-z][a-z0-9_-]*|(GET|POST|PUT|PATCH|DELETE|WEBSOCKET) (/([a-z0-9_]+|\{[a-z_]+\}))+)\Z"
+    ),
 ]
 Glob = Annotated[str, Meta(pattern=r"\A[^\s\[\]]{1,200}\Z")]
 ParameterName = Annotated[

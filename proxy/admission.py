@@ -26,6 +26,7 @@ from tokens.limits.values import (
     LimitReachedError,
     LimitStore,
     LimitsUnavailableError,
+    Subject,
 )
 
 _OWNERS = {Kind.TOKEN: "this access token", Kind.PROJECT: "the project of this access token"}
@@ -68,7 +69,11 @@ async def acquire(limits: LimitStore, grant: Grant, request_id: UUID, estimate: 
 
 def budget_used_up(lease: Lease) -> QuotaReached:
     """For a request that is cut while it runs."""
-    owners = " or ".join(_OWNERS[subject.kind] for subject in lease.subjects if subject.limits.has_budget)
+    return budget_spent(lease.subjects)
+
+
+def budget_spent(subjects: tuple[Subject, ...]) -> QuotaReached:
+    owners = " or ".join(_OWNERS[subject.kind] for subject in subjects if subject.limits.has_budget)
     return QuotaReached(
         "budget_exceeded", f"The budget of {owners} is used up.", retry_after_ms=None, is_reserved=False
     )

@@ -51,12 +51,14 @@ class Bill:
             is_output_stated=self._facts.max_output_tokens is not None or not self._has_output,
         )
 
-    def used_microusd(self, pieces: int) -> int:
-        """What a stream has cost so far that has brought so many pieces of output."""
+    def used_microusd(self, pieces: int, audio_tokens: int = 0) -> int:
+        """What a stream has cost so far that has brought so many pieces of output, and audio besides."""
         if self._price is None:
             return 0
         return self._price.cost_microusd(
-            input_tokens=self._likely_input_tokens(), output_tokens=self._output_in(pieces)
+            input_tokens=self._likely_input_tokens(),
+            output_tokens=self._output_in(pieces) + audio_tokens,
+            audio_output_tokens=audio_tokens,
         )
 
     def free(self, entry: UsageEntry) -> Charge:
@@ -91,7 +93,7 @@ class Bill:
         has_tokens = entry.input_tokens is not None or entry.output_tokens is not None
         price = self._price_of(entry) if has_tokens else None
         if price is not None:
-            entry.cost_source, entry.cost_microusd = CostSource.PRICE, _cost(entry, price)
+            entry.cost_source, entry.cost_microusd = CostSource.PRICE, _cost(entry, price, usage)
         elif self._grant.unpriced_policy is UnpricedPolicy.FLAT:
             entry.cost_source, entry.cost_microusd = CostSource.FLAT, self._grant.flat_price_microusd
         else:
@@ -108,7 +110,7 @@ class Bill:
         price = self._prices.find(used.model, used.service_tier or ("batch" if is_batch else ""))
         if price is None or (used.input_tokens is None and used.output_tokens is None):
             return None
-        used.cost_source, used.cost_microusd = CostSource.PRICE, _cost(used, price)
+        used.cost_source, used.cost_microusd = CostSource.PRICE, _cost(used, price, usage)
         return used
 
     @property
@@ -170,7 +172,7 @@ class Bill:
         return (most or UNKNOWN_MAX_OUTPUT_TOKENS) * self._facts.choices
 
 
-def _cost(entry: UsageEntry, price: Price) -> int:
+def _cost(entry: UsageEntry, price: Price, usage: Usage | None) -> int:
     return price.cost_microusd(
         input_tokens=entry.input_tokens or 0,
         output_tokens=entry.output_tokens or 0,
@@ -178,6 +180,7 @@ def _cost(entry: UsageEntry, price: Price) -> int:
         cache_write_tokens=entry.cache_write_tokens or 0,
         audio_input_tokens=entry.audio_input_tokens or 0,
         audio_output_tokens=entry.audio_output_tokens or 0,
+        cached_audio_tokens=usage.cached_audio_tokens if usage is not None else None,
     )
 
 

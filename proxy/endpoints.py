@@ -8,6 +8,8 @@ from typing import Literal
 import msgspec
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+SOCKET = "WEBSOCKET"
+"""What stands in the place of a method where a WebSocket is opened."""
 
 # One path segment that cannot become another path upstream: no dot segments, no encoded slash or backslash.
 _SEGMENT = (
@@ -27,6 +29,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     has_model: bool = True
     """Whether a request that costs names a model, or else upstream takes one of its own."""
     family: str = ""
+    websocket: bool = False
+    """Whether it speaks WebSocket, besides what its methods are."""
     background: bool = False
     """Whether its answers are about work that goes on upstream by itself: it is charged as it is found
     finished.
@@ -66,11 +70,11 @@ class Endpoints:
         """The patterns that may fit a path, by its first segment; those that may fit any, by none."""
 
     def names(self, is_allowed: Callable[[Endpoint, str], bool] = lambda endpoint, method: True) -> list[str]:
-        """Every method and path that is allowed, such as `POST /chat/completions`."""
+        """Every method and path that is allowed: `POST /chat/completions`, `WEBSOCKET /realtime`."""
         return [
             f"{method} {endpoint.path}"
             for endpoint in self._all
-            for method in endpoint.methods
+            for method in (*endpoint.methods, *((SOCKET,) if endpoint.websocket else ()))
             if is_allowed(endpoint, method)
         ]
 

@@ -22,6 +22,8 @@ from usage.entry import UsageEntry
 
 
 class Exchange:
+    is_idle = False
+
     def __init__(
         self, grant: Grant, lease: Lease, bill: Bill, client: Client, entry: UsageEntry, limits: LimitStore
     ) -> None:

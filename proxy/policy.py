@@ -41,3 +41,11 @@ def find_endpoint(
             "This endpoint lets clients talk to upstream past this proxy, which is not permitted.",
         )
     return endpoint
+
+
+def find_socket(endpoints: Endpoints, path: str) -> Endpoint:
+    """The endpoint that speaks WebSocket at a raw path below /v1. Raises ProxyError."""
+    endpoint = endpoints.find(path)
+    if endpoint is None or not endpoint.websocket:
+        raise EndpointNotFound
+    return endpoint

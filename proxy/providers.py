@@ -119,6 +119,7 @@ def _endpoint(family: str, entry: EndpointEntry, provider: ProviderEntry) -> End
         leads_past_us=entry.leads_past_us,
         has_model=entry.has_model,
         family=family,
+        websocket=entry.websocket,
         asks_usage=entry.asks_usage,
         background=entry.background,
         max_request_bytes=max_bytes,

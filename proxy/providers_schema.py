@@ -55,7 +55,8 @@ class ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
-    methods: Annotated[tuple[Method, ...], msgspec.Meta(min_length=1)]
+    methods: tuple[Method, ...] = ()
+    websocket: bool = False
     usage: Literal["openai", "input", "unreported", "none"] | None = None
     leads_past_us: bool = False
     has_model: bool = True
@@ -115,8 +116,10 @@ class Schema:
             )
         elif len(path) > MAX_PATH_CHARACTERS:
             self._complain((*place, "path"), f"a path has at most {MAX_PATH_CHARACTERS} characters")
-        if endpoint.usage is None and "POST" in endpoint.methods:
-            self._complain(place, f"{path} has POST, so it must say what its usage is")
+        if not endpoint.methods and not endpoint.websocket:
+            self._complain((*place, "methods"), f"{path} has no methods, and no WebSocket")
+        if endpoint.usage is None and ("POST" in endpoint.methods or endpoint.websocket):
+            self._complain(place, f"{path} has POST or WebSockets, so it must say what its usage is")
 
     def _read_providers(self, providers: dict[Any, Any]) -> None:
         for name, item in providers.items():

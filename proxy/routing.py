@@ -10,6 +10,7 @@ from proxy.cors import is_preflight
 from proxy.errors import RequestTooLarge
 from proxy.types import ASGIApplication, Message, Receive, Scope, Send
 from proxy.views import forward
+from proxy.websockets import view
 
 MAX_FORM_BYTES = 4 * 1024 * 1024
 """Django keeps a whole body, in memory or on disk, before it asks who sent it."""
@@ -32,8 +33,14 @@ def beside(control_plane: Any) -> ASGIApplication:
             view = preflights.answer
         await view(scope, receive, send)
 
-    application: ASGIApplication = ProtocolTypeRouter({"http": http, "websocket": refuse_websocket})
+    application: ASGIApplication = ProtocolTypeRouter({"http": http, "websocket": _websocket})
     return application
+
+
+async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """The control plane has none."""
+    serve = view.connect if scope["path"].startswith("/v1/") else view.refuse
+    await serve(scope, receive, send)
 
 
 def _bounded(receive: Receive, send: Send) -> Receive:
@@ -50,9 +57,3 @@ def _bounded(receive: Receive, send: Send) -> Receive:
         return {"type": "http.disconnect"}
 
     return bounded
-
-
-async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """No WebSocket is served yet: closing before accepting answers the handshake with 403."""
-    await receive()
-    await send({"type": "websocket.close"})

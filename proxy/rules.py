@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 from projects.ruleset import MODEL_NAMES, Parameter, Ruleset, in_common, path_of
 from proxy.document import Document, read_json, values_at
-from proxy.endpoints import Endpoint
+from proxy.endpoints import SOCKET, Endpoint
 from proxy.errors import BadRequest, Forbidden, ProxyError, RequestTooLarge
 from proxy.types import Headers
 
@@ -91,6 +91,13 @@ def check_models(rules: Ruleset, models: Iterable[str], note: Note, param: str =
                 _refuse(error, note, is_shadow=allowed.is_shadow)
 
 
+def check_unnamed_model(rules: Ruleset, note: Note) -> None:
+    """Of what costs and leaves the model to upstream. Raises Forbidden."""
+    for allowed in rules.models:
+        message = "This access token may use certain models only, and this request names none."
+        _refuse(_model_not_allowed(message, "model"), note, is_shadow=allowed.is_shadow)
+
+
 def look_into(rules: Ruleset, endpoint: Endpoint, method: str, *, is_form: bool) -> Look:
     """Whether the rules depend on what is in the body of such a request."""
     if rules.names is None or method not in BODY_METHODS:
@@ -118,9 +125,7 @@ def check_body(rules: Ruleset, endpoint: Endpoint, method: str, document: Docume
     if rules.models:
         _check_models_in(rules, document, note)
         if endpoint.may_cost(method) and endpoint.has_model and document.values.get("model") in (None, []):
-            for allowed in rules.models:
-                message = "This access token may use certain models only, and this request names none."
-                _refuse(_model_not_allowed(message, "model"), note, is_shadow=allowed.is_shadow)
+            check_unnamed_model(rules, note)
     for parameter in rules.parameters:
         if _holds(parameter, endpoint, method):
             is_asked = endpoint.may_cost(method) or parameter.endpoints is not None
@@ -145,7 +150,7 @@ def check_message(rules: Ruleset, endpoint: Endpoint, message: dict[str, Any], n
             if rules.models:
                 _check_models_in(rules, document, note)
             for parameter in rules.parameters:
-                if _holds(parameter, endpoint, "GET") or _holds(parameter, endpoint, "POST"):
+                if _holds(parameter, endpoint, SOCKET) or _holds(parameter, endpoint, "POST"):
                     _check_parameter(parameter, document, note, may_be_absent=True)
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
@@ -17,16 +17,37 @@ from projects.models import DeathPolicy
 from proxy import policy
 from proxy.admission import budget_used_up
 from proxy.errors import AuthenticationError, ProxyError
-from proxy.exchange import Exchange
 from tokens.directory import Changes, Directory, DirectoryUnavailableError, UnknownTokenError
 from tokens.grant import Grant
-from tokens.limits.values import NO_LIMITS, LimitStore, LimitsUnavailableError, Subject
+from tokens.limits.values import NO_LIMITS, Lease, LimitStore, LimitsUnavailableError, Subject
 
 TICK_SECONDS = 0.5
 KEEP_ALIVE_SECONDS = 20.0
 """Well below the shortest idle lifetime."""
 
 log = structlog.get_logger("proxy")
+
+
+class Running(Protocol):
+    """What can be cut: a request, a turn of a WebSocket's conversation, or the conversation."""
+
+    grant: Grant
+
+    @property
+    def lease(self) -> Lease: ...
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of it runs that could be let end."""
+        ...
+
+    def used_microusd(self) -> int: ...
+
+    def cut(self, error: ProxyError) -> None: ...
+
+    def drain_no_more(self) -> None:
+        """The server is about to stop: end what has no client, or must tell it."""
+        ...
 
 
 class RunningRequests:
@@ -42,7 +63,7 @@ class RunningRequests:
         self._directory = directory
         self._limits = limits
         self._keep_alive = keep_alive
-        self._exchanges: dict[UUID, Exchange] = {}
+        self._exchanges: dict[UUID, Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -56,13 +77,13 @@ class RunningRequests:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def add(self, exchange: Exchange) -> None:
+    def add(self, exchange: Running) -> None:
         self._exchanges[exchange.lease.id] = exchange
 
-    def discard(self, exchange: Exchange) -> None:
+    def discard(self, exchange: Running) -> None:
         self._exchanges.pop(exchange.lease.id, None)
 
-    def __iter__(self) -> Iterator[Exchange]:
+    def __iter__(self) -> Iterator[Running]:
         return iter(list(self._exchanges.values()))
 
     def drain_no_more(self) -> None:
@@ -79,11 +100,11 @@ class RunningRequests:
         for digest, exchanges in touched.items():
             self._begin(self.read_anew(digest, exchanges))
 
-    def doubt(self, exchange: Exchange) -> None:
+    def doubt(self, exchange: Running) -> None:
         """Something has changed while the request was on its way here: perhaps its grant."""
         self._begin(self.read_anew(exchange.grant.digest, [exchange]))
 
-    async def read_anew(self, digest: str, exchanges: list[Exchange]) -> None:
+    async def read_anew(self, digest: str, exchanges: list[Running]) -> None:
         """Until it succeeds: while the database does not answer, the last word holds."""
         while any(exchange.lease.id in self._exchanges for exchange in exchanges):
             try:
@@ -140,14 +161,14 @@ class RunningRequests:
             except Exception:  # the task's edge: without it nothing would be cut any more
                 log.exception("running requests could not be watched")
 
-    def _check(self, exchange: Exchange) -> None:
+    def _check(self, exchange: Running) -> None:
         try:
             policy.check_alive(exchange.grant, time.time())
         except ProxyError as error:
             self._end(exchange, error)
 
-    def _end(self, exchange: Exchange, error: ProxyError) -> None:
-        if exchange.grant.death_policy is DeathPolicy.CUT:
+    def _end(self, exchange: Running, error: ProxyError) -> None:
+        if exchange.grant.death_policy is DeathPolicy.CUT or exchange.is_idle:
             exchange.cut(error)
 
 

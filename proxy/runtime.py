@@ -26,6 +26,8 @@ from proxy.providers import InvalidProvidersError, Providers
 from proxy.running import RunningRequests
 from proxy.transport import AiohttpTransport
 from proxy.types import Headers
+from proxy.websockets.open_sockets import OpenSockets
+from proxy.websockets.upstream import SocketTransport
 from tokens.changes import ChangePoller
 from tokens.directory import Changes, Directory, DirectoryUnavailableError
 from tokens.grant import Grant
@@ -59,6 +61,12 @@ class Runtime:
         self.transport: httpx.AsyncBaseTransport = AiohttpTransport(
             max_connections=settings.UPSTREAM_MAX_CONNECTIONS
         )
+        self.socket_transport = SocketTransport(
+            max_connections=settings.UPSTREAM_MAX_CONNECTIONS,
+            connect_seconds=settings.UPSTREAM_CONNECT_TIMEOUT_SECONDS,
+            max_message_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
+        )
+        self.sockets = OpenSockets()
         self.limits = open_store(self._load_tally)
         self.held_bodies = HeldBodies()
         self.prices = PriceBook()
@@ -90,10 +98,11 @@ class Runtime:
         return cls._current
 
     @classmethod
-    def drain_no_more(cls) -> None:
-        """The server is about to stop: only requests with a client go on."""
+    def drain_current(cls) -> None:
+        """The server is about to stop: only requests with a client go on, and WebSockets are told."""
         if cls._current is not None:
             cls._current.running.drain_no_more()
+            cls._current.sockets.restart()
 
     @classmethod
     async def stop_current(cls) -> None:
@@ -104,6 +113,7 @@ class Runtime:
         await runtime.running.stop()
         runtime._price_reader.cancel()
         await runtime.transport.aclose()
+        await runtime.socket_transport.aclose()
         await runtime.limits.aclose()
         runtime._access_log.flush()
         await runtime._loop.run_in_executor(None, runtime._stop_threads)

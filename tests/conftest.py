@@ -27,10 +27,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """A test that fails shows the end of its servers' logs."""
     report = yield
     if report.failed and isinstance(item, pytest.Function):
-        for name, value in item.funcargs.items():
-            for live in value if isinstance(value, list) else [value]:
-                if isinstance(live, LiveProxy):
-                    report.sections.append((f"log of {name}", live.log()[-MAX_SHOWN_LOG:]))
+        servers = {
+            live.url: live
+            for value in item.funcargs.values()
+            for live in (value if isinstance(value, list) else [value])
+            if isinstance(live, LiveProxy)
+        }
+        for url, live in servers.items():
+            report.sections.append((f"log of {url}", live.log()[-MAX_SHOWN_LOG:]))
     return report
 
 

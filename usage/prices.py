@@ -71,17 +71,20 @@ class Price:
         cache_write_tokens: int = 0,
         audio_input_tokens: int = 0,
         audio_output_tokens: int = 0,
+        cached_audio_tokens: int | None = None,
     ) -> int:
         """Cached, written and audio tokens are parts of the input or output. A part larger than its whole is
         taken as the whole, a negative number as 0.
 
-        Which of the cached tokens are audio is not told. As many as can be are taken as text: it saves less.
+        Where it is not told which of the cached tokens are audio (None), as many as can be are taken as text:
+        it saves less.
         """
         rates = self._rates_for(input_tokens)
         audio_input = _part(audio_input_tokens, input_tokens)
         text_input = max(0, input_tokens) - audio_input
         cached = _part(cached_tokens, input_tokens)
-        cached_text = min(cached, text_input)
+        told_audio = _part(cached_audio_tokens or 0, min(cached, audio_input))
+        cached_text = min(cached - told_audio, text_input)
         cached_audio = cached - cached_text
         written = _part(cache_write_tokens, text_input - cached_text)
         audio_output = _part(audio_output_tokens, output_tokens)

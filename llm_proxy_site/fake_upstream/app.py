@@ -17,8 +17,10 @@ from . import (
     images,
     models,
     moderations,
+    realtime,
     recording,
     responses,
+    responses_socket,
 )
 from .background import FINISHED, create_batch, found_or
 from .calls import Call
@@ -26,6 +28,7 @@ from .errors import ApiError
 from .exchanges import Endpoint, route
 from .generic import answer_to
 from .operations import published
+from .sockets import route_socket
 
 MAX_HEADER_BYTES = 128 * 1024  # above what a proxy lets through, so that it is never us who refuse
 
@@ -62,6 +65,9 @@ def create_app(*, record: bool = True) -> web.Application:
     app[recording.LOG] = recording.RequestLog(remember=record)
     app[files.FILES] = {}
     app[FINISHED] = {}
+    for base in ("/v1", f"{PREFIX}/v1"):
+        app.router.add_get(f"{base}/realtime", route_socket(realtime.converse))
+        app.router.add_get(f"{base}/responses", route_socket(responses_socket.converse))
     for method, path, endpoint in (*ENDPOINTS, *_generic_endpoints()):
         for served in ("GET", "HEAD") if method == "GET" else (method,):
             app.router.add_route(served, path, route(endpoint))

@@ -1,14 +1,21 @@
-"""Which keys are good: every `sk-...` that does not contain `revoked`, as OpenAI or as Azure wants it."""
+"""Which keys are good: every `sk-...` that does not contain `revoked`, as OpenAI or as Azure wants it, or as
+browsers send it when they open a WebSocket.
+"""
 
 from aiohttp import web
 
 from .errors import ApiError
+
+_KEY_PROTOCOL = "openai-insecure-api-key."
 
 
 def authorize(request: web.Request) -> None:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if "Api-Key" in request.headers:
         scheme, key = "bearer", request.headers["Api-Key"]
+    for name in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
+        if not key and name.strip().startswith(_KEY_PROTOCOL):
+            scheme, key = "Bearer", name.strip().removeprefix(_KEY_PROTOCOL)
     if scheme.lower() != "bearer" or not key:
         raise ApiError(
             401,

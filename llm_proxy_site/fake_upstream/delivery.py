@@ -137,11 +137,16 @@ def _gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 async def _cut(request: web.Request, record: Record) -> NoReturn:
     record.end("finished")  # it was us, not the client
+    reset(request)
+    await _forever()
+
+
+def reset(request: web.Request) -> None:
+    """Break the connection off, so that its other end notices."""
     if request.transport:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         request.transport.abort()
-    await _forever()
 
 
 async def _forever() -> NoReturn:

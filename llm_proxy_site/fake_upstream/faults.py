@@ -37,6 +37,13 @@ class Faults(
     encoding: Literal["gzip"] | None = None
     size_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] | None = None
     seed: HeaderValue | None = None  # what ids are made of, in place of the body
+    # WebSockets: an event is a chunk; `hang` with `headers` reads and says nothing after the handshake.
+    echo: Literal["1"] | None = None  # send every message back as it came, and nothing else
+    close_code: Annotated[int, msgspec.Meta(ge=1000, le=4999)] | None = None
+    close_after: Count = 0  # events, after which it closes with `close_code`
+    ping_ms: Annotated[int, msgspec.Meta(ge=10, le=3_600_000)] | None = None  # and hangs up without a pong
+    ignore_pings: Literal["1"] | None = None
+    vad: Literal["1"] | None = None  # every piece of audio is a sentence, which is answered
 
     @property
     def affect_body(self) -> bool:

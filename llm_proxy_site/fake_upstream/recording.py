@@ -5,7 +5,7 @@ import hashlib
 import time
 from collections import deque
 from itertools import count
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -27,6 +27,7 @@ class Record:
         "kept_body",
         "request",
         "sha256",
+        "socket",
         "started_at",
         "state",
     )
@@ -38,6 +39,8 @@ class Record:
         self.body_bytes = 0
         self.kept_body = b""
         self.sha256 = hashlib.sha256()
+        self.socket: dict[str, Any] | None = None
+        """Of a WebSocket: what passed, and how it ended."""
         self.state: State = "running"
         self.started_at = time.time()
         self.ended_at: float | None = None
@@ -77,6 +80,7 @@ class Record:
             "state": self.state,
             "started_at": self.started_at,
             "ended_at": self.ended_at,
+            "socket": self.socket,
         }
 
 

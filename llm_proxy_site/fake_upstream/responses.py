@@ -41,18 +41,23 @@ _DECODER = msgspec.json.Decoder(ResponsesRequest)
 def create(call: Call) -> Answer:
     request = call.decode(_DECODER)
     if request.stream:
-        return event_stream(_events(call, request))
+        return event_stream(named_event(event) for event in _events(call, request))
     if request.background:
         return background.begin(call, _finished(call, request))
     return json_answer(_finished(call, request))
 
 
-def _events(call: Call, request: ResponsesRequest) -> Iterator[bytes]:
+def events(call: Call) -> Iterator[dict[str, object]]:
+    """Those of a stream, for a request that need not ask for one."""
+    return _events(call, call.decode(_DECODER))
+
+
+def _events(call: Call, request: ResponsesRequest) -> Iterator[dict[str, object]]:
     numbers = count()
     where: dict[str, object] = {"item_id": call.make_id("msg_"), "output_index": 0, "content_index": 0}
 
-    def event(kind: str, **members: object) -> bytes:
-        return named_event({"type": kind, "sequence_number": next(numbers), **members})
+    def event(kind: str, **members: object) -> dict[str, object]:
+        return {"type": kind, "sequence_number": next(numbers), **members}
 
     started = _response(call, request, "in_progress")
     finished = _finished(call, request)

@@ -20,6 +20,7 @@ from zope.interface import provider
 
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.server.framing import StrictChannel
+from llm_proxy_site.server.gate import WriteGate
 
 MAX_BUFFERED_BODY_BYTES = 256 * 1024
 MAX_PAUSE_SECONDS = 600.0
@@ -102,27 +103,6 @@ class RequestBody:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-class WriteGate:
-    """A Twisted push producer: closed while the client does not read what we have written."""
-
-    def __init__(self) -> None:
-        self._open = asyncio.Event()
-        self._open.set()
-
-    async def passed(self) -> None:
-        if not self._open.is_set():
-            await self._open.wait()
-
-    def pauseProducing(self) -> None:
-        self._open.clear()
-
-    def resumeProducing(self) -> None:
-        self._open.set()
-
-    stopProducing = resumeProducing
-    """The connection is gone: nobody must wait for it any more."""
 
 
 @provider(INonQueuedRequestFactory)

@@ -1,4 +1,4 @@
-"""Daphne with what it lacks: streamed request bodies, write backpressure, and a graceful end.
+"""Daphne with what it lacks: streamed request bodies, backpressure, and a graceful end.
 
 SIGTERM and SIGINT stop accepting, let running requests end up to a limit, close what the data plane holds
 (which flushes the ledger), and leave `run` normally. A second signal ends it at once. SIGHUP reloads.
@@ -7,25 +7,27 @@ SIGTERM and SIGINT stop accepting, let running requests end up to a limit, close
 import asyncio
 import gc
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
 import structlog
 from daphne.server import Server
-from daphne.ws_protocol import WebSocketFactory
 from twisted.internet import reactor
 from twisted.internet.endpoints import serverFromString
 from twisted.logger import globalLogBeginner
 
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.server.channel import RequestBody, StreamingFactory, StreamingRequest
+from llm_proxy_site.server.websocket import ClientSocket, socket_factory
 from proxy.types import Message, Scope
 
 BACKLOG = 1024
 """Connections that wait to be accepted. Twisted's 50 are fewer than come at once when many clients start, and
 what comes beyond is dropped or reset.
 """
+FLUSH_SECONDS = 0.1
+"""For what was said last to those who were cut off, such as the close frames of WebSockets."""
 GC_THRESHOLD = 20_000
 """Objects made before a young collection; a request makes some hundreds and leaves hardly any cycle."""
 
@@ -42,10 +44,11 @@ class ProxyServer(Server):
         on_drain: Callable[[], None] = lambda: None,
         on_stop: Callable[[], Awaitable[None]] | None = None,
         on_reload: Callable[[], Awaitable[None]] | None = None,
+        max_socket_message_bytes: int = 32 * 1024 * 1024,
         **options: Any,
     ) -> None:
-        """`on_ready` gets the address that is listened on; `on_drain` runs when no more connections are
-        accepted, `on_stop` after the last request, `on_reload` at each SIGHUP, one after the other.
+        """`on_ready` gets the address that is listened on; `on_drain` is called when no more connections are
+        accepted, `on_stop` runs after the last request, `on_reload` at each SIGHUP, one after the other.
         """
         super().__init__(application, server_name="", **options)
         self._grace_seconds = grace_seconds
@@ -55,6 +58,7 @@ class ProxyServer(Server):
         self._on_reload = on_reload
         self._reloading = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
+        self._max_socket_message_bytes = max_socket_message_bytes
         self._ports: list[Any] = []
         self._running: set[asyncio.Task[None]] = set()
         self._draining: asyncio.Task[None] | None = None
@@ -64,7 +68,7 @@ class ProxyServer(Server):
     def run(self) -> None:
         self.connections: dict[Any, dict[str, Any]] = {}
         self.http_factory = StreamingFactory(self)
-        self.ws_factory = self._websocket_factory()
+        self.ws_factory = socket_factory(self, self._max_socket_message_bytes)
         globalLogBeginner.beginLoggingTo([_log_failure], redirectStandardIO=False, discardBuffer=True)
         asyncio.set_event_loop(reactor._asyncioEventloop)
         if self.signal_handlers:
@@ -81,15 +85,15 @@ class ProxyServer(Server):
 
     def create_application(self, protocol: Any, scope: Scope) -> Any:
         """Start the application for a request. What is returned is where Daphne puts its messages."""
-        if not isinstance(protocol, StreamingRequest):
-            return super().create_application(protocol, scope)
+        scope.setdefault("asgi", {"version": "3.0"})
+        if isinstance(protocol, ClientSocket):
+            scope["raw_path"] = protocol.target.split(b"?", 1)[0]
+            scope["extensions"] = {"websocket.http.response": {}}
+            self._start(protocol, self._run_socket(protocol, scope))
+            return protocol.messages
         body = protocol.body
         assert isinstance(body, RequestBody)
-        scope.setdefault("asgi", {"version": "3.0"})
-        task = asyncio.ensure_future(self._run_application(protocol, scope, body))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        self.connections[protocol]["application_instance"] = task
+        self._start(protocol, self._run_application(protocol, scope, body))
         return body
 
     def protocol_disconnected(self, protocol: Any) -> None:
@@ -99,7 +103,10 @@ class ProxyServer(Server):
 
     async def handle_reply(self, protocol: Any, message: Message) -> None:
         await super().handle_reply(protocol, message)
-        if message.get("more_body") and not protocol.finished and protocol.channel is not None:
+        if isinstance(protocol, ClientSocket):
+            if message["type"] == "websocket.send":
+                await protocol.gate.passed()
+        elif message.get("more_body") and not protocol.finished and protocol.channel is not None:
             await protocol.hold_writes().passed()
 
     def stop(self) -> None:
@@ -110,6 +117,7 @@ class ProxyServer(Server):
     async def drain(self) -> None:
         """Stop accepting, let what runs end, close the data plane, and leave `run`."""
         lifecycle.begin_draining()
+        self._on_drain()
         for port in self._ports:
             port.stopListening()
         for channel in list(self.http_factory.channels):
@@ -127,6 +135,20 @@ class ProxyServer(Server):
         finally:
             self.stop()
 
+    def _start(self, protocol: Any, application: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(application)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        self.connections[protocol]["application_instance"] = task
+
+    async def _run_socket(self, protocol: ClientSocket, scope: Scope) -> None:
+        try:
+            await self.application(scope, protocol.messages.receive, partial(self.handle_reply, protocol))
+        except Exception:
+            log.exception("application failed")
+        finally:
+            protocol.end()
+
     async def _run_application(self, protocol: StreamingRequest, scope: Scope, body: RequestBody) -> None:
         try:
             await self.application(scope, body.receive, partial(self.handle_reply, protocol))
@@ -141,7 +163,7 @@ class ProxyServer(Server):
         """Until every connection is closed and every application has ended; False if that takes too long."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._grace_seconds
-        while self.http_factory.channels or self._running:
+        while self.http_factory.channels or self._running or self.ws_factory.sockets:
             if loop.time() > deadline:
                 return False
             await asyncio.sleep(0.02)
@@ -152,6 +174,7 @@ class ProxyServer(Server):
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.sleep(FLUSH_SECONDS)
 
     def _take_signals(self) -> None:
         loop = reactor._asyncioEventloop
@@ -186,16 +209,6 @@ class ProxyServer(Server):
     def _cannot_listen(self, failure: Any) -> None:
         self.failure = failure.getErrorMessage()
         self.stop()
-
-    def _websocket_factory(self) -> WebSocketFactory:
-        factory = WebSocketFactory(self, server=self.server_name)
-        factory.setProtocolOptions(
-            autoPingTimeout=self.ping_timeout,
-            openHandshakeTimeout=self.websocket_handshake_timeout,
-            maxMessagePayloadSize=self.websocket_max_message_size,
-            maxFramePayloadSize=self.websocket_max_frame_size,
-        )
-        return factory
 
 
 def _calm_the_collector() -> None:

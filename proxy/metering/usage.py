@@ -65,6 +65,8 @@ class Usage(msgspec.Struct, frozen=True):
     image_input_tokens: int | None = None
     image_output_tokens: int | None = None
     audio_seconds: float | None = None
+    cached_audio_tokens: int | None = None
+    """Of the cached ones; only the realtime API tells."""
 
 
 _decoder = msgspec.json.Decoder(_Answer, strict=False)

@@ -42,7 +42,7 @@ def test_what_is_not_http_is_refused(live: LiveProxy, request_bytes: bytes) -> N
     assert httpx.get(f"{live.url}/live").status_code == 200
 
 
-def test_a_websocket_is_refused(live: LiveProxy) -> None:
+def test_a_websocket_without_a_token_is_refused(live: LiveProxy) -> None:
     key = base64.b64encode(os.urandom(16))
     answer = talk(
         live,
@@ -50,7 +50,8 @@ def test_a_websocket_is_refused(live: LiveProxy) -> None:
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + b"\r\n\r\n",
     )
 
-    assert answer.startswith(b"HTTP/1.1 403")
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert b'"invalid_api_key"' in answer
 
 
 def test_http_1_0_is_answered_and_closed(live: LiveProxy) -> None:

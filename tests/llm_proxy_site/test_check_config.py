@@ -40,7 +40,7 @@ def test_a_bad_file_is_told_line_by_line(tmp_path: Path) -> None:
         run("check_config", file)
     assert str(refused.value).splitlines() == [
         f"{file}:2: providers.one.colour: there is no such setting",
-        f"{file}:5: families.all[0]: Object missing required field `methods`",
+        f"{file}:5: families.all[0].methods: /a has no methods, and no WebSocket",
     ]
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from proxy.endpoints import Endpoint, Endpoints
 from proxy.errors import AuthenticationError, EndpointNotFound, Forbidden, MethodNotAllowed, TokenExpired
-from proxy.policy import check_grant, find_endpoint
+from proxy.policy import check_grant, find_endpoint, find_socket
 from tests.grants import make_grant
 from tokens.grant import Grant
 
@@ -64,3 +64,14 @@ def test_what_leads_past_the_proxy_is_refused() -> None:
         find_endpoint(ENDPOINTS, "POST", "/secrets")
     assert refused.value.code == "endpoint_not_permitted"
     assert find_endpoint(ENDPOINTS, "POST", "/secrets", permits_leading_past_us=True).path == "/secrets"
+
+
+def test_only_what_speaks_websocket_can_be_opened_as_one() -> None:
+    socket = Endpoint(path="/realtime", methods=(), websocket=True)
+    endpoints = Endpoints((socket, Endpoint(path="/models", methods=("GET",))))
+    assert find_socket(endpoints, "/realtime") == socket
+    for path in ("/models", "/realtime/", "/realtime/x"):
+        with pytest.raises(EndpointNotFound):
+            find_socket(endpoints, path)
+    with pytest.raises(MethodNotAllowed):
+        find_endpoint(endpoints, "GET", "/realtime")

@@ -149,3 +149,17 @@ def test_usage_is_asked_for_and_background_work_known_where_openai_has_them() ->
         "/responses/{id}",
         "/responses/{id}/cancel",
     }
+
+
+def test_an_endpoint_may_speak_websocket_only_or_too() -> None:
+    shipped = load_providers(settings.PROVIDERS_FILE).default.endpoints
+    realtime, responses, chat = (
+        shipped.find(path) for path in ("/realtime", "/responses", "/chat/completions")
+    )
+    assert realtime is not None
+    assert (realtime.methods, realtime.websocket) == ((), True)
+    assert responses is not None
+    assert ("POST" in responses.methods, responses.websocket) == (True, True)
+    assert chat is not None
+    assert not chat.websocket
+    assert {"WEBSOCKET /realtime", "WEBSOCKET /responses"} <= set(shipped.names())

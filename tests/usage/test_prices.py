@@ -77,6 +77,16 @@ def test_cached_tokens_are_taken_as_text_before_audio() -> None:
     assert cost(VOICE, 1_000, audio_input_tokens=600, cached_tokens=900) == 160 + 150 + 100 * 32
 
 
+@pytest.mark.parametrize(("told", "audio"), [(0, 0), (3, 3), (10, 10), (99, 10), (None, 0)])
+def test_cached_audio_is_counted_as_far_as_it_is_told(told: int | None, audio: int) -> None:
+    """Of 10 cached tokens; 15 are text and 10 audio. Not told: as many as can be are text."""
+    rates = Rates.of(text_input=0, text_output=0, cached_input=0, audio_input=0, cached_audio_input=1_000_000)
+    costs = Price(rates).cost_microusd(
+        input_tokens=25, output_tokens=0, cached_tokens=10, audio_input_tokens=10, cached_audio_tokens=told
+    )
+    assert costs == audio
+
+
 def test_tokens_written_to_the_cache_have_their_rate() -> None:
     writing = Rates.of(text_input=4_000_000, cached_input=400_000, cache_write=5_000_000, text_output=0)
     assert cost(writing, 1_000, cached_tokens=300, cache_write_tokens=500) == 200 * 4 + 120 + 500 * 5

@@ -50,11 +50,12 @@ def serve(bind: Address, on_ready: Any) -> None:
         endpoints=build_endpoint_description_strings(host=bind.host, port=bind.port),
         grace_seconds=settings.SHUTDOWN_GRACE_SECONDS,
         on_ready=on_ready,
-        on_drain=Runtime.drain_no_more,
+        on_drain=Runtime.drain_current,
         on_stop=Runtime.stop_current,
         on_reload=Runtime.reload_providers,
         # Daphne ends requests whose clients have hung up; a project may want them to be read on.
         application_close_timeout=MAX_DRAIN_SECONDS + 60,
+        max_socket_message_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
     )
     server.run()
     if server.failure:

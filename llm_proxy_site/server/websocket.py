@@ -1,0 +1,212 @@
+"""WebSockets for Daphne, with what it lacks: backpressure both ways, refusals in HTTP, headers and reasons.
+
+Daphne queues whatever a client sends, and hands whatever is to be sent to the socket at once. Here reading
+stops while the application takes nothing of what has come, and sending waits while a client does not read.
+"""
+
+import asyncio
+import time
+from collections import deque
+from http import HTTPStatus
+from typing import Any
+
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+
+from llm_proxy_site.server.gate import WriteGate
+
+MAX_BUFFERED_BYTES = 256 * 1024
+"""Of messages that the application has not taken; one more may be on its way in."""
+CLOSE_SECONDS = 5.0
+"""How long a client has to answer our close frame, and to take what stands before it."""
+
+
+class SocketMessages:
+    """The ASGI messages of one WebSocket on their way to the application; in the place of Daphne's queue."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._messages: deque[tuple[dict[str, Any], int]] = deque()
+        self._size = 0
+        self._unwanted = False
+        self._waiter: asyncio.Future[None] | None = None
+        self.is_paused = False
+
+    def put_nowait(self, message: dict[str, Any]) -> None:
+        """What Daphne tells: the connection, and its end."""
+        self._put(message, 0)
+
+    def feed(self, message: dict[str, Any], size: int) -> None:
+        if not self._unwanted:
+            self._put(message, size)
+
+    def discard(self) -> None:
+        """What still comes is read and forgotten."""
+        self._unwanted = True
+        self._messages.clear()
+        self._size = 0
+        self._continue()
+
+    async def receive(self) -> dict[str, Any]:
+        while not self._messages:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        message, size = self._messages.popleft()
+        self._size -= size
+        if self._size <= MAX_BUFFERED_BYTES:
+            self._continue()
+        return message
+
+    def _put(self, message: dict[str, Any], size: int) -> None:
+        self._messages.append((message, size))
+        self._size += size
+        if self._size > MAX_BUFFERED_BYTES and not self.is_paused:
+            self.is_paused = True
+            self._transport.pauseProducing()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _continue(self) -> None:
+        if self.is_paused:
+            self.is_paused = False
+            self._transport.resumeProducing()
+
+
+class ClientSocket(WebSocketProtocol):
+    """One client's WebSocket."""
+
+    def connectionMade(self) -> None:
+        self.factory.sockets.add(self)
+        self.messages = SocketMessages(self.transport)
+        self.gate = WriteGate()
+        self._denial: tuple[int, list[tuple[bytes, bytes]]] | None = None
+        self._denial_body = b""
+        self.transport.unregisterProducer()  # the HTTP channel that the connection began with
+        self.transport.registerProducer(self.gate, True)
+        super().connectionMade()
+
+    def connectionLost(self, reason: Any) -> None:
+        self.factory.sockets.discard(self)
+        super().connectionLost(reason)
+
+    @property
+    def target(self) -> bytes:
+        """As received. Daphne's path lacks what stands behind a semicolon."""
+        target: str = self.http_request_uri
+        return target.encode("latin-1")
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self.last_ping = time.time()
+        message: dict[str, Any] = {"type": "websocket.receive"}
+        if isBinary:
+            message["bytes"] = payload
+        else:
+            message["text"] = payload.decode()
+        self.messages.feed(message, len(payload))
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self.messages.discard()
+        if code is None:
+            code = 1005 if wasClean else 1006
+        self.server.protocol_disconnected(self)
+        self.messages.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason or ""})
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "websocket.accept":
+                self._accept(message)
+            case "websocket.send":
+                self._send_message(message)
+            case "websocket.close":
+                self._close(message)
+            case "websocket.http.response.start":
+                self._denial = message["status"], list(message.get("headers", []))
+            case "websocket.http.response.body":
+                self._denial_body += message.get("body", b"")
+                if not message.get("more_body", False):
+                    self._deny()
+
+    def end(self) -> None:
+        """The application has ended. One that left without closing has failed."""
+        if self.state == self.STATE_CONNECTING:
+            self._denial = 500, []
+            self._deny()
+        elif self.state == self.STATE_OPEN:
+            self._close({"code": 1011})
+
+    def check_timeouts(self) -> None:
+        """Daphne's clock: ask a silent client for a sign of life. Not one that we keep waiting, or that has
+        not read yet what stands before the question.
+        """
+        if self.state != self.STATE_OPEN:
+            return
+        is_asked = self.autoPingTimeoutCall is not None
+        if self.messages.is_paused or not self.gate.is_open:
+            if is_asked:
+                self._cancelAutoPingTimeoutCall()
+        elif not is_asked and time.time() - self.last_ping > self.server.ping_interval:
+            self._sendAutoPing()
+            self.last_ping = time.time()
+
+    def _accept(self, message: dict[str, Any]) -> None:
+        headers: dict[str, list[str]] = {}
+        for name, value in message.get("headers", []):
+            headers.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+        deferred = self.handshake_deferred
+        del self.handshake_deferred
+        deferred.callback((message.get("subprotocol"), headers))
+
+    def _send_message(self, message: dict[str, Any]) -> None:
+        payload, text = message.get("bytes"), message.get("text")
+        if text is not None:
+            self.sendMessage(text.encode(), False)
+        else:
+            self.sendMessage(payload or b"", True)
+
+    def _close(self, message: dict[str, Any]) -> None:
+        if self.state == self.STATE_CONNECTING:
+            self._denial = 403, []
+            self._deny()
+            return
+        self.messages.discard()  # so that the client's own close frame can come
+        if self.state == self.STATE_OPEN:
+            # Not `sendClose`: that lets applications say 1000 and 3000-4999 only.
+            reason = (message.get("reason") or "").encode()
+            self.sendCloseFrame(code=message.get("code") or 1000, reasonUtf8=reason or None, isReply=False)
+
+    def _deny(self) -> None:
+        """An HTTP answer in place of the handshake's: ASGI's extension `websocket.http.response`."""
+        if self.state != self.STATE_CONNECTING or self._denial is None:
+            return
+        status, headers = self._denial
+        phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
+        named = {name.lower() for name, _ in headers}
+        if b"content-length" not in named:
+            headers.append((b"content-length", b"%d" % len(self._denial_body)))
+        lines = [b"HTTP/1.1 %d %s" % (status, phrase.encode())]
+        lines += [name + b": " + value for name, value in headers if name.lower() != b"connection"]
+        lines += [b"connection: close", b"", self._denial_body]
+        self.transport.write(b"\r\n".join(lines))
+        self.dropConnection(abort=False)
+
+    def _closeConnection(self, abort: bool = False) -> None:
+        # A producer that waits would keep the connection from ending, and nobody must wait for it any more.
+        self.transport.unregisterProducer()
+        self.gate.resumeProducing()
+        super()._closeConnection(abort)
+
+
+def socket_factory(server: Any, max_message_bytes: int) -> WebSocketFactory:
+    factory = WebSocketFactory(server, server=server.server_name)
+    factory.protocol = ClientSocket
+    factory.sockets = set()
+    factory.setProtocolOptions(
+        autoPingTimeout=server.ping_timeout,
+        allowNullOrigin=True,
+        openHandshakeTimeout=0,  # the handshake ends when upstream's does, which the application bounds
+        closeHandshakeTimeout=CLOSE_SECONDS,
+        maxMessagePayloadSize=max_message_bytes,
+        maxFramePayloadSize=max_message_bytes,
+        failByDrop=False,  # say what is wrong by a close frame
+        tcpNoDelay=True,
+    )
+    return factory

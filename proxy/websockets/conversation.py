@@ -1,0 +1,196 @@
+"""One open WebSocket: messages pass both ways as they are, and what they say of models and turns is heard."""
+
+import asyncio
+import time
+from uuid import UUID
+
+import aiohttp
+import structlog
+
+from proxy import policy
+from proxy.errors import BadRequest, ProxyError
+from proxy.websockets import endings, server_events
+from proxy.websockets.client import NO_CODE, SocketClient, SocketClosed
+from proxy.websockets.client_events import TURN, ClientEvent, UnreadableEvent, read_event
+from proxy.websockets.endings import Ending
+from proxy.websockets.ledger import TurnLedger
+from proxy.websockets.upstream import UpstreamSocket
+from tokens.grant import Grant
+from tokens.limits.values import NOTHING, Lease
+
+log = structlog.get_logger("proxy")
+
+
+class Conversation:
+    def __init__(
+        self,
+        socket_id: UUID,
+        client: SocketClient,
+        socket: UpstreamSocket,
+        turns: TurnLedger,
+        *,
+        idle_seconds: float,
+    ) -> None:
+        self.lease = Lease.of_nothing(socket_id, NOTHING, int(time.time() * 1000))
+        """The connection holds nothing of any limit; its turns do."""
+        self._client = client
+        self._socket = socket
+        self._turns = turns
+        turns.cut = self.cut
+        self._idle_seconds = idle_seconds
+        self._heard_at = time.monotonic()
+        """When a message last came or went."""
+        self._watch: asyncio.TimerHandle
+        self._is_restarting = False
+        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+
+    @property
+    def grant(self) -> Grant:
+        return self._turns.grant
+
+    @grant.setter
+    def grant(self, grant: Grant) -> None:
+        self._turns.grant = grant
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no turn is running that could be let end."""
+        return not self._turns.are_running
+
+    def used_microusd(self) -> int:
+        return 0
+
+    def cut(self, error: ProxyError) -> None:
+        self._end(endings.refused(error))
+
+    def drain_no_more(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """The server stops: end now, or after the turns that run."""
+        self._is_restarting = True
+        if self.is_idle:
+            self._end(endings.restarting())
+
+    async def run(self) -> Ending:
+        """Until either side, or we, end it; then both sides are closed and all turns settled."""
+        pumps = [asyncio.create_task(self._from_client()), asyncio.create_task(self._from_upstream())]
+        self._watch_idleness()
+        try:
+            await asyncio.shield(self._ending)
+        finally:
+            self._end(endings.restarting())  # cancelled: the server stops, and waits no longer
+            self._watch.cancel()
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            await self._close(self._ending.result())
+        return self._ending.result()
+
+    async def _close(self, ending: Ending) -> None:
+        """The client first: it need not wait for the rest."""
+        try:
+            await self._client.close(ending.code, ending.reason)
+            await self._turns.end_all(ending.turn_outcome)
+        finally:
+            await self._socket.close(ending.upstream_code)
+
+    def _end(self, ending: Ending) -> None:
+        """The first end counts."""
+        if not self._ending.done():
+            self._ending.set_result(ending)
+
+    async def _from_client(self) -> None:
+        try:
+            while not self._ending.done():
+                data = await self._client.next()
+                self._heard_at = time.monotonic()
+                if await self._may_pass(data):
+                    await self._socket.send(data)
+                    self._heard_at = time.monotonic()
+        except SocketClosed as closed:
+            self._end(endings.by_client(closed))
+        except (aiohttp.ClientError, ConnectionError):
+            self._end(endings.upstream_broke_off())
+        except Exception:  # the task's edge
+            log.exception("websocket failed", request_id=str(self.lease.id))
+            self._end(endings.failed())
+
+    async def _may_pass(self, data: str | bytes) -> bool:
+        """Whether upstream may see it. If not, the client has been told why, or the end has come."""
+        try:
+            event = read_event(data)
+        except UnreadableEvent as problem:
+            self.cut(BadRequest(str(problem)))
+            return False
+        self._turns.state.sent(data)
+        if event is None:
+            return True
+        try:
+            self._turns.judge(event)
+        except ProxyError as error:
+            self.cut(error)
+            return False
+        self._turns.state.asked(event)
+        return event.kind != TURN or await self._begin_turn(event)
+
+    async def _begin_turn(self, event: ClientEvent) -> bool:
+        refusal = await self._turns.begin(event)
+        if refusal is None:
+            return True
+        await self._client.send(refusal)
+        return False
+
+    async def _from_upstream(self) -> None:
+        try:
+            while not self._ending.done():
+                message = await self._socket.receive()
+                self._heard_at = time.monotonic()
+                match message.type:
+                    case aiohttp.WSMsgType.TEXT:
+                        await self._pass_event(message.data, message.data.decode())
+                    case aiohttp.WSMsgType.BINARY:
+                        await self._pass_event(message.data, message.data)
+                    case aiohttp.WSMsgType.CLOSE:
+                        self._end(endings.by_upstream(message.data or NO_CODE, message.extra or ""))
+                        return
+                    case _:
+                        self._end(endings.upstream_broke_off())
+                        return
+                self._heard_at = time.monotonic()
+        except (aiohttp.ClientError, ConnectionError, UnicodeDecodeError):
+            self._end(endings.upstream_broke_off())
+        except Exception:  # the task's edge
+            log.exception("websocket failed", request_id=str(self.lease.id))
+            self._end(endings.failed())
+
+    async def _pass_event(self, data: bytes, as_sent: str | bytes) -> None:
+        """What ends a turn is counted before the client can see it."""
+        kind = server_events.kind_of(data)
+        if kind not in server_events.SEEN:
+            self._turns.note_piece(kind, data)
+            await self._client.send(as_sent)
+            return
+        error = await self._turns.hear(server_events.read_event(kind, data))
+        await self._client.send(as_sent)
+        if error is not None:
+            self.cut(error)
+        elif self.is_idle:
+            self._end_if_over()
+
+    def _end_if_over(self) -> None:
+        """Between two turns: what was put off until the last has ended."""
+        if self._is_restarting:
+            self._end(endings.restarting())
+            return
+        try:
+            policy.check_alive(self.grant, time.time())
+        except ProxyError as error:
+            self.cut(error)
+
+    def _watch_idleness(self) -> None:
+        left = self._heard_at + self._idle_seconds - time.monotonic()
+        if left > 0:
+            self._watch = asyncio.get_running_loop().call_later(left, self._watch_idleness)
+        else:
+            self._end(endings.idle(self._idle_seconds))

@@ -1,0 +1,72 @@
+"""What a client asks for when it opens a WebSocket. Its access token may stand in a subprotocol, for browsers
+can set no header: it is read from there, and never echoed, passed on or logged.
+"""
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from proxy.errors import BadRequest
+from proxy.headers import OPENAI, UpstreamHeaders, to_upstream
+from proxy.request import ProxyRequest, bearer
+from proxy.types import Headers, Scope
+
+TOKEN_PROTOCOL = "openai-insecure-api-key."  # noqa: S105 (a prefix, not a secret)
+REALTIME_PROTOCOL = "realtime"
+_NOT_TO_UPSTREAM = (TOKEN_PROTOCOL, "openai-organization.", "openai-project.")
+"""What these begin would choose who pays."""
+_OF_THE_HANDSHAKE = b"sec-websocket-"
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    request: ProxyRequest
+    token: str = field(repr=False)
+    """Empty if there is none."""
+    subprotocols: tuple[str, ...]
+    """Those that may be passed on and selected."""
+    model: str
+    """That the query names; empty if it names none."""
+    joins: bool
+    """Whether it joins a conversation that has begun elsewhere."""
+
+    @classmethod
+    def from_scope(cls, scope: Scope) -> "Handshake":
+        """Raises ProxyError."""
+        offered: list[str] = scope.get("subprotocols") or []
+        request = ProxyRequest.from_scope({**scope, "method": "GET"})
+        query = parse_qsl(request.query.decode("latin-1"), keep_blank_values=True)
+        models = [value for name, value in query if name == "model"]
+        if len(models) > 1:
+            raise BadRequest("The query names more than one model.", param="model")
+        return cls(
+            request=request,
+            token=bearer(request.headers) or _token_in(offered),
+            subprotocols=tuple(name for name in offered if not name.startswith(_NOT_TO_UPSTREAM)),
+            model=models[0] if models else "",
+            joins=any(name == "call_id" for name, _ in query),
+        )
+
+    def selected(self, by_upstream: str | None) -> str | None:
+        """The subprotocol that the client is told: browsers hang up if none of theirs is selected."""
+        if by_upstream in self.subprotocols:
+            return by_upstream
+        return REALTIME_PROTOCOL if REALTIME_PROTOCOL in self.subprotocols else None
+
+    def headers_to_upstream(
+        self,
+        upstream_key: str,
+        rules: UpstreamHeaders = OPENAI,
+        projects: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> Headers:
+        """Without those of the handshake itself, which are ours."""
+        return [
+            header
+            for header in to_upstream(self.request.headers, upstream_key, rules, projects)
+            if not header[0].startswith(_OF_THE_HANDSHAKE) and header[0] != b"content-length"
+        ]
+
+
+def _token_in(subprotocols: list[str]) -> str:
+    return next(
+        (name.removeprefix(TOKEN_PROTOCOL) for name in subprotocols if name.startswith(TOKEN_PROTOCOL)), ""
+    )

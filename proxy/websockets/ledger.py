@@ -1,0 +1,252 @@
+"""The turns of one conversation: admitted, priced, settled and recorded, each like a request of its own."""
+
+from collections import deque
+from collections.abc import Callable
+from uuid import UUID
+
+import msgspec
+import uuid_utils
+
+from proxy import admission
+from proxy.bill import Bill
+from proxy.endpoints import Endpoint
+from proxy.errors import ProxyError, RateLimitReached
+from proxy.facts import Facts
+from proxy.metering.usage import Usage
+from proxy.running import RunningRequests
+from proxy.websockets import server_events
+from proxy.websockets.client_events import ClientEvent
+from proxy.websockets.rules import judge_event
+from proxy.websockets.server_events import ServerEvent
+from proxy.websockets.state import ConversationState
+from proxy.websockets.turns import NO_CHARGE, Turn, both, new_entry
+from tokens.grant import Grant
+from tokens.limits.values import NOTHING, Estimate, LimitStore, LimitsUnavailableError
+from usage.entry import UsageEntry
+from usage.outcomes import Outcome
+from usage.price_book import PriceBook
+
+
+class TurnLedger:
+    def __init__(
+        self,
+        grant: Grant,
+        endpoint: Endpoint,
+        connection: UsageEntry,
+        state: ConversationState,
+        *,
+        limits: LimitStore,
+        prices: PriceBook,
+        running: RunningRequests,
+        record: Callable[[UsageEntry], None],
+    ) -> None:
+        self.grant = grant
+        self.state = state
+        self._endpoint = endpoint
+        self._connection = connection
+        self._limits = limits
+        self._prices = prices
+        self._running = running
+        self._record = record
+        self.cut: Callable[[ProxyError], None] = _nothing_to_cut
+        """Ends the conversation."""
+        self._asked_for: deque[Turn] = deque()
+        """Sent upstream, and not begun there yet."""
+        self._begun: dict[str, Turn] = {}
+        """By upstream's id of the response."""
+        self._owed = NO_CHARGE
+        """For work that was done before we heard of it, and that no limit could keep out: the next turn's."""
+
+    @property
+    def are_running(self) -> bool:
+        return bool(self._asked_for or self._begun)
+
+    def judge(self, event: ClientEvent) -> None:
+        """Raises ProxyError where the rules of the token do not allow what the client asks for."""
+        if self.grant.rules is not None:
+            note = self._connection.note_shadow
+            judge_event(self.grant.rules, self._endpoint, event, note, model=self.state.model)
+
+    async def begin(self, event: ClientEvent) -> str | None:
+        """The client asks for a turn: take its share of the limits. What to tell the client if it may not."""
+        facts, size = self.state.turn(event, for_limits=self.grant.counts_usage)
+        entry = new_entry(self._connection, self.grant, facts.model)
+        try:
+            turn = await self._admit(entry, facts, size, event.event_id)
+        except ProxyError as error:
+            entry.outcome, entry.error_code, entry.status = Outcome.REFUSED, error.code, error.status
+            self._record(entry)
+            return error_event(error, event.event_id)
+        self._asked_for.append(turn)
+        return None
+
+    def note_piece(self, kind: str, data: bytes) -> None:
+        """An event that neither begins nor ends a turn has passed."""
+        if not kind.endswith(".delta") or not self._begun:
+            return
+        turn = next(iter(self._begun.values()))
+        if len(self._begun) > 1:
+            turn = self._begun.get(server_events.response_id_in(data), turn)
+        turn.note_piece(len(data), is_audio=kind in server_events.AUDIO_PIECES)
+
+    async def hear(self, event: ServerEvent) -> ProxyError | None:
+        """What upstream says of turns. The error with which the conversation must end, if it must."""
+        kind = event.kind
+        if kind == server_events.BEGINS:
+            return await self._begins(event)
+        if kind in server_events.ENDS:
+            return await self._ends(event)
+        if kind == server_events.TRANSCRIBED:
+            return await self._book(self.state.transcription_model, event.usage)
+        if kind == server_events.FAILS:
+            await self._fails(event.caused_by)
+        else:
+            self.state.told(event)
+        return None
+
+    async def end_all(self, outcome: Outcome) -> None:
+        """The conversation is over, and nothing more will be heard of what was running."""
+        for turn in self._running_turns():
+            await self._settle(turn, None, outcome)
+
+    async def _begins(self, event: ServerEvent) -> ProxyError | None:
+        if self._asked_for:
+            self._begun[event.response_id] = self._asked_for.popleft()
+            return None
+        facts, size = self.state.turn(None, for_limits=True)
+        entry = new_entry(self._connection, self.grant, facts.model)
+        try:
+            self._begun[event.response_id] = await self._admit(entry, facts, size)
+        except ProxyError as error:
+            # Upstream works on it already: what it has read is charged, and the end is near.
+            await self._charge_refused(entry, facts, size, error)
+            return error
+        return None
+
+    async def _ends(self, event: ServerEvent) -> ProxyError | None:
+        # An end whose beginning was not heard of is that of the first which has not begun.
+        turn = self._begun.get(event.response_id) or next(iter(self._asked_for), None)
+        self.state.told(event)
+        if turn is None:
+            return await self._book(self.state.model, event.usage)
+        is_free = event.has_failed and event.usage is None
+        turn.entry.status = 200
+        await self._settle(turn, event.usage, Outcome.COMPLETED, is_free=is_free)
+        return await self._used_up()
+
+    async def _fails(self, caused_by: str | None) -> None:
+        """An event of the client's has failed: perhaps one that asked for a turn, which then never begins."""
+        if not self.state.is_realtime:
+            # One response at a time, and an error is its end.
+            turn = next(iter(self._running_turns()), None)
+        else:
+            turn = next((turn for turn in self._asked_for if turn.event_id == caused_by), None)
+        if turn is not None:
+            turn.entry.status = 400
+            has_begun = turn in self._begun.values()
+            await self._settle(turn, None, Outcome.COMPLETED, is_free=not has_begun)
+
+    def _running_turns(self) -> list[Turn]:
+        """Those that have begun first."""
+        return [*self._begun.values(), *self._asked_for]
+
+    async def _book(self, model: str, usage: Usage | None) -> ProxyError | None:
+        """Work that is done before we hear of it: what was said is written down, by a model of its own."""
+        facts = Facts(model=model, is_stream=True)
+        entry = new_entry(self._connection, self.grant, facts.model)
+        entry.status = 200
+        bill = self._bill(facts, 0)
+        try:
+            lease = await admission.acquire(self._limits, self.grant, entry.id, NOTHING)
+        except ProxyError as error:
+            self._owed = both(self._owed, bill.close(entry, usage, pieces=0, bytes_sent=0, seconds=0))
+            is_over = not isinstance(error, RateLimitReached)
+            entry.error_code, entry.outcome = error.code, Outcome.CUT if is_over else Outcome.COMPLETED
+            self._record(entry)
+            return error if is_over else None
+        turn = Turn(self.grant, lease, bill, entry, self._limits, self.cut)
+        await self._settle(turn, usage, Outcome.COMPLETED)
+        return await self._used_up()
+
+    async def _admit(self, entry: UsageEntry, facts: Facts, size: int, event_id: str | None = None) -> Turn:
+        """Raises ProxyError."""
+        bill = self._bill(facts, size)
+        return await self._hold(entry, bill, bill.estimate(), event_id)
+
+    async def _hold(
+        self, entry: UsageEntry, bill: Bill, estimate: Estimate, event_id: str | None = None
+    ) -> Turn:
+        lease = await admission.acquire(self._limits, self.grant, entry.id, estimate)
+        turn = Turn(self.grant, lease, bill, entry, self._limits, self.cut, event_id)
+        self._running.add(turn)
+        return turn
+
+    async def _charge_refused(self, entry: UsageEntry, facts: Facts, size: int, error: ProxyError) -> None:
+        bill = self._bill(facts, size)
+        entry.error_code = error.code
+        try:
+            turn = await self._hold(entry, bill, NOTHING)
+        except ProxyError:
+            entry.outcome = Outcome.CUT
+            bill.close(entry, None, pieces=0, bytes_sent=0, seconds=0)
+            self._record(entry)
+        else:
+            await self._settle(turn, None, Outcome.CUT)
+
+    async def _settle(
+        self, turn: Turn, usage: Usage | None, outcome: Outcome, *, is_free: bool = False
+    ) -> None:
+        owed, self._owed = self._owed, NO_CHARGE
+        await turn.settle(usage, outcome, is_free=is_free, owed=owed)
+        # Until here it could be interrupted, and would be settled again.
+        self._running.discard(turn)
+        self._forget(turn)
+        self._record(turn.entry)
+
+    def _forget(self, turn: Turn) -> None:
+        if turn in self._asked_for:
+            self._asked_for.remove(turn)
+        self._begun = {response: each for response, each in self._begun.items() if each is not turn}
+
+    async def _used_up(self) -> ProxyError | None:
+        """Whether a budget is spent, now that a turn is counted."""
+        grant = self.grant
+        return await used_up(self._limits, grant) if grant.has_budget else None
+
+    def _bill(self, facts: Facts, size: int) -> Bill:
+        return Bill(self.grant, self._endpoint, "POST", facts, size, self._prices)
+
+
+def _nothing_to_cut(error: ProxyError) -> None:
+    """Before there is a conversation."""
+
+
+async def used_up(limits: LimitStore, grant: Grant) -> ProxyError | None:
+    """The error of a budget that is spent; None if none is, or nobody knows."""
+    try:
+        standing = await limits.standing(grant.subjects)
+    except LimitsUnavailableError:
+        return None
+    for subject, counters in zip(grant.subjects, standing, strict=True):
+        for budget, spent in zip(subject.limits.budgets, counters.spent, strict=True):
+            if budget is not None and spent >= budget:
+                return admission.budget_spent(grant.subjects)
+    return None
+
+
+def error_event(error: ProxyError, caused_by: str | None) -> str:
+    """As the realtime API tells of what failed; `status` is what the responses API adds."""
+    details = {
+        "type": error.type,
+        "code": error.code,
+        "message": error.message,
+        "param": error.param,
+        "event_id": caused_by,
+    }
+    event = {
+        "type": "error",
+        "event_id": f"event_{UUID(int=uuid_utils.uuid7().int).hex}",
+        "status": error.status,
+        "error": details,
+    }
+    return msgspec.json.encode(event).decode()

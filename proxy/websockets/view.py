@@ -1,0 +1,185 @@
+"""The data plane's view of WebSockets: who asks, for what, upstream's handshake, ours, the conversation."""
+
+import time
+import uuid
+
+import structlog
+import uuid_utils
+from django.conf import settings
+
+from proxy import admission, policy
+from proxy.endpoints import Endpoint
+from proxy.errors import EndpointNotFound, InternalError, ProxyError, UpstreamKeyUnavailable
+from proxy.headers import first, to_client
+from proxy.providers import Provider
+from proxy.runtime import Runtime
+from proxy.types import Headers, Receive, Scope, Send
+from proxy.websockets.client import GOING_AWAY, SocketClient, SocketClosed
+from proxy.websockets.conversation import Conversation
+from proxy.websockets.handshake import Handshake
+from proxy.websockets.ledger import TurnLedger, used_up
+from proxy.websockets.rules import judge_handshake
+from proxy.websockets.state import ConversationState
+from proxy.websockets.upstream import UpstreamRefusal, UpstreamSocket
+from tokens.grant import Grant
+from usage.entry import UsageEntry
+from usage.outcomes import Outcome
+
+REALTIME = "/realtime"
+
+log = structlog.get_logger("proxy")
+
+
+async def connect(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one WebSocket. Once, on every way out, the connection is recorded and logged."""
+    runtime = Runtime.current()
+    can_refuse = "websocket.http.response" in scope.get("extensions", {})
+    client = SocketClient(receive, send, can_refuse=can_refuse)
+    entry = UsageEntry(
+        id=uuid.UUID(int=uuid_utils.uuid7().int), started_at=time.time(), method="GET", path=scope["path"]
+    )
+    try:
+        await _connect(runtime, scope, client, entry)
+    except ProxyError as error:
+        entry.outcome = Outcome.UPSTREAM_FAILED if error.is_upstreams else Outcome.REFUSED
+        await _refuse(client, error, entry)
+    except SocketClosed:
+        entry.outcome = Outcome.CLIENT_CLOSED
+    except Exception:
+        log.exception("websocket failed", request_id=str(entry.id))
+        await _refuse(client, InternalError(), entry)
+    finally:
+        entry.status = client.status
+        entry.request_bytes, entry.response_bytes = client.received_bytes, client.sent_bytes
+        entry.first_byte_seconds = client.first_byte_seconds
+        entry.duration_seconds = client.elapsed_seconds()
+        runtime.record(entry)
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """For a path where there is nothing."""
+    can_refuse = "websocket.http.response" in scope.get("extensions", {})
+    await SocketClient(receive, send, can_refuse=can_refuse).refuse(EndpointNotFound())
+
+
+async def _refuse(client: SocketClient, error: ProxyError, entry: UsageEntry) -> None:
+    entry.error_code = error.code
+    if client.status is None:
+        await client.refuse(error, _own_header(entry))
+
+
+async def _connect(runtime: Runtime, scope: Scope, client: SocketClient, entry: UsageEntry) -> None:
+    handshake = Handshake.from_scope(scope)
+    generation = runtime.directory.generation
+    providers = runtime.providers
+    grant = await admission.identify(runtime.directory, handshake.token)
+    entry.token_id, entry.project_id, entry.model = grant.token_id, grant.project_id, handshake.model
+    policy.check_grant(grant, time.time())
+    provider = admission.provider_of(providers, grant)
+    endpoint = policy.find_socket(provider.endpoints, handshake.request.path)
+    entry.endpoint = endpoint.path
+    if grant.rules is not None:
+        judge_handshake(
+            grant.rules,
+            scope,
+            endpoint,
+            handshake,
+            entry.note_shadow,
+            trusted_proxies=runtime.trusted_proxies,
+            is_realtime=endpoint.path == REALTIME,
+        )
+    await _check(runtime, grant)
+    runtime.sockets.enter(grant)
+    try:
+        opened = await _open(runtime, provider, grant, handshake, client, entry)
+        if opened is not None:
+            state = ConversationState(
+                handshake.model, is_realtime=endpoint.path == REALTIME, joins=handshake.joins
+            )
+            await _converse(runtime, grant, endpoint, state, client, opened, entry, generation)
+    finally:
+        runtime.sockets.leave(grant)
+
+
+async def _check(runtime: Runtime, grant: Grant) -> None:
+    """What can be known before anything is sent. Raises ProxyError."""
+    if grant.upstream_key is None:
+        raise UpstreamKeyUnavailable
+    if grant.has_budget and (error := await used_up(runtime.limits, grant)) is not None:
+        raise error
+
+
+async def _open(
+    runtime: Runtime,
+    provider: Provider,
+    grant: Grant,
+    handshake: Handshake,
+    client: SocketClient,
+    entry: UsageEntry,
+) -> UpstreamSocket | None:
+    """Upstream's WebSocket, and the client's accepted; None: the client has got upstream's refusal."""
+    try:
+        socket, answer = await runtime.socket_transport.open(provider, grant, handshake)
+    except UpstreamRefusal as refusal:
+        entry.outcome = Outcome.COMPLETED
+        _note_upstream(entry, refusal.headers)
+        await client.answer(refusal.status, _passing(refusal.headers, entry, grant), refusal.body)
+        return None
+    _note_upstream(entry, answer)
+    try:
+        await client.accept(handshake.selected(socket.protocol), _passing(answer, entry, grant))
+    except BaseException:
+        await socket.close(GOING_AWAY)
+        raise
+    return socket
+
+
+async def _converse(
+    runtime: Runtime,
+    grant: Grant,
+    endpoint: Endpoint,
+    state: ConversationState,
+    client: SocketClient,
+    socket: UpstreamSocket,
+    entry: UsageEntry,
+    generation: int,
+) -> None:
+    turns = TurnLedger(
+        grant,
+        endpoint,
+        entry,
+        state,
+        limits=runtime.limits,
+        prices=runtime.prices,
+        running=runtime.running,
+        record=runtime.record,
+    )
+    conversation = Conversation(entry.id, client, socket, turns, idle_seconds=settings.WEBSOCKET_IDLE_SECONDS)
+    runtime.running.add(conversation)
+    runtime.sockets.add(entry.id, conversation)
+    if runtime.directory.generation != generation:
+        runtime.running.doubt(conversation)
+    try:
+        ending = await conversation.run()
+    finally:
+        runtime.running.discard(conversation)
+        runtime.sockets.discard(entry.id)
+    entry.outcome, entry.error_code = ending.outcome, ending.error_code
+
+
+def _note_upstream(entry: UsageEntry, headers: Headers) -> None:
+    entry.upstream_request_id = (first(headers, b"x-request-id") or b"").decode("latin-1")
+
+
+def _passing(headers: Headers, entry: UsageEntry, grant: Grant) -> Headers:
+    """Upstream's headers as the client gets them, without those of a handshake that is not the client's."""
+    kept = [
+        header
+        for header in to_client(headers, str(entry.id))
+        if not header[0].startswith(b"sec-websocket-") and header[0] != b"content-length"
+    ]
+    return [*kept, (b"x-llm-proxy-token-expires-at", grant.expires_at_text)]
+
+
+def _own_header(entry: UsageEntry) -> tuple[bytes, bytes]:
+    return b"x-llm-proxy-request-id", str(entry.id).encode()

@@ -1,0 +1,215 @@
+"""The turns of a conversation as limits and ledger see them, whatever the order in which events come."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from projects.models import UnpricedPolicy
+from proxy.endpoints import Endpoint
+from proxy.errors import ProxyError
+from proxy.running import RunningRequests
+from proxy.websockets.client_events import read_event as read_client_event
+from proxy.websockets.ledger import TurnLedger
+from proxy.websockets.server_events import read_event
+from proxy.websockets.state import ConversationState
+from tests.grants import make_grant
+from tokens.directory import Directory
+from tokens.grant import Grant
+from tokens.limits.memory import MemoryStore
+from tokens.limits.values import Charge, Counters, Lease, Limits, Subject, Tally
+from usage.entry import UsageEntry
+from usage.outcomes import Outcome
+from usage.price_book import PriceBook
+
+PRICES = PriceBook()
+REALTIME = Endpoint(path="/realtime", methods=(), websocket=True, usage="openai")
+RESPONSES = Endpoint(path="/responses", methods=("POST",), websocket=True, usage="openai")
+USAGE = {"input_tokens": 100, "output_tokens": 10}
+
+
+class World:
+    """One conversation on a store in memory."""
+
+    def __init__(self, *, endpoint: Endpoint = REALTIME, **limits: Any) -> None:
+        self.grant = make_grant(
+            token_limits=Limits(**limits) if limits else None,
+            unpriced_policy=UnpricedPolicy.FLAT,
+            flat_price_microusd=7,
+        )
+        self.store = Store()
+        self.rows: list[UsageEntry] = []
+        self.state = ConversationState("gpt-realtime", is_realtime=endpoint is REALTIME, joins=False)
+        directory = Directory(_no_grant, max_tokens=1, ttl_seconds=60)
+        self.running = RunningRequests(directory, self.store, _keep_nothing_alive)
+        connection = UsageEntry(id=uuid7(), started_at=0, method="GET", path="/v1/x", endpoint=endpoint.path)
+        self.turns = TurnLedger(
+            self.grant,
+            endpoint,
+            connection,
+            self.state,
+            limits=self.store,
+            prices=PRICES,
+            running=self.running,
+            record=self.rows.append,
+        )
+
+    async def ask(self, **members: Any) -> Any:
+        """The error that the client is told; None if the turn passes."""
+        event = read_client_event(json.dumps({"type": "response.create", **members}))
+        assert event is not None
+        told = await self.turns.begin(event)
+        return None if told is None else json.loads(told)["error"]
+
+    async def hear(self, kind: str, **members: Any) -> ProxyError | None:
+        return await self.turns.hear(read_event(kind, json.dumps(members).encode()))
+
+    async def done(self, response_id: str = "r", usage: Any = USAGE) -> ProxyError | None:
+        return await self.hear("response.done", response={"id": response_id, "usage": usage})
+
+    async def standing(self) -> Counters:
+        return (await self.store.standing(self.grant.subjects))[0]
+
+
+class Store(MemoryStore):
+    """Whose settling can be interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__(_no_tally, max_accounts=10)
+        self.is_interrupted = False
+
+    async def settle(self, lease: Lease, charge: Charge) -> None:
+        if self.is_interrupted:
+            self.is_interrupted = False
+            raise asyncio.CancelledError
+        await super().settle(lease, charge)
+
+
+async def _no_grant(digest: str) -> Grant | None:
+    return None
+
+
+async def _keep_nothing_alive(token_ids: object) -> None:
+    pass
+
+
+async def _no_tally(subject: Subject) -> Tally:
+    return Tally()
+
+
+async def test_two_responses_at_a_time_are_told_apart() -> None:
+    world = World()
+    for response_id in ("a", "b"):
+        await world.ask()
+        await world.hear("response.created", response={"id": response_id})
+    for size in (40_000, 8_000):
+        kind, response = "response.output_audio.delta", "a" if size == 40_000 else "b"
+        world.turns.note_piece(kind, json.dumps({"response_id": response, "x": "y" * size}).encode())
+    await world.done("b", {"input_tokens": 1, "output_tokens": 2})
+    await world.done("a", {"input_tokens": 3, "output_tokens": 4})
+
+    assert [(row.input_tokens, row.output_tokens) for row in world.rows] == [(1, 2), (3, 4)]
+    assert not world.turns.are_running
+    assert not list(world.running)
+
+
+async def test_a_turn_is_registered_while_it_runs_and_says_what_it_has_used() -> None:
+    world = World()
+    await world.ask()
+    (turn,) = world.running
+    before = turn.used_microusd()
+    await world.hear("response.created", response={"id": "r"})
+    world.turns.note_piece("response.output_audio.delta", b"x" * 3200 * 10)
+    assert turn.used_microusd() - before == 10 * 64  # USD 64 a million
+    cut: list[ProxyError] = []
+    world.turns.cut = cut.append
+    assert not turn.is_idle
+
+
+async def test_an_interrupted_end_is_made_good_and_recorded_once() -> None:
+    world = World(budgets=(10_000_000, None, None, None))
+    await world.ask()
+    await world.hear("response.created", response={"id": "r"})
+    world.store.is_interrupted = True
+    with pytest.raises(asyncio.CancelledError):
+        await world.done()
+    await world.turns.end_all(Outcome.CUT)
+
+    (row,) = world.rows
+    assert (row.outcome, row.input_tokens, row.output_tokens) == (Outcome.COMPLETED, 100, 10)
+    standing = await world.standing()
+    assert (standing.active, standing.spent[0]) == (0, row.cost_microusd)
+
+
+async def test_a_transcription_beside_a_turn_is_charged_with_it_where_only_one_may_run() -> None:
+    world = World(max_concurrent_requests=1, budgets=(10_000_000, None, None, None))
+    world.state.transcription_model = "gpt-4o-transcribe"
+    await world.ask()
+    await world.hear("response.created", response={"id": "r"})
+    kind = "conversation.item.input_audio_transcription.completed"
+    assert await world.hear(kind, usage=USAGE) is None
+    assert await world.done() is None
+
+    transcription, turn = world.rows
+    assert (transcription.model, transcription.is_admitted) == ("gpt-4o-transcribe", False)
+    assert transcription.cost_microusd
+    assert turn.cost_microusd
+    assert (await world.standing()).spent[0] == transcription.cost_microusd + turn.cost_microusd
+
+
+async def test_a_transcription_that_finds_the_budget_used_up_is_the_end() -> None:
+    world = World(budgets=(14, None, None, None))
+    world.state.model = world.state.transcription_model = "nobody-knows-it"
+    kind = "conversation.item.input_audio_transcription.completed"
+    assert await world.hear(kind, usage={"type": "duration", "seconds": 1}) is None
+    spent = await world.hear(kind, usage={"type": "duration", "seconds": 1})
+    assert spent is not None
+    assert spent.code == "budget_exceeded"
+    assert await world.hear(kind, usage={"type": "duration", "seconds": 1}) is not None
+    assert [row.is_admitted for row in world.rows] == [True, True, False]
+
+
+async def test_an_error_releases_the_turn_that_it_is_about() -> None:
+    world = World()
+    await world.ask(event_id="one")
+    await world.ask()
+    await world.ask(event_id="two")
+    await world.hear("error", error={"event_id": "other"})
+    assert not world.rows
+    await world.hear("error", error={"event_id": "two"})
+    await world.hear("error", error={"event_id": None})
+    await world.hear("error", error={"event_id": None})
+    assert [(row.cost_source, row.status) for row in world.rows] == [("free", 400)] * 2
+    assert len(list(world.running)) == 1
+
+
+async def test_an_error_ends_the_one_response_that_runs() -> None:
+    world = World(endpoint=RESPONSES)
+    await world.ask(event_id="mine", model="gpt-4o")
+    await world.hear("error", error={"message": "no such response"})
+    await world.ask(model="gpt-4o")
+    await world.hear("response.created", response={"id": "r"})
+    world.turns.note_piece("response.output_text.delta", b"{}")
+    await world.hear("error", error={"message": "it broke"})
+    assert [(row.cost_source, row.usage_source) for row in world.rows] == [
+        ("free", "none"),
+        ("price", "estimated"),
+    ]
+
+
+async def test_an_end_that_nobody_began_is_counted_all_the_same() -> None:
+    world = World(max_requests=5)
+    await world.done("unheard-of")
+    (row,) = world.rows
+    assert (row.input_tokens, row.is_admitted, row.model) == (100, True, "gpt-realtime")
+    assert (await world.standing()).requests == 1
+
+
+async def test_a_failed_turn_without_usage_is_free() -> None:
+    world = World()
+    await world.ask()
+    await world.hear("response.created", response={"id": "r"})
+    await world.hear("response.done", response={"id": "r", "status": "failed"})
+    assert [(row.cost_source, row.outcome) for row in world.rows] == [("free", "completed")]
