@@ -4,7 +4,7 @@ begin a turn.
 
 from projects.ruleset import Ruleset
 from proxy.endpoints import SOCKET, Endpoint
-from proxy.rules import Note, check_message, check_request, check_unnamed_model, read_message
+from proxy.rules import Note, check_message, check_models, check_request, check_unnamed_model, read_message
 from proxy.ruling import judge_client
 from proxy.types import Scope
 from proxy.websockets.client_events import TURN, ClientEvent
@@ -40,5 +40,7 @@ def judge_handshake(
 def judge_event(rules: Ruleset, endpoint: Endpoint, event: ClientEvent, note: Note, *, model: str) -> None:
     """`model`: the session's. Raises ProxyError."""
     check_message(rules, endpoint, read_message(rules, event.document.encode()), note)
+    if event.transcription_model:
+        check_models(rules, [event.transcription_model], note, param="transcription.model")
     if event.kind == TURN and not event.model and not model:
         check_unnamed_model(rules, note)

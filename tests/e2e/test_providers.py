@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
+from asgiref.sync import sync_to_async
 from pytest_django import Settings
 
 from llm_proxy_site.processes import running
@@ -14,6 +16,7 @@ from projects.lifecycle import update_project
 from projects.models import Project
 from tests.factories import UPSTREAM_KEY, ProjectFactory, issue_token
 from tests.live import LiveProxy, eventually, proxy_before
+from tests.sockets import ask, talk, talking, upstream_socket
 from usage.models import UsageRecord
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say something."}]}
@@ -26,7 +29,7 @@ providers:
     headers:
       drop: [x-stainless-os]
       set: {{x-gateway: blue, openai-project: proj_provider}}
-    families: [chat, secrets]
+    families: [chat, secrets, sockets]
   local:
     base_url: {origin}/v1
     families: [chat, everything]
@@ -39,6 +42,8 @@ families:
     - {{path: /embeddings, methods: [POST], usage: input, max_request_bytes: 100, read_timeout_seconds: 0.3}}
   secrets:
     - {{path: /realtime/client_secrets, methods: [POST], usage: unreported, leads_past_us: true}}
+  sockets:
+    - {{path: /realtime, websocket: true, usage: openai}}
   everything:
     - {{path: /models, methods: [GET]}}
     - {{path: "/models/{{id}}", methods: [DELETE]}}
@@ -240,8 +245,9 @@ def test_a_token_names_the_endpoints_of_its_provider(server: LiveProxy) -> None:
         return names
 
     chat = ["GET /chat/completions", "POST /chat/completions"]
-    assert endpoints("azure") == chat
-    assert endpoints("azure", permits_leading_past_us=True) == [*chat, "POST /realtime/client_secrets"]
+    permitted = ["POST /realtime/client_secrets", "WEBSOCKET /realtime"]
+    assert endpoints("azure") == [*chat, "WEBSOCKET /realtime"]
+    assert endpoints("azure", permits_leading_past_us=True) == [*chat, *permitted]
     assert endpoints("local") == [*chat, "GET /models", "DELETE /models/{id}", "GET /{rest*}"]
     assert endpoints("gone") == []
 
@@ -267,3 +273,31 @@ def test_the_server_names_such_projects_when_it_starts(
     ProjectFactory.create(name="alpha", provider="gone")
     with proxy_before("http://127.0.0.1:1/v1", tmp_path / "proxy.log") as live:
         assert "The project alpha names the provider gone, which is not configured." in live.log()
+
+
+@talking
+async def test_a_websocket_goes_to_the_provider_of_its_project(server: LiveProxy) -> None:
+    fields = {"provider": "azure", "upstream_organization": "org-own"}
+    plain = await sync_to_async(token_of)(**fields)
+    async with talk(server, plain, headers={"x-marker": "socket-to-azure", "x-gateway": "red"}) as client:
+        await ask(client, "hello")
+        await client.hear_until("response.done")
+
+    recorded = await upstream_socket(server, "socket-to-azure")
+    assert recorded["target"] == "/openai/v1/realtime?model=gpt-realtime"
+    headers = {name.lower(): value for name, value in recorded["headers"]}
+    assert "authorization" not in headers
+    assert {name: headers[name] for name in ("api-key", "x-gateway", "openai-organization")} == {
+        "api-key": UPSTREAM_KEY,
+        "x-gateway": "blue",
+        "openai-organization": "org-own",
+    }
+
+
+@talking
+async def test_a_provider_without_websockets_refuses_them(server: LiveProxy) -> None:
+    plain = await sync_to_async(token_of)("local")
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        async with talk(server, plain):
+            pass
+    assert refused.value.status == 404
