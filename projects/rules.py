@@ -23,7 +23,8 @@ Text = Annotated[str, Meta(min_length=1, max_length=200)]
 EndpointName = Annotated[
     str,
     Meta(
-        pattern=r"\A([a-z][a-z0-9_-]*|(GET|POST|PUT|PATCH|DELETE|WEBSOCKET) (/([a-z0-9_]+|\{[a-z_]+\}))+)\Z"
+        pattern=r"\A([a-z][a-z0-9_-]*|(GET|POST|PUT|PATCH|DELETE|WEBSOCKET) "
+        r"(/([A-Za-z0-9_.~-]+|\{[a-z_]+\*?\}))+)\Z"
     ),
 ]
 Glob = Annotated[str, Meta(pattern=r"\A[^\s\[\]]{1,200}\Z")]

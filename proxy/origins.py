@@ -13,9 +13,11 @@ LEAST_SECONDS = 1.0
 
 class KnownOrigins:
     def __init__(
-        self, load: Callable[[], Awaitable[frozenset[bytes]]], clock: Callable[[], float] = time.monotonic
+        self,
+        load: Callable[[], Awaitable[frozenset[bytes] | None]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`load` raises nothing: what it cannot read, it takes to be as it was, or empty."""
+        """`load` returns None where they cannot be read: they are taken to be as they were."""
         self._load = load
         self._clock = clock
         self._origins: frozenset[bytes] = frozenset()
@@ -28,7 +30,8 @@ class KnownOrigins:
             async with self._reading:
                 if self._is_due():  # still, after waiting
                     self._is_stale = False  # what changes from now on may not be in what is read
-                    self._origins = await self._load()
+                    origins = await self._load()
+                    self._origins = self._origins if origins is None else origins
                     self._read_at = self._clock()
         return origin in self._origins
 

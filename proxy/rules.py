@@ -124,7 +124,7 @@ def check_body(rules: Ruleset, endpoint: Endpoint, method: str, document: Docume
         return
     if rules.models:
         _check_models_in(rules, document, note)
-        if endpoint.may_cost(method) and endpoint.has_model and document.values.get("model") in (None, []):
+        if endpoint.may_cost(method) and endpoint.has_model and not values_at(document.values, ("model",)):
             check_unnamed_model(rules, note)
     for parameter in rules.parameters:
         if _holds(parameter, endpoint, method):
@@ -209,7 +209,7 @@ def _models_in_target(endpoint: Endpoint, path: str, query: bytes) -> list[str]:
     is_models = endpoint.path.startswith("/models/{")
     models = [
         unquote(segment, errors="replace")
-        for template, segment in zip(endpoint.path.split("/"), path.split("/"), strict=True)
+        for template, segment in zip(endpoint.path.split("/"), path.split("/"), strict=False)
         if template == "{model}" or (is_models and template.startswith("{"))
     ]
     if query:

@@ -169,12 +169,12 @@ class Runtime:
             log.error("access tokens cannot be read", error=str(problem))
             raise DirectoryUnavailableError from None
 
-    async def _load_origins(self) -> frozenset[bytes]:
+    async def _load_origins(self) -> frozenset[bytes] | None:
         try:
             return await self.in_thread(load_origins, timezone.now())
         except Error as problem:
             log.error("allowed origins cannot be read", error=str(problem))
-            return frozenset()
+            return None
 
     async def _load_tally(self, subject: Subject) -> Tally:
         try:

@@ -264,3 +264,16 @@ def test_what_the_sdk_sends_is_certain(live: LiveProxy) -> None:
         )
         with pytest.raises(PermissionDeniedError):
             client.images.edit(model="gpt-image-1.5", image=sound, prompt="x")
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_body_without_a_length_is_measured_when_it_has_come(live: LiveProxy, is_stream: bool) -> None:
+    rules = {"max_body_bytes": 10, "shadow": ["max_body_bytes"]}
+    plain = token(rules, total_budget_microusd=1_000_000)
+    answer = httpx.post(
+        f"{live.base_url}/chat/completions",
+        content=iter([json.dumps(CHAT | {"stream": is_stream}).encode()]),
+        headers={"authorization": f"Bearer {plain}", "content-type": "application/json"},
+    )
+    assert answer.status_code == 200
+    assert eventually(lambda: UsageRecord.objects.filter(shadow_refusals="request_too_large").first())

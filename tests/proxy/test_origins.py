@@ -39,3 +39,17 @@ async def test_a_change_is_looked_for_but_not_more_often_than_once_a_moment() ->
     world.now += LEAST_SECONDS
     assert await world.origins.allow(b"https://b.example")
     assert world.looks == 2
+
+
+async def test_what_cannot_be_read_stays_as_it_was() -> None:
+    answers: list[frozenset[bytes] | None] = [frozenset([b"https://a.test"]), None]
+    now = 0.0
+
+    async def load() -> frozenset[bytes] | None:
+        return answers.pop(0)
+
+    origins = KnownOrigins(load, lambda: now)
+    assert await origins.allow(b"https://a.test")
+    now = 100.0
+    assert await origins.allow(b"https://a.test")
+    assert answers == []

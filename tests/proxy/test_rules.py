@@ -90,6 +90,7 @@ NO_MODEL = ("model_not_allowed", "model")
         (b'{"model":"GPT-4o-mini"}', NO_MODEL),
         (b'{"model":""}', NO_MODEL),
         (b'{"model":null}', NO_MODEL),
+        (b'{"model":[[],[null]]}', NO_MODEL),
         (b"{}", NO_MODEL),
         (b"", NO_MODEL),
         (b'{"model":5}', ("bad_request", "model")),
@@ -137,6 +138,11 @@ def test_a_variable_of_a_path_that_is_called_model_is_one() -> None:
     for model, expected in (("gpt-4o-mini", []), ("o3", NO_MODEL)):
         assert request(MODELS, deployment, path=f"/deployments/{model}/chat") == expected
     assert body(MODELS, b"{}", deployment) == []
+
+
+def test_a_path_that_a_catch_all_matches_may_have_more_segments() -> None:
+    everything = Endpoint(path="/{rest*}", methods=("GET",))
+    assert request(MODELS, everything, method="GET", path="/a/b/c") == []
 
 
 MAXIMUM = parameter(name="max_tokens", maximum=2000)
