@@ -12,6 +12,7 @@ from proxy.types import Headers, Scope
 
 TOKEN_PROTOCOL = "openai-insecure-api-key."  # noqa: S105 (a prefix, not a secret)
 REALTIME_PROTOCOL = "realtime"
+REALTIME_PATH = "/realtime"
 _NOT_TO_UPSTREAM = (TOKEN_PROTOCOL, "openai-organization.", "openai-project.")
 """What these begin would choose who pays."""
 _OF_THE_HANDSHAKE = b"sec-websocket-"
@@ -28,6 +29,13 @@ class Handshake:
     """That the query names; empty if it names none."""
     joins: bool
     """Whether it joins a conversation that has begun elsewhere."""
+    only_transcribes: bool = False
+    """Whether the session has no model that answers."""
+
+    @property
+    def is_realtime(self) -> bool:
+        """Whether it opens a session, which has a model; else each turn names its own."""
+        return self.request.path == REALTIME_PATH
 
     @classmethod
     def from_scope(cls, scope: Scope) -> "Handshake":
@@ -44,6 +52,7 @@ class Handshake:
             subprotocols=tuple(name for name in offered if not name.startswith(_NOT_TO_UPSTREAM)),
             model=models[0] if models else "",
             joins=any(name == "call_id" for name, _ in query),
+            only_transcribes=("intent", "transcription") in query,
         )
 
     def selected(self, by_upstream: str | None) -> str | None:

@@ -19,9 +19,8 @@ def judge_handshake(
     note: Note,
     *,
     trusted_proxies: int,
-    is_realtime: bool,
 ) -> None:
-    """`is_realtime`: turns need name no model, for the session has one. Raises ProxyError."""
+    """Raises ProxyError."""
     judge_client(rules, scope, note, trusted_proxies=trusted_proxies)
     request = handshake.request
     check_request(
@@ -33,7 +32,7 @@ def judge_handshake(
         content_length=None,
         note=note,
     )
-    if is_realtime and not handshake.model:
+    if handshake.is_realtime and not handshake.model:
         check_unnamed_model(rules, note)
 
 

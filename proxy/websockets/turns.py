@@ -12,6 +12,7 @@ from proxy.bill import Bill
 from proxy.errors import ProxyError
 from proxy.metering.usage import Usage
 from proxy.websockets.server_events import BYTES_PER_AUDIO_TOKEN
+from proxy.websockets.state import Ask
 from tokens.grant import Grant
 from tokens.limits.values import Charge, Lease, LimitStore
 from usage.entry import UsageEntry
@@ -38,6 +39,9 @@ class Turn:
         event_id: str | None = None,
     ) -> None:
         """`event_id` is the client's, of the event that asked for it."""
+        self.response_id = ""
+        """Upstream's, once it has begun; where upstream gives it none, one of ours."""
+        self.ask: Ask | None = None
         self.grant = grant
         self.lease = lease
         self.entry = entry
@@ -53,6 +57,11 @@ class Turn:
 
     def drain_no_more(self) -> None:
         """It has a client as long as its conversation has."""
+
+    def reprice(self, bill: Bill, model: str) -> None:
+        """Once it is certain which model answers."""
+        self._bill = bill
+        self.entry.model = model
 
     def used_microusd(self) -> int:
         return self._bill.used_microusd(self.pieces, self.audio_bytes // BYTES_PER_AUDIO_TOKEN)

@@ -17,15 +17,13 @@ from proxy.types import Headers, Receive, Scope, Send
 from proxy.websockets.client import GOING_AWAY, SocketClient, SocketClosed
 from proxy.websockets.conversation import Conversation
 from proxy.websockets.handshake import Handshake
-from proxy.websockets.ledger import TurnLedger, used_up
+from proxy.websockets.ledger import TurnLedger, model_unknown, used_up
 from proxy.websockets.rules import judge_handshake
-from proxy.websockets.state import ConversationState
+from proxy.websockets.state import ConversationState, RealtimeState, ResponsesState
 from proxy.websockets.upstream import UpstreamRefusal, UpstreamSocket
 from tokens.grant import Grant
 from usage.entry import UsageEntry
 from usage.outcomes import Outcome
-
-REALTIME = "/realtime"
 
 log = structlog.get_logger("proxy")
 
@@ -86,25 +84,30 @@ async def _connect(runtime: Runtime, scope: Scope, client: SocketClient, entry: 
             handshake,
             entry.note_shadow,
             trusted_proxies=runtime.trusted_proxies,
-            is_realtime=endpoint.path == REALTIME,
         )
-    await _check(runtime, grant)
+    await _check(runtime, grant, handshake)
     runtime.sockets.enter(grant)
     try:
         opened = await _open(runtime, provider, grant, handshake, client, entry)
         if opened is not None:
-            state = ConversationState(
-                handshake.model, is_realtime=endpoint.path == REALTIME, joins=handshake.joins
-            )
-            await _converse(runtime, grant, endpoint, state, client, opened, entry, generation)
+            await _converse(runtime, grant, endpoint, _state(handshake), client, opened, entry, generation)
     finally:
         runtime.sockets.leave(grant)
 
 
-async def _check(runtime: Runtime, grant: Grant) -> None:
+def _state(handshake: Handshake) -> ConversationState:
+    if handshake.is_realtime:
+        return RealtimeState(handshake.model, joins=handshake.joins)
+    return ResponsesState()
+
+
+async def _check(runtime: Runtime, grant: Grant, handshake: Handshake) -> None:
     """What can be known before anything is sent. Raises ProxyError."""
     if grant.upstream_key is None:
         raise UpstreamKeyUnavailable
+    has_model = handshake.model or handshake.joins or handshake.only_transcribes
+    if grant.counts_usage and handshake.is_realtime and not has_model:
+        raise model_unknown()
     if grant.has_budget and (error := await used_up(runtime.limits, grant)) is not None:
         raise error
 

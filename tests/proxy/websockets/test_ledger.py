@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from proxy.running import RunningRequests
 from proxy.websockets.client_events import read_event as read_client_event
 from proxy.websockets.ledger import TurnLedger
 from proxy.websockets.server_events import read_event
-from proxy.websockets.state import ConversationState
+from proxy.websockets.state import ConversationState, RealtimeState, ResponsesState
 from tests.grants import make_grant
 from tokens.directory import Directory
 from tokens.grant import Grant
@@ -41,7 +42,9 @@ class World:
         )
         self.store = Store()
         self.rows: list[UsageEntry] = []
-        self.state = ConversationState("gpt-realtime", is_realtime=endpoint is REALTIME, joins=False)
+        self.state: ConversationState = (
+            RealtimeState("gpt-realtime", joins=False) if endpoint is REALTIME else ResponsesState()
+        )
         directory = Directory(_no_grant, max_tokens=1, ttl_seconds=60)
         self.running = RunningRequests(directory, self.store, _keep_nothing_alive)
         connection = UsageEntry(id=uuid7(), started_at=0, method="GET", path="/v1/x", endpoint=endpoint.path)
@@ -213,3 +216,95 @@ async def test_a_failed_turn_without_usage_is_free() -> None:
     await world.hear("response.created", response={"id": "r"})
     await world.hear("response.done", response={"id": "r", "status": "failed"})
     assert [(row.cost_source, row.outcome) for row in world.rows] == [("free", "completed")]
+
+
+async def test_a_refused_change_of_the_session_prices_no_turn() -> None:
+    world = World(budgets=(10_000_000, None, None, None))
+    event = read_client_event('{"type": "session.update", "session": {"model": "nobody-knows-it"}}')
+    assert event is not None
+    world.state.asked(event)
+    await world.ask()
+    (turn,) = world.running
+    assert turn.lease.estimate.microusd > 7  # the dearer of both
+    await world.hear("error", error={"event_id": None, "code": "cannot_update_model"})
+    await world.hear("response.created", response={"id": "r"})
+    await world.done()
+    assert [(row.model, row.cost_source) for row in world.rows] == [("gpt-realtime", "price")]
+
+
+async def test_an_error_without_an_id_is_about_what_was_sent_first() -> None:
+    world = World()
+    await world.ask()
+    event = read_client_event('{"type": "session.update", "session": {"model": "other"}}')
+    assert event is not None
+    world.state.asked(event)
+    await world.hear("error", error={"event_id": None})
+    assert [row.cost_source for row in world.rows] == ["free"]
+
+
+async def test_a_turn_without_a_model_is_refused_and_cut_where_limits_depend_on_it() -> None:
+    world = World(budgets=(10_000_000, None, None, None))
+    world.state.model = ""
+    assert (await world.ask())["param"] == "model"
+    cut = await world.hear("response.created", response={"id": "r"})
+    assert cut is not None
+    assert cut.code == "bad_request"
+    assert not world.turns.are_running
+
+
+async def test_a_turn_of_a_dead_token_does_not_begin_beside_one_that_finishes() -> None:
+    world = World()
+    await world.ask()
+    world.turns.grant = replace(world.grant, token_revoked=True)
+    assert (await world.ask())["code"] == "invalid_api_key"
+    assert len(list(world.running)) == 1
+
+
+async def test_a_beginning_that_is_told_twice_is_one_turn() -> None:
+    world = World(max_concurrent_requests=2)
+    for _ in range(2):
+        await world.hear("response.created", response={"id": "r"})
+    await world.done()
+    assert len(world.rows) == 1
+    assert (await world.standing()).active == 0
+    assert not world.turns.are_running
+
+
+async def test_turns_without_an_id_are_not_taken_for_one() -> None:
+    world = World(max_concurrent_requests=2)
+    for _ in range(2):
+        await world.hear("response.created", response={})
+    await world.hear("response.done", response={"usage": USAGE})
+    assert len(list(world.running)) == 1
+    await world.turns.end_all(Outcome.CUT)
+    assert [row.outcome for row in world.rows] == ["completed", "cut"]
+    assert (await world.standing()).active == 0
+
+
+async def test_an_error_about_something_else_does_not_end_the_response_that_runs() -> None:
+    world = World(endpoint=RESPONSES)
+    await world.ask(event_id="mine", model="gpt-4o")
+    await world.hear("response.created", response={"id": "r"})
+    await world.hear("error", error={"event_id": "other"})
+    await world.done()
+    assert [(row.outcome, row.usage_source) for row in world.rows] == [("completed", "upstream")]
+
+
+async def test_a_transcription_that_was_interrupted_in_settling_is_settled_at_the_end() -> None:
+    world = World(budgets=(10_000_000, None, None, None))
+    world.store.is_interrupted = True
+    with pytest.raises(asyncio.CancelledError):
+        await world.hear("conversation.item.input_audio_transcription.completed", usage=USAGE)
+    await world.turns.end_all(Outcome.CUT)
+    assert [row.outcome for row in world.rows] == ["completed"]
+    assert (await world.standing()).active == 0
+
+
+async def test_a_refused_turn_that_was_interrupted_in_settling_is_settled_at_the_end() -> None:
+    world = World(budgets=(10_000, None, None, None))  # less than a turn may cost
+    world.store.is_interrupted = True
+    with pytest.raises(asyncio.CancelledError):
+        await world.hear("response.created", response={"id": "r"})
+    await world.turns.end_all(Outcome.CUT)
+    assert [row.outcome for row in world.rows] == ["cut"]
+    assert (await world.standing()).active == 0
