@@ -17,9 +17,9 @@ from proxy.metering.usage import Usage
 from proxy.running import RunningRequests
 from proxy.websockets import server_events
 from proxy.websockets.client_events import ClientEvent
-from proxy.websockets.rules import judge_event
+from proxy.websockets.rules import MessageJudge
 from proxy.websockets.server_events import ServerEvent
-from proxy.websockets.state import Ask, ConversationState
+from proxy.websockets.state import Ask, ConversationState, size_of
 from proxy.websockets.turns import NO_CHARGE, Turn, both, new_entry
 from tokens.grant import Grant
 from tokens.limits.values import NOTHING, Estimate, LimitStore, LimitsUnavailableError
@@ -44,6 +44,7 @@ class TurnLedger:
         self.grant = grant
         self.state = state
         self._endpoint = endpoint
+        self._judge = MessageJudge(endpoint, state, connection.note_shadow)
         self._connection = connection
         self._limits = limits
         self._prices = prices
@@ -63,11 +64,14 @@ class TurnLedger:
     def are_running(self) -> bool:
         return bool(self._open)
 
+    def judge_size(self, data: str | bytes) -> None:
+        """Raises RequestTooLarge."""
+        self._judge.judge_size(self.grant.rules, size_of(data))
+
     def judge(self, event: ClientEvent) -> None:
         """Raises ProxyError where the rules of the token do not allow what the client asks for."""
         if self.grant.rules is not None:
-            note = self._connection.note_shadow
-            judge_event(self.grant.rules, self._endpoint, event, note, model=self.state.model)
+            self._judge.judge_event(self.grant.rules, event)
 
     async def begin(self, event: ClientEvent) -> str | None:
         """The client asks for a turn: take its share of the limits. What to tell the client if it may not."""
@@ -123,6 +127,8 @@ class TurnLedger:
         ask = self.state.turn(None, for_limits=True)
         entry = new_entry(self._connection, self.grant, ask.facts[-1].model)
         try:
+            if self.grant.rules is not None:
+                self._judge.judge_unasked_turn(self.grant.rules)
             self._note_begun(await self._admit(entry, ask), response_id)
         except ProxyError as error:
             # Upstream works on it already: what it has read is charged, and the end is near.

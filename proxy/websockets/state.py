@@ -112,7 +112,7 @@ class RealtimeState:
     _refers_elsewhere: bool = False
 
     def sent(self, data: str | bytes) -> None:
-        size = _size(data)
+        size = size_of(data)
         self._new_bytes += size // AUDIO_BYTES_PER_TEXT_BYTE if _is_audio(data) else size
 
     def asked(self, event: ClientEvent) -> None:
@@ -177,7 +177,8 @@ def _largest(counts: list[int | None]) -> int | None:
     return max(known) if len(known) == len(counts) else None
 
 
-def _size(data: str | bytes) -> int:
+def size_of(data: str | bytes) -> int:
+    """In bytes, on the wire."""
     return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
 
 

@@ -2,11 +2,14 @@
 
 import time
 import uuid
+from collections.abc import Callable
+from functools import partial
 
 import structlog
 import uuid_utils
 from django.conf import settings
 
+from projects.ruleset import Ruleset
 from proxy import admission, policy
 from proxy.endpoints import Endpoint
 from proxy.errors import EndpointNotFound, InternalError, ProxyError, UpstreamKeyUnavailable
@@ -76,21 +79,24 @@ async def _connect(runtime: Runtime, scope: Scope, client: SocketClient, entry: 
     provider = admission.provider_of(providers, grant)
     endpoint = policy.find_socket(provider.endpoints, handshake.request.path)
     entry.endpoint = endpoint.path
+    judge = partial(
+        judge_handshake,
+        scope=scope,
+        endpoint=endpoint,
+        handshake=handshake,
+        note=entry.note_shadow,
+        trusted_proxies=runtime.trusted_proxies,
+    )
     if grant.rules is not None:
-        judge_handshake(
-            grant.rules,
-            scope,
-            endpoint,
-            handshake,
-            entry.note_shadow,
-            trusted_proxies=runtime.trusted_proxies,
-        )
+        judge(grant.rules)
     await _check(runtime, grant, handshake)
     runtime.sockets.enter(grant)
     try:
         opened = await _open(runtime, provider, grant, handshake, client, entry)
         if opened is not None:
-            await _converse(runtime, grant, endpoint, _state(handshake), client, opened, entry, generation)
+            await _converse(
+                runtime, grant, endpoint, _state(handshake), judge, client, opened, entry, generation
+            )
     finally:
         runtime.sockets.leave(grant)
 
@@ -142,6 +148,7 @@ async def _converse(
     grant: Grant,
     endpoint: Endpoint,
     state: ConversationState,
+    judge: Callable[[Ruleset], None],
     client: SocketClient,
     socket: UpstreamSocket,
     entry: UsageEntry,
@@ -157,7 +164,14 @@ async def _converse(
         running=runtime.running,
         record=runtime.record,
     )
-    conversation = Conversation(entry.id, client, socket, turns, idle_seconds=settings.WEBSOCKET_IDLE_SECONDS)
+    conversation = Conversation(
+        entry.id,
+        client,
+        socket,
+        turns,
+        judge_handshake=judge,
+        idle_seconds=settings.WEBSOCKET_IDLE_SECONDS,
+    )
     runtime.running.add(conversation)
     runtime.sockets.add(entry.id, conversation)
     if runtime.directory.generation != generation:
