@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from uuid import UUID
 
@@ -20,9 +21,9 @@ from proxy.websockets.client_events import ClientEvent
 from proxy.websockets.rules import MessageJudge
 from proxy.websockets.server_events import ServerEvent
 from proxy.websockets.state import Ask, ConversationState, size_of
-from proxy.websockets.turns import NO_CHARGE, Turn, both, new_entry
+from proxy.websockets.turns import Turn, new_entry
 from tokens.grant import Grant
-from tokens.limits.values import NOTHING, Estimate, LimitStore, LimitsUnavailableError
+from tokens.limits.values import NO_LIMITS, NOTHING, Estimate, Lease, LimitStore, LimitsUnavailableError
 from usage.entry import UsageEntry
 from usage.outcomes import Outcome
 from usage.price_book import PriceBook
@@ -57,8 +58,6 @@ class TurnLedger:
         self._begun: dict[str, Turn] = {}
         """Of these, by upstream's id of the response, those that upstream has begun."""
         self._unnamed = count(1)
-        self._owed = NO_CHARGE
-        """For work that was done before we heard of it, and that no limit could keep out: the next turn's."""
 
     @property
     def are_running(self) -> bool:
@@ -69,9 +68,11 @@ class TurnLedger:
         self._judge.judge_size(self.grant.rules, size_of(data))
 
     def judge(self, event: ClientEvent) -> None:
-        """Raises ProxyError where the rules of the token do not allow what the client asks for."""
+        """Raises ProxyError where the token may not have what the client asks for."""
         if self.grant.rules is not None:
             self._judge.judge_event(self.grant.rules, event)
+        if event.transcription_model:
+            self._bill(Facts(model=event.transcription_model), 0).estimate()  # has it a price, if it must?
 
     async def begin(self, event: ClientEvent) -> str | None:
         """The client asks for a turn: take its share of the limits. What to tell the client if it may not."""
@@ -186,17 +187,17 @@ class TurnLedger:
         entry = new_entry(self._connection, self.grant, facts.model)
         entry.status = 200
         bill = self._bill(facts, 0)
+        is_over = None
         try:
+            bill.estimate()
             turn = await self._hold(entry, bill, NOTHING)
         except ProxyError as error:
-            self._owed = both(self._owed, bill.close(entry, usage, pieces=0, bytes_sent=0, seconds=0))
-            is_over = not isinstance(error, RateLimitReached)
-            entry.error_code, entry.outcome = error.code, Outcome.CUT if is_over else Outcome.COMPLETED
-            self._record(entry)
-            return error if is_over else None
+            is_over = None if isinstance(error, RateLimitReached) else error
+            entry.error_code = error.code
+            turn = await self._hold_regardless(entry, bill)
         turn.response_id = f"booked {next(self._unnamed)}"
-        await self._settle(turn, usage, Outcome.COMPLETED)
-        return await self._used_up()
+        await self._settle(turn, usage, Outcome.CUT if is_over else Outcome.COMPLETED)
+        return is_over or await self._used_up()
 
     async def _admit(self, entry: UsageEntry, ask: Ask, event_id: str | None = None) -> Turn:
         """With what it may cost at most, whichever it is. Raises ProxyError."""
@@ -212,28 +213,35 @@ class TurnLedger:
         self, entry: UsageEntry, bill: Bill, estimate: Estimate, event_id: str | None = None
     ) -> Turn:
         lease = await admission.acquire(self._limits, self.grant, entry.id, estimate)
+        return self._enter(entry, lease, bill, event_id)
+
+    async def _hold_regardless(self, entry: UsageEntry, bill: Bill) -> Turn:
+        """For work that upstream has done, or does: it counts, whatever the limits are."""
+        unlimited = tuple(replace(subject, limits=NO_LIMITS) for subject in self.grant.subjects)
+        is_counted = True
+        try:
+            lease = await self._limits.acquire(entry.id, unlimited, NOTHING)
+        except LimitsUnavailableError:
+            lease, is_counted = Lease.of_nothing(entry.id, NOTHING, int(time.time() * 1000)), False
+        turn = self._enter(entry, lease, bill)
+        entry.is_admitted = is_counted
+        return turn
+
+    def _enter(self, entry: UsageEntry, lease: Lease, bill: Bill, event_id: str | None = None) -> Turn:
         turn = Turn(self.grant, lease, bill, entry, self._limits, self.cut, event_id)
         self._open[lease.id] = turn
         self._running.add(turn)
         return turn
 
     async def _charge_refused(self, entry: UsageEntry, ask: Ask, error: ProxyError) -> None:
-        bill = self._bill(ask.facts[-1], ask.size)
         entry.error_code = error.code
-        try:
-            turn = await self._hold(entry, bill, NOTHING)
-        except ProxyError:
-            entry.outcome = Outcome.CUT
-            bill.close(entry, None, pieces=0, bytes_sent=0, seconds=0)
-            self._record(entry)
-        else:
-            await self._settle(turn, None, Outcome.CUT)
+        turn = await self._hold_regardless(entry, self._bill(ask.facts[-1], ask.size))
+        await self._settle(turn, None, Outcome.CUT)
 
     async def _settle(
         self, turn: Turn, usage: Usage | None, outcome: Outcome, *, is_free: bool = False
     ) -> None:
-        owed, self._owed = self._owed, NO_CHARGE
-        await turn.settle(usage, outcome, is_free=is_free, owed=owed)
+        await turn.settle(usage, outcome, is_free=is_free)
         # Until here it could be interrupted, and would be settled again.
         self._running.discard(turn)
         self._forget(turn)

@@ -18,7 +18,6 @@ from tokens.limits.values import Charge, Lease, LimitStore
 from usage.entry import UsageEntry
 from usage.outcomes import Outcome
 
-NO_CHARGE = Charge()
 METHOD = "TURN"
 """In the ledger, where requests have theirs."""
 
@@ -75,17 +74,14 @@ class Turn:
         else:
             self.pieces += 1
 
-    async def settle(
-        self, usage: Usage | None, outcome: Outcome, *, is_free: bool = False, owed: Charge = NO_CHARGE
-    ) -> None:
+    async def settle(self, usage: Usage | None, outcome: Outcome, *, is_free: bool = False) -> None:
         """The end: before the client can see it, its limits are as they are. The first word on how it ended,
-        and on what it has cost, counts: who was interrupted in saying it says it again. `owed` comes on top.
+        and on what it has cost, counts: who was interrupted in saying it says it again.
         """
         if self._charged is None:
             self.entry.outcome = outcome
             self.entry.duration_seconds = time.perf_counter() - self._began
-            charge = self._charge(usage, self.entry.duration_seconds, is_free=is_free)
-            self._charged = both(charge, owed)
+            self._charged = self._charge(usage, self.entry.duration_seconds, is_free=is_free)
         await self._limits.settle(self.lease, self._charged)
 
     def _charge(self, usage: Usage | None, seconds: float, *, is_free: bool) -> Charge:
@@ -97,10 +93,6 @@ class Turn:
         return self._bill.close(
             self.entry, usage, pieces=self.pieces + audio_tokens, bytes_sent=0, seconds=seconds
         )
-
-
-def both(one: Charge, other: Charge) -> Charge:
-    return Charge(one.model_tokens + other.model_tokens, one.microusd + other.microusd)
 
 
 def new_entry(connection: UsageEntry, grant: Grant, model: str) -> UsageEntry:

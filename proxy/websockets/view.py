@@ -77,7 +77,11 @@ async def _connect(runtime: Runtime, scope: Scope, client: SocketClient, entry: 
     entry.token_id, entry.project_id, entry.model = grant.token_id, grant.project_id, handshake.model
     policy.check_grant(grant, time.time())
     provider = admission.provider_of(providers, grant)
-    endpoint = policy.find_socket(provider.endpoints, handshake.request.path)
+    endpoint = policy.find_socket(
+        provider.endpoints,
+        handshake.request.path,
+        permits_leading_past_us=grant.permits_leading_past_us,
+    )
     entry.endpoint = endpoint.path
     judge = partial(
         judge_handshake,

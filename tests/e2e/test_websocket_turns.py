@@ -3,6 +3,7 @@
 import base64
 import json
 
+import httpx
 import pytest
 from asgiref.sync import sync_to_async
 
@@ -80,7 +81,7 @@ async def test_what_is_heard_is_answered_within_limits(live: LiveProxy) -> None:
     assert [(turn.outcome, turn.is_admitted) for turn in turns] == [
         ("completed", True),
         ("completed", True),
-        ("cut", False),
+        ("cut", True),
     ]
     assert [turn.audio_input_tokens for turn in turns] == [2, 20, None]
     assert turns[2].usage_source == "estimated"
@@ -100,6 +101,26 @@ async def test_what_is_written_down_is_priced_by_its_own_model(live: LiveProxy) 
     turn = (await rows(token, 2))[1]
     assert (turn.model, turn.input_tokens, turn.audio_input_tokens) == ("gpt-4o-transcribe", 2, 2)
     assert (turn.output_tokens, turn.cost_source, turn.is_admitted) == (3, "price", True)
+
+
+@talking
+async def test_what_is_written_down_beyond_a_rate_is_charged_also_where_no_turn_follows(
+    live: LiveProxy,
+) -> None:
+    token, plain = await new_token(max_requests_per_minute=1, total_budget_microusd=10_000_000)
+    async with talk(live, plain, "/realtime?intent=transcription") as client:
+        transcription = {"model": "gpt-4o-transcribe"}
+        await client.say("session.update", session={"audio": {"input": {"transcription": transcription}}})
+        for _ in range(3):
+            await client.say("input_audio_buffer.append", audio=AUDIO)
+            await client.say("input_audio_buffer.commit")
+            await client.hear_until("conversation.item.input_audio_transcription.completed")
+    turns = (await rows(token, 4))[1:]
+    costs = [turn.cost_microusd or 0 for turn in turns]
+    assert all(costs)
+    answer = await sync_to_async(httpx.get)(f"{live.url}/token", headers={"authorization": f"Bearer {plain}"})
+    (budget,) = answer.json()["budgets"]
+    assert round(float(budget["spent_usd"]) * 1_000_000) == sum(costs)
 
 
 @talking

@@ -146,20 +146,48 @@ async def test_an_interrupted_end_is_made_good_and_recorded_once() -> None:
     assert (standing.active, standing.spent[0]) == (0, row.cost_microusd)
 
 
-async def test_a_transcription_beside_a_turn_is_charged_with_it_where_only_one_may_run() -> None:
-    world = World(max_concurrent_requests=1, budgets=(10_000_000, None, None, None))
+async def test_a_transcription_is_charged_at_once_whatever_the_rates_are() -> None:
+    world = World(
+        max_concurrent_requests=1, max_requests_per_minute=1, budgets=(10_000_000, None, None, None)
+    )
     world.state.transcription_model = "gpt-4o-transcribe"
     await world.ask()
     await world.hear("response.created", response={"id": "r"})
     kind = "conversation.item.input_audio_transcription.completed"
     assert await world.hear(kind, usage=USAGE) is None
-    assert await world.done() is None
 
-    transcription, turn = world.rows
-    assert (transcription.model, transcription.is_admitted) == ("gpt-4o-transcribe", False)
+    (transcription,) = world.rows
+    assert (transcription.model, transcription.is_admitted) == ("gpt-4o-transcribe", True)
+    assert transcription.error_code == "rate_limit_exceeded"
     assert transcription.cost_microusd
-    assert turn.cost_microusd
-    assert (await world.standing()).spent[0] == transcription.cost_microusd + turn.cost_microusd
+    assert (await world.standing()).spent[0] == transcription.cost_microusd
+
+
+async def test_a_turn_that_upstream_began_and_no_limit_allows_is_charged() -> None:
+    world = World(budgets=(10_000, None, None, None))  # less than a turn may cost
+    world.state.sent("x" * 4000)
+    refused = await world.hear("response.created", response={"id": "r"})
+    assert refused is not None
+    (row,) = world.rows
+    assert (row.outcome, row.is_admitted) == ("cut", True)
+    assert row.cost_microusd
+    assert (await world.standing()).spent[0] == row.cost_microusd
+
+
+async def test_a_transcription_without_a_price_is_refused_where_the_project_says_so() -> None:
+    world = World(max_requests=50)
+    world.turns.grant = replace(world.grant, unpriced_policy=UnpricedPolicy.REFUSE)
+    session = {"audio": {"input": {"transcription": {"model": "nobody-knows-it"}}}}
+    event = read_client_event(json.dumps({"type": "session.update", "session": session}))
+    assert event is not None
+    with pytest.raises(ProxyError) as refused:
+        world.turns.judge(event)
+    assert refused.value.code == "model_unpriced"
+    world.state.transcription_model = "nobody-knows-it"  # as upstream may have had it before
+    kind = "conversation.item.input_audio_transcription.completed"
+    cut = await world.hear(kind, usage={"type": "duration", "seconds": 600})
+    assert cut is not None
+    assert cut.code == "model_unpriced"
 
 
 async def test_a_transcription_that_finds_the_budget_used_up_is_the_end() -> None:
@@ -171,7 +199,7 @@ async def test_a_transcription_that_finds_the_budget_used_up_is_the_end() -> Non
     assert spent is not None
     assert spent.code == "budget_exceeded"
     assert await world.hear(kind, usage={"type": "duration", "seconds": 1}) is not None
-    assert [row.is_admitted for row in world.rows] == [True, True, False]
+    assert [row.outcome for row in world.rows] == ["completed", "completed", "cut"]
 
 
 async def test_an_error_releases_the_turn_that_it_is_about() -> None:
