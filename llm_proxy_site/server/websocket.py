@@ -103,9 +103,14 @@ class ClientSocket(WebSocketProtocol):
         super().connectionMade()
 
     def onConnect(self, request: Any) -> Any:
-        # Until the handshake is answered, what comes would be kept below us, without bound.
-        self.messages.hold()
+        # Until the handshake is answered, what comes would be kept below us, without bound. Soon, not now:
+        # Daphne reads on when it has handed the connection over. And before the application runs.
+        asyncio.get_running_loop().call_soon(self._hold)
         return super().onConnect(request)
+
+    def _hold(self) -> None:
+        if self.state == self.STATE_CONNECTING:
+            self.messages.hold()
 
     def connectionLost(self, reason: Any) -> None:
         self.factory.sockets.discard(self)

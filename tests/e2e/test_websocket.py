@@ -268,15 +268,18 @@ async def test_upstreams_refusal_is_read_to_its_end(live: LiveProxy) -> None:
 async def test_a_client_that_sends_before_the_handshake_is_answered_is_not_read(
     private_live: LiveProxy,
 ) -> None:
-    _, plain = await new_token()
-    before = private_live.rss_bytes()
-    sent = await asyncio.to_thread(flood_handshake, private_live, plain)
-    assert sent < 48 * MIB
-    assert private_live.rss_bytes() - before < 32 * MIB
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        host, port = upstream.getsockname()
+        project = await sync_to_async(ProjectFactory.create)(base_url=f"http://{host}:{port}/v1")
+        _, plain = await new_token(project=project)
+        before = private_live.rss_bytes()
+        sent = await asyncio.to_thread(flood_handshake, private_live, plain, upstream)
+        assert sent < 16 * MIB
+        assert private_live.rss_bytes() - before < 16 * MIB
 
 
-def flood_handshake(live: LiveProxy, plain: str) -> int:
-    """How many bytes a connection takes whose handshake upstream keeps waiting."""
+def flood_handshake(live: LiveProxy, plain: str, upstream: socket.socket) -> int:
+    """How many bytes a connection takes whose handshake upstream never answers."""
     url = urlsplit(live.base_url)
     lines = [
         f"GET {url.path}/realtime?model=gpt-realtime HTTP/1.1",
@@ -286,13 +289,14 @@ def flood_handshake(live: LiveProxy, plain: str) -> int:
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         "Sec-WebSocket-Version: 13",
         f"Authorization: Bearer {plain}",
-        "x-fake-delay-ms: 8000",
     ]
     with socket.create_connection((url.hostname, url.port)) as client:
         client.sendall("\r\n".join([*lines, "", ""]).encode())
+        upstream.settimeout(10)
+        waiting, _ = upstream.accept()
         client.settimeout(1)
         sent = 0
-        with suppress(TimeoutError):
-            while sent < 96 * MIB:
+        with waiting, suppress(TimeoutError):
+            while sent < 32 * MIB:
                 sent += client.send(b"x" * 262144)
         return sent
