@@ -35,17 +35,21 @@ def find_endpoint(
         raise EndpointNotFound
     if ("GET" if method == "HEAD" else method) not in endpoint.methods:
         raise MethodNotAllowed(endpoint.methods)
+    return _permitted(endpoint, permits_leading_past_us=permits_leading_past_us)
+
+
+def find_socket(endpoints: Endpoints, path: str, *, permits_leading_past_us: bool = False) -> Endpoint:
+    """The endpoint that speaks WebSocket at a raw path below /v1. Raises ProxyError."""
+    endpoint = endpoints.find(path)
+    if endpoint is None or not endpoint.websocket:
+        raise EndpointNotFound
+    return _permitted(endpoint, permits_leading_past_us=permits_leading_past_us)
+
+
+def _permitted(endpoint: Endpoint, *, permits_leading_past_us: bool) -> Endpoint:
     if endpoint.leads_past_us and not permits_leading_past_us:
         raise Forbidden(
             "endpoint_not_permitted",
             "This endpoint lets clients talk to upstream past this proxy, which is not permitted.",
         )
-    return endpoint
-
-
-def find_socket(endpoints: Endpoints, path: str) -> Endpoint:
-    """The endpoint that speaks WebSocket at a raw path below /v1. Raises ProxyError."""
-    endpoint = endpoints.find(path)
-    if endpoint is None or not endpoint.websocket:
-        raise EndpointNotFound
     return endpoint

@@ -4,7 +4,7 @@ Every check takes `note`, which is told what a rule in shadow mode would have re
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from enum import Enum, auto
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
@@ -77,8 +77,14 @@ def check_request(
             _refuse(_endpoint_not_allowed(), note, is_shadow=allowed.is_shadow)
     if rules.models:
         check_models(rules, _models_in_target(endpoint, path, query), note)
+    if content_length is not None:
+        check_length(rules, content_length, note)
+
+
+def check_length(rules: Ruleset, size: int, note: Note) -> None:
+    """Of a body, or of a message on a WebSocket. Raises RequestTooLarge."""
     for bound in rules.bodies:
-        if content_length is not None and content_length > bound.max_bytes:
+        if size > bound.max_bytes:
             _refuse(too_large(bound.max_bytes), note, is_shadow=bound.is_shadow)
 
 
@@ -110,6 +116,16 @@ def look_into(rules: Ruleset, endpoint: Endpoint, method: str, *, is_form: bool)
         for parameter in rules.parameters
         if _holds(parameter, endpoint, method) and (sees_all or parameter.endpoints is not None)
     ]
+    return _look(shadows)
+
+
+def look_into_messages(rules: Ruleset, endpoint: Endpoint) -> Look:
+    """As `look_into`, of what a client sends on a WebSocket."""
+    shadows = [allowed.is_shadow for allowed in rules.models]
+    return _look(shadows + [parameter.is_shadow for parameter in _of_messages(rules, endpoint)])
+
+
+def _look(shadows: list[bool]) -> Look:
     if not shadows:
         return Look.NO
     return Look.SHADOW if all(shadows) else Look.MUST
@@ -149,9 +165,30 @@ def check_message(rules: Ruleset, endpoint: Endpoint, message: dict[str, Any], n
             document = Document(values)
             if rules.models:
                 _check_models_in(rules, document, note)
-            for parameter in rules.parameters:
-                if _holds(parameter, endpoint, SOCKET) or _holds(parameter, endpoint, "POST"):
-                    _check_parameter(parameter, document, note, may_be_absent=True)
+            for parameter in _of_messages(rules, endpoint):
+                _check_parameter(parameter, document, note, may_be_absent=True)
+
+
+def check_required(
+    rules: Ruleset, endpoint: Endpoint, message: dict[str, Any], session: Set[str], note: Note
+) -> None:
+    """What a turn must say: itself, in its response, or before in the session, of which these are the names
+    that are set. Raises Forbidden.
+    """
+    parts = (message, message.get("response"))
+    for parameter in _of_messages(rules, endpoint):
+        is_there = parameter.name in session or any(values_at(part, parameter.path) for part in parts)
+        if parameter.rule.required and not is_there:
+            _refuse(_param_not_allowed(parameter.name), note, is_shadow=parameter.is_shadow)
+
+
+def note_set(rules: Ruleset, changes: Any, names: set[str]) -> None:
+    """Keep up which parameters a session has, where `changes` of it are on their way."""
+    for parameter in rules.parameters:
+        if values_at(changes, parameter.path):
+            names.add(parameter.name)
+        elif _is_named(changes, parameter.path):
+            names.discard(parameter.name)
 
 
 def body_bound(rules: Ruleset) -> int | None:
@@ -197,11 +234,7 @@ def _check_models_in(rules: Ruleset, document: Document, note: Note) -> None:
 
 def _check_parameter(parameter: Parameter, document: Document, note: Note, *, may_be_absent: bool) -> None:
     if not _fits(parameter, document, may_be_absent=may_be_absent):
-        error = Forbidden(
-            "param_not_allowed", f"The rules of this access token do not allow this `{parameter.name}`."
-        )
-        error.param = parameter.name
-        _refuse(error, note, is_shadow=parameter.is_shadow)
+        _refuse(_param_not_allowed(parameter.name), note, is_shadow=parameter.is_shadow)
 
 
 def _models_in_target(endpoint: Endpoint, path: str, query: bytes) -> list[str]:
@@ -220,6 +253,26 @@ def _models_in_target(endpoint: Endpoint, path: str, query: bytes) -> list[str]:
 
 def _holds(parameter: Parameter, endpoint: Endpoint, method: str) -> bool:
     return parameter.endpoints is None or parameter.endpoints.allows(endpoint.family, method, endpoint.path)
+
+
+def _of_messages(rules: Ruleset, endpoint: Endpoint) -> list[Parameter]:
+    """Those that hold for what a client sends on a WebSocket."""
+    return [
+        parameter
+        for parameter in rules.parameters
+        if _holds(parameter, endpoint, SOCKET) or _holds(parameter, endpoint, "POST")
+    ]
+
+
+def _is_named(value: Any, path: tuple[str, ...]) -> bool:
+    """Whether something is said of it, be it null."""
+    for name in path:
+        if not isinstance(value, dict):
+            return True
+        if name not in value:
+            return False
+        value = value[name]
+    return True
 
 
 def _fits(parameter: Parameter, document: Document, *, may_be_absent: bool) -> bool:
@@ -284,6 +337,12 @@ def _origin_not_allowed() -> Forbidden:
 
 def _endpoint_not_allowed() -> Forbidden:
     return Forbidden("endpoint_not_allowed", "This access token may not be used for this endpoint.")
+
+
+def _param_not_allowed(name: str) -> Forbidden:
+    error = Forbidden("param_not_allowed", f"The rules of this access token do not allow this `{name}`.")
+    error.param = name
+    return error
 
 
 def _model_not_allowed(message: str, param: str) -> Forbidden:

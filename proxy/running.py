@@ -16,7 +16,7 @@ import structlog
 from projects.models import DeathPolicy
 from proxy import policy
 from proxy.admission import budget_used_up
-from proxy.errors import AuthenticationError, ProxyError
+from proxy.errors import ProxyError
 from tokens.directory import Changes, Directory, DirectoryUnavailableError, UnknownTokenError
 from tokens.grant import Grant
 from tokens.limits.values import NO_LIMITS, Lease, LimitStore, LimitsUnavailableError, Subject
@@ -114,7 +114,9 @@ class RunningRequests:
                 continue
             except UnknownTokenError:
                 for exchange in exchanges:
-                    self._end(exchange, AuthenticationError("This access token is no longer valid."))
+                    # Dead for good: what may finish first is cut later.
+                    exchange.grant = replace(exchange.grant, digest_dies_at=0.0)
+                    self._check(exchange)
                 return
             for exchange in exchanges:
                 exchange.grant = grant

@@ -56,6 +56,8 @@ class _Session:
 
     async def _answer(self, event: dict[str, Any]) -> None:
         match event.get("type"):
+            case "session.update" if self._changes_model(event.get("session", {})):
+                await self._fail(event, "cannot_update_model", "Cannot update a conversation's model.")
             case "session.update":
                 _merge(self._session, event.get("session", {}))
                 await self._say("session.updated", session=self._session)
@@ -73,6 +75,9 @@ class _Session:
                 await self._fail(event, "response_cancel_not_active", "There is no active response.")
             case kind:
                 await self._fail(event, "invalid_value", f"Invalid value: '{kind}'.")
+
+    def _changes_model(self, session: dict[str, Any]) -> bool:
+        return bool(session.get("model", self._session["model"]) != self._session["model"])
 
     async def _add_item(self, item: dict[str, Any]) -> None:
         item = {"id": f"item_{next(self._numbers)}", "object": "realtime.item", "status": "completed", **item}

@@ -16,6 +16,8 @@ from llm_proxy_site.server.gate import WriteGate
 
 MAX_BUFFERED_BYTES = 256 * 1024
 """Of messages that the application has not taken; one more may be on its way in."""
+MESSAGE_BYTES = 256
+"""About what a message takes besides its payload, and what an empty one counts."""
 CLOSE_SECONDS = 5.0
 """How long a client has to answer our close frame, and to take what stands before it."""
 
@@ -28,6 +30,7 @@ class SocketMessages:
         self._messages: deque[tuple[dict[str, Any], int]] = deque()
         self._size = 0
         self._unwanted = False
+        self._is_held = False
         self._waiter: asyncio.Future[None] | None = None
         self.is_paused = False
 
@@ -37,11 +40,22 @@ class SocketMessages:
 
     def feed(self, message: dict[str, Any], size: int) -> None:
         if not self._unwanted:
-            self._put(message, size)
+            self._put(message, size + MESSAGE_BYTES)
+
+    def hold(self) -> None:
+        """Read nothing more, however little there is, until `release`."""
+        self._is_held = True
+        self._pause()
+
+    def release(self) -> None:
+        self._is_held = False
+        if self._size <= MAX_BUFFERED_BYTES:
+            self._continue()
 
     def discard(self) -> None:
         """What still comes is read and forgotten."""
         self._unwanted = True
+        self._is_held = False
         self._messages.clear()
         self._size = 0
         self._continue()
@@ -59,14 +73,18 @@ class SocketMessages:
     def _put(self, message: dict[str, Any], size: int) -> None:
         self._messages.append((message, size))
         self._size += size
-        if self._size > MAX_BUFFERED_BYTES and not self.is_paused:
-            self.is_paused = True
-            self._transport.pauseProducing()
+        if self._size > MAX_BUFFERED_BYTES:
+            self._pause()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _pause(self) -> None:
+        if not self.is_paused:
+            self.is_paused = True
+            self._transport.pauseProducing()
+
     def _continue(self) -> None:
-        if self.is_paused:
+        if self.is_paused and not self._is_held:
             self.is_paused = False
             self._transport.resumeProducing()
 
@@ -83,6 +101,16 @@ class ClientSocket(WebSocketProtocol):
         self.transport.unregisterProducer()  # the HTTP channel that the connection began with
         self.transport.registerProducer(self.gate, True)
         super().connectionMade()
+
+    def onConnect(self, request: Any) -> Any:
+        # Until the handshake is answered, what comes would be kept below us, without bound. Soon, not now:
+        # Daphne reads on when it has handed the connection over. And before the application runs.
+        asyncio.get_running_loop().call_soon(self._hold)
+        return super().onConnect(request)
+
+    def _hold(self) -> None:
+        if self.state == self.STATE_CONNECTING:
+            self.messages.hold()
 
     def connectionLost(self, reason: Any) -> None:
         self.factory.sockets.discard(self)
@@ -154,6 +182,7 @@ class ClientSocket(WebSocketProtocol):
         deferred = self.handshake_deferred
         del self.handshake_deferred
         deferred.callback((message.get("subprotocol"), headers))
+        self.messages.release()
 
     def _send_message(self, message: dict[str, Any]) -> None:
         payload, text = message.get("bytes"), message.get("text")
@@ -186,6 +215,7 @@ class ClientSocket(WebSocketProtocol):
         lines += [name + b": " + value for name, value in headers if name.lower() != b"connection"]
         lines += [b"connection: close", b"", self._denial_body]
         self.transport.write(b"\r\n".join(lines))
+        self.messages.release()
         self.dropConnection(abort=False)
 
     def _closeConnection(self, abort: bool = False) -> None:

@@ -17,7 +17,11 @@ _ESCAPED = "\\u00"
 _HIDDEN = re.compile(r"\\u00(?:2[eE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])")
 """No writer of JSON escapes a letter, a digit, a dot or an underscore: here a word may be hidden from us."""
 _UNIQUE = frozenset(
-    {"type", "model", "session", "response", "audio", "input", "transcription", "input_audio_transcription"}
+    {
+        *("type", "model", "session", "response", "audio", "input"),
+        *("transcription", "input_audio_transcription", "max_output_tokens", "max_response_output_tokens"),
+        *("service_tier", "tools", "prompt", "previous_response_id", "conversation"),
+    }
 )
 _ABSENT = msgspec.Raw(b"null")
 

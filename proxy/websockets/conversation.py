@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 import aiohttp
 import structlog
 
+from projects.ruleset import Ruleset
 from proxy import policy
 from proxy.errors import BadRequest, ProxyError
 from proxy.websockets import endings, server_events
@@ -29,14 +31,17 @@ class Conversation:
         socket: UpstreamSocket,
         turns: TurnLedger,
         *,
+        judge_handshake: Callable[[Ruleset], None],
         idle_seconds: float,
     ) -> None:
+        """`judge_handshake`: raises ProxyError where these rules, which are new, do not allow it."""
         self.lease = Lease.of_nothing(socket_id, NOTHING, int(time.time() * 1000))
         """The connection holds nothing of any limit; its turns do."""
         self._client = client
         self._socket = socket
         self._turns = turns
         turns.cut = self.cut
+        self._judge_handshake = judge_handshake
         self._idle_seconds = idle_seconds
         self._heard_at = time.monotonic()
         """When a message last came or went."""
@@ -50,7 +55,13 @@ class Conversation:
 
     @grant.setter
     def grant(self, grant: Grant) -> None:
-        self._turns.grant = grant
+        before, self._turns.grant = self._turns.grant.rules, grant
+        if grant.rules is None or grant.rules == before:
+            return
+        try:
+            self._judge_handshake(grant.rules)
+        except ProxyError as error:
+            self.cut(error)
 
     @property
     def is_idle(self) -> bool:
@@ -119,18 +130,19 @@ class Conversation:
     async def _may_pass(self, data: str | bytes) -> bool:
         """Whether upstream may see it. If not, the client has been told why, or the end has come."""
         try:
+            self._turns.judge_size(data)
             event = read_event(data)
+            if event is not None:
+                self._turns.judge(event)
         except UnreadableEvent as problem:
             self.cut(BadRequest(str(problem)))
+            return False
+        except ProxyError as error:
+            self.cut(error)
             return False
         self._turns.state.sent(data)
         if event is None:
             return True
-        try:
-            self._turns.judge(event)
-        except ProxyError as error:
-            self.cut(error)
-            return False
         self._turns.state.asked(event)
         return event.kind != TURN or await self._begin_turn(event)
 

@@ -1,27 +1,29 @@
 """The turns of one conversation: admitted, priced, settled and recorded, each like a request of its own."""
 
-from collections import deque
+import time
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
 from uuid import UUID
 
 import msgspec
 import uuid_utils
 
-from proxy import admission
+from proxy import admission, policy
 from proxy.bill import Bill
 from proxy.endpoints import Endpoint
-from proxy.errors import ProxyError, RateLimitReached
+from proxy.errors import BadRequest, ProxyError, RateLimitReached
 from proxy.facts import Facts
 from proxy.metering.usage import Usage
 from proxy.running import RunningRequests
 from proxy.websockets import server_events
 from proxy.websockets.client_events import ClientEvent
-from proxy.websockets.rules import judge_event
+from proxy.websockets.rules import MessageJudge
 from proxy.websockets.server_events import ServerEvent
-from proxy.websockets.state import ConversationState
-from proxy.websockets.turns import NO_CHARGE, Turn, both, new_entry
+from proxy.websockets.state import Ask, ConversationState, size_of
+from proxy.websockets.turns import Turn, new_entry
 from tokens.grant import Grant
-from tokens.limits.values import NOTHING, Estimate, LimitStore, LimitsUnavailableError
+from tokens.limits.values import NO_LIMITS, NOTHING, Estimate, Lease, LimitStore, LimitsUnavailableError
 from usage.entry import UsageEntry
 from usage.outcomes import Outcome
 from usage.price_book import PriceBook
@@ -43,6 +45,7 @@ class TurnLedger:
         self.grant = grant
         self.state = state
         self._endpoint = endpoint
+        self._judge = MessageJudge(endpoint, state, connection.note_shadow)
         self._connection = connection
         self._limits = limits
         self._prices = prices
@@ -50,34 +53,39 @@ class TurnLedger:
         self._record = record
         self.cut: Callable[[ProxyError], None] = _nothing_to_cut
         """Ends the conversation."""
-        self._asked_for: deque[Turn] = deque()
-        """Sent upstream, and not begun there yet."""
+        self._open: dict[UUID, Turn] = {}
+        """All that hold something of the limits, in the order in which they were asked for."""
         self._begun: dict[str, Turn] = {}
-        """By upstream's id of the response."""
-        self._owed = NO_CHARGE
-        """For work that was done before we heard of it, and that no limit could keep out: the next turn's."""
+        """Of these, by upstream's id of the response, those that upstream has begun."""
+        self._unnamed = count(1)
 
     @property
     def are_running(self) -> bool:
-        return bool(self._asked_for or self._begun)
+        return bool(self._open)
+
+    def judge_size(self, data: str | bytes) -> None:
+        """Raises RequestTooLarge."""
+        self._judge.judge_size(self.grant.rules, size_of(data))
 
     def judge(self, event: ClientEvent) -> None:
-        """Raises ProxyError where the rules of the token do not allow what the client asks for."""
+        """Raises ProxyError where the token may not have what the client asks for."""
         if self.grant.rules is not None:
-            note = self._connection.note_shadow
-            judge_event(self.grant.rules, self._endpoint, event, note, model=self.state.model)
+            self._judge.judge_event(self.grant.rules, event)
+        if event.transcription_model:
+            self._bill(Facts(model=event.transcription_model), 0).estimate()  # has it a price, if it must?
 
     async def begin(self, event: ClientEvent) -> str | None:
         """The client asks for a turn: take its share of the limits. What to tell the client if it may not."""
-        facts, size = self.state.turn(event, for_limits=self.grant.counts_usage)
-        entry = new_entry(self._connection, self.grant, facts.model)
+        ask = self.state.turn(event, for_limits=self.grant.counts_usage)
+        entry = new_entry(self._connection, self.grant, ask.facts[-1].model)
         try:
-            turn = await self._admit(entry, facts, size, event.event_id)
+            policy.check_alive(self.grant, time.time())  # of a token that dies only what runs may finish
+            turn = await self._admit(entry, ask, event.event_id)
         except ProxyError as error:
             entry.outcome, entry.error_code, entry.status = Outcome.REFUSED, error.code, error.status
             self._record(entry)
             return error_event(error, event.event_id)
-        self._asked_for.append(turn)
+        turn.ask = ask
         return None
 
     def note_piece(self, kind: str, data: bytes) -> None:
@@ -106,29 +114,52 @@ class TurnLedger:
 
     async def end_all(self, outcome: Outcome) -> None:
         """The conversation is over, and nothing more will be heard of what was running."""
-        for turn in self._running_turns():
+        for turn in list(self._open.values()):
             await self._settle(turn, None, outcome)
 
     async def _begins(self, event: ServerEvent) -> ProxyError | None:
-        if self._asked_for:
-            self._begun[event.response_id] = self._asked_for.popleft()
+        if event.response_id in self._begun:
             return None
-        facts, size = self.state.turn(None, for_limits=True)
-        entry = new_entry(self._connection, self.grant, facts.model)
+        response_id = event.response_id or f"unnamed {next(self._unnamed)}"
+        turn = self._asked_for()
+        if turn is not None:
+            self._note_begun(turn, response_id)
+            return None
+        ask = self.state.turn(None, for_limits=True)
+        entry = new_entry(self._connection, self.grant, ask.facts[-1].model)
         try:
-            self._begun[event.response_id] = await self._admit(entry, facts, size)
+            if self.grant.rules is not None:
+                self._judge.judge_unasked_turn(self.grant.rules)
+            self._note_begun(await self._admit(entry, ask), response_id)
         except ProxyError as error:
             # Upstream works on it already: what it has read is charged, and the end is near.
-            await self._charge_refused(entry, facts, size, error)
+            await self._charge_refused(entry, ask, error)
             return error
         return None
 
+    def _asked_for(self) -> Turn | None:
+        """The first that was sent upstream, and has not begun there yet."""
+        return next((turn for turn in self._open.values() if not turn.response_id), None)
+
+    def _note_begun(self, turn: Turn, response_id: str) -> None:
+        turn.response_id = response_id
+        self._begun[response_id] = turn
+        ask = turn.ask
+        if ask is not None and ask.follows_session:
+            # Upstream has answered all that was sent before: what the session is by now is certain.
+            facts = msgspec.structs.replace(ask.facts[-1], model=self.state.model)
+            turn.reprice(self._bill(facts, ask.size), facts.model)
+
     async def _ends(self, event: ServerEvent) -> ProxyError | None:
         # An end whose beginning was not heard of is that of the first which has not begun.
-        turn = self._begun.get(event.response_id) or next(iter(self._asked_for), None)
+        turn = self._begun.get(event.response_id) or self._asked_for()
+        if turn is None and not event.response_id:
+            turn = next(iter(self._begun.values()), None)
         self.state.told(event)
         if turn is None:
             return await self._book(self.state.model, event.usage)
+        if not turn.response_id:
+            self._note_begun(turn, event.response_id or f"unnamed {next(self._unnamed)}")
         is_free = event.has_failed and event.usage is None
         turn.entry.status = 200
         await self._settle(turn, event.usage, Outcome.COMPLETED, is_free=is_free)
@@ -136,19 +167,19 @@ class TurnLedger:
 
     async def _fails(self, caused_by: str | None) -> None:
         """An event of the client's has failed: perhaps one that asked for a turn, which then never begins."""
-        if not self.state.is_realtime:
-            # One response at a time, and an error is its end.
-            turn = next(iter(self._running_turns()), None)
-        else:
-            turn = next((turn for turn in self._asked_for if turn.event_id == caused_by), None)
-        if turn is not None:
+        turn = self._failed(caused_by)
+        if not self.state.failed(caused_by, turn.ask if turn else None) and turn is not None:
             turn.entry.status = 400
-            has_begun = turn in self._begun.values()
-            await self._settle(turn, None, Outcome.COMPLETED, is_free=not has_begun)
+            await self._settle(turn, None, Outcome.COMPLETED, is_free=not turn.response_id)
 
-    def _running_turns(self) -> list[Turn]:
-        """Those that have begun first."""
-        return [*self._begun.values(), *self._asked_for]
+    def _failed(self, caused_by: str | None) -> Turn | None:
+        """The turn that an error is about."""
+        if not self.state.is_realtime and caused_by is None:
+            return next(iter(self._open.values()), None)  # one at a time, and an error is its end
+        turns = (turn for turn in self._open.values() if turn.event_id == caused_by)
+        if self.state.is_realtime:
+            turns = (turn for turn in turns if not turn.response_id)
+        return next(turns, None)
 
     async def _book(self, model: str, usage: Usage | None) -> ProxyError | None:
         """Work that is done before we hear of it: what was said is written down, by a model of its own."""
@@ -156,57 +187,69 @@ class TurnLedger:
         entry = new_entry(self._connection, self.grant, facts.model)
         entry.status = 200
         bill = self._bill(facts, 0)
+        is_over = None
         try:
-            lease = await admission.acquire(self._limits, self.grant, entry.id, NOTHING)
+            bill.estimate()
+            turn = await self._hold(entry, bill, NOTHING)
         except ProxyError as error:
-            self._owed = both(self._owed, bill.close(entry, usage, pieces=0, bytes_sent=0, seconds=0))
-            is_over = not isinstance(error, RateLimitReached)
-            entry.error_code, entry.outcome = error.code, Outcome.CUT if is_over else Outcome.COMPLETED
-            self._record(entry)
-            return error if is_over else None
-        turn = Turn(self.grant, lease, bill, entry, self._limits, self.cut)
-        await self._settle(turn, usage, Outcome.COMPLETED)
-        return await self._used_up()
+            is_over = None if isinstance(error, RateLimitReached) else error
+            entry.error_code = error.code
+            turn = await self._hold_regardless(entry, bill)
+        turn.response_id = f"booked {next(self._unnamed)}"
+        await self._settle(turn, usage, Outcome.CUT if is_over else Outcome.COMPLETED)
+        return is_over or await self._used_up()
 
-    async def _admit(self, entry: UsageEntry, facts: Facts, size: int, event_id: str | None = None) -> Turn:
-        """Raises ProxyError."""
-        bill = self._bill(facts, size)
-        return await self._hold(entry, bill, bill.estimate(), event_id)
+    async def _admit(self, entry: UsageEntry, ask: Ask, event_id: str | None = None) -> Turn:
+        """With what it may cost at most, whichever it is. Raises ProxyError."""
+        if self.grant.counts_usage and not all(facts.model for facts in ask.facts):
+            raise model_unknown()
+        bills = [self._bill(facts, ask.size) for facts in ask.facts]
+        estimate = max(
+            (bill.estimate() for bill in bills), key=lambda worst: (worst.microusd, worst.model_tokens)
+        )
+        return await self._hold(entry, bills[-1], estimate, event_id)
 
     async def _hold(
         self, entry: UsageEntry, bill: Bill, estimate: Estimate, event_id: str | None = None
     ) -> Turn:
         lease = await admission.acquire(self._limits, self.grant, entry.id, estimate)
+        return self._enter(entry, lease, bill, event_id)
+
+    async def _hold_regardless(self, entry: UsageEntry, bill: Bill) -> Turn:
+        """For work that upstream has done, or does: it counts, whatever the limits are."""
+        unlimited = tuple(replace(subject, limits=NO_LIMITS) for subject in self.grant.subjects)
+        is_counted = True
+        try:
+            lease = await self._limits.acquire(entry.id, unlimited, NOTHING)
+        except LimitsUnavailableError:
+            lease, is_counted = Lease.of_nothing(entry.id, NOTHING, int(time.time() * 1000)), False
+        turn = self._enter(entry, lease, bill)
+        entry.is_admitted = is_counted
+        return turn
+
+    def _enter(self, entry: UsageEntry, lease: Lease, bill: Bill, event_id: str | None = None) -> Turn:
         turn = Turn(self.grant, lease, bill, entry, self._limits, self.cut, event_id)
+        self._open[lease.id] = turn
         self._running.add(turn)
         return turn
 
-    async def _charge_refused(self, entry: UsageEntry, facts: Facts, size: int, error: ProxyError) -> None:
-        bill = self._bill(facts, size)
+    async def _charge_refused(self, entry: UsageEntry, ask: Ask, error: ProxyError) -> None:
         entry.error_code = error.code
-        try:
-            turn = await self._hold(entry, bill, NOTHING)
-        except ProxyError:
-            entry.outcome = Outcome.CUT
-            bill.close(entry, None, pieces=0, bytes_sent=0, seconds=0)
-            self._record(entry)
-        else:
-            await self._settle(turn, None, Outcome.CUT)
+        turn = await self._hold_regardless(entry, self._bill(ask.facts[-1], ask.size))
+        await self._settle(turn, None, Outcome.CUT)
 
     async def _settle(
         self, turn: Turn, usage: Usage | None, outcome: Outcome, *, is_free: bool = False
     ) -> None:
-        owed, self._owed = self._owed, NO_CHARGE
-        await turn.settle(usage, outcome, is_free=is_free, owed=owed)
+        await turn.settle(usage, outcome, is_free=is_free)
         # Until here it could be interrupted, and would be settled again.
         self._running.discard(turn)
         self._forget(turn)
         self._record(turn.entry)
 
     def _forget(self, turn: Turn) -> None:
-        if turn in self._asked_for:
-            self._asked_for.remove(turn)
-        self._begun = {response: each for response, each in self._begun.items() if each is not turn}
+        self._open.pop(turn.lease.id, None)
+        self._begun.pop(turn.response_id, None)
 
     async def _used_up(self) -> ProxyError | None:
         """Whether a budget is spent, now that a turn is counted."""
@@ -219,6 +262,14 @@ class TurnLedger:
 
 def _nothing_to_cut(error: ProxyError) -> None:
     """Before there is a conversation."""
+
+
+def model_unknown() -> BadRequest:
+    return BadRequest(
+        "The limits of this access token depend on the model of each turn. Name one, in the session's query "
+        "or in the turn.",
+        param="model",
+    )
 
 
 async def used_up(limits: LimitStore, grant: Grant) -> ProxyError | None:

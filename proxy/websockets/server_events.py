@@ -10,14 +10,8 @@ from proxy.metering.usage import Usage
 BEGINS = "response.created"
 ENDS = frozenset({"response.done", "response.completed", "response.incomplete", "response.failed"})
 FAILS = "error"
-SESSIONS = frozenset(
-    {
-        "session.created",
-        "session.updated",
-        "transcription_session.created",
-        "transcription_session.updated",
-    }
-)
+UPDATED = frozenset({"session.updated", "transcription_session.updated"})
+SESSIONS = frozenset({"session.created", "transcription_session.created"}) | UPDATED
 TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 SEEN = frozenset({BEGINS, FAILS, TRANSCRIBED}) | ENDS | SESSIONS
 """Those that are read; of all others only the kind is looked at."""

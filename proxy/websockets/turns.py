@@ -12,12 +12,12 @@ from proxy.bill import Bill
 from proxy.errors import ProxyError
 from proxy.metering.usage import Usage
 from proxy.websockets.server_events import BYTES_PER_AUDIO_TOKEN
+from proxy.websockets.state import Ask
 from tokens.grant import Grant
 from tokens.limits.values import Charge, Lease, LimitStore
 from usage.entry import UsageEntry
 from usage.outcomes import Outcome
 
-NO_CHARGE = Charge()
 METHOD = "TURN"
 """In the ledger, where requests have theirs."""
 
@@ -38,6 +38,9 @@ class Turn:
         event_id: str | None = None,
     ) -> None:
         """`event_id` is the client's, of the event that asked for it."""
+        self.response_id = ""
+        """Upstream's, once it has begun; where upstream gives it none, one of ours."""
+        self.ask: Ask | None = None
         self.grant = grant
         self.lease = lease
         self.entry = entry
@@ -54,6 +57,11 @@ class Turn:
     def drain_no_more(self) -> None:
         """It has a client as long as its conversation has."""
 
+    def reprice(self, bill: Bill, model: str) -> None:
+        """Once it is certain which model answers."""
+        self._bill = bill
+        self.entry.model = model
+
     def used_microusd(self) -> int:
         return self._bill.used_microusd(self.pieces, self.audio_bytes // BYTES_PER_AUDIO_TOKEN)
 
@@ -66,17 +74,14 @@ class Turn:
         else:
             self.pieces += 1
 
-    async def settle(
-        self, usage: Usage | None, outcome: Outcome, *, is_free: bool = False, owed: Charge = NO_CHARGE
-    ) -> None:
+    async def settle(self, usage: Usage | None, outcome: Outcome, *, is_free: bool = False) -> None:
         """The end: before the client can see it, its limits are as they are. The first word on how it ended,
-        and on what it has cost, counts: who was interrupted in saying it says it again. `owed` comes on top.
+        and on what it has cost, counts: who was interrupted in saying it says it again.
         """
         if self._charged is None:
             self.entry.outcome = outcome
             self.entry.duration_seconds = time.perf_counter() - self._began
-            charge = self._charge(usage, self.entry.duration_seconds, is_free=is_free)
-            self._charged = both(charge, owed)
+            self._charged = self._charge(usage, self.entry.duration_seconds, is_free=is_free)
         await self._limits.settle(self.lease, self._charged)
 
     def _charge(self, usage: Usage | None, seconds: float, *, is_free: bool) -> Charge:
@@ -88,10 +93,6 @@ class Turn:
         return self._bill.close(
             self.entry, usage, pieces=self.pieces + audio_tokens, bytes_sent=0, seconds=seconds
         )
-
-
-def both(one: Charge, other: Charge) -> Charge:
-    return Charge(one.model_tokens + other.model_tokens, one.microusd + other.microusd)
 
 
 def new_entry(connection: UsageEntry, grant: Grant, model: str) -> UsageEntry:

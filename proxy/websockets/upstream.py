@@ -111,9 +111,7 @@ class SocketTransport:
             async with asyncio.timeout(self._connect_seconds + HANDSHAKE_SECONDS):
                 socket = await self._session.ws_connect(
                     URL(base_url + handshake.request.target, encoded=True),
-                    headers=CIMultiDict(
-                        (name.decode("latin-1"), value.decode("latin-1")) for name, value in headers
-                    ),
+                    headers=CIMultiDict((_text(name), _text(value)) for name, value in headers),
                     protocols=handshake.subprotocols,
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
                     max_msg_size=self._max_message_bytes,
@@ -158,6 +156,14 @@ class SocketTransport:
         )
 
 
+def _text(data: bytes) -> str:
+    """Which aiohttp will write as UTF-8: as it came, unless it came in another encoding."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
 async def _keep_answer(_: aiohttp.ClientSession, __: Any, params: aiohttp.TraceRequestEndParams) -> None:
     """aiohttp throws away what an upstream says that refuses: keep it for the client."""
     answer, response = _answer.get(), params.response
@@ -167,7 +173,18 @@ async def _keep_answer(_: aiohttp.ClientSession, __: Any, params: aiohttp.TraceR
         transport = response.connection.transport if response.connection is not None else None
         answer.transport = transport if isinstance(transport, asyncio.Transport) else None
     else:
-        answer.body = await response.content.read(MAX_REFUSAL_BYTES)
+        answer.body = await _read_body(response.content)
+
+
+async def _read_body(content: aiohttp.StreamReader) -> bytes:
+    """All of it, as far as it is kept, and as far as it comes."""
+    body = b""
+    try:
+        while len(body) < MAX_REFUSAL_BYTES and (piece := await content.read(MAX_REFUSAL_BYTES - len(body))):
+            body += piece
+    except aiohttp.ClientError:
+        pass  # upstream broke off: its status says enough
+    return body
 
 
 async def _refuse_redirect(*_: object) -> None:

@@ -2,11 +2,14 @@
 
 import time
 import uuid
+from collections.abc import Callable
+from functools import partial
 
 import structlog
 import uuid_utils
 from django.conf import settings
 
+from projects.ruleset import Ruleset
 from proxy import admission, policy
 from proxy.endpoints import Endpoint
 from proxy.errors import EndpointNotFound, InternalError, ProxyError, UpstreamKeyUnavailable
@@ -17,15 +20,13 @@ from proxy.types import Headers, Receive, Scope, Send
 from proxy.websockets.client import GOING_AWAY, SocketClient, SocketClosed
 from proxy.websockets.conversation import Conversation
 from proxy.websockets.handshake import Handshake
-from proxy.websockets.ledger import TurnLedger, used_up
+from proxy.websockets.ledger import TurnLedger, model_unknown, used_up
 from proxy.websockets.rules import judge_handshake
-from proxy.websockets.state import ConversationState
+from proxy.websockets.state import ConversationState, RealtimeState, ResponsesState
 from proxy.websockets.upstream import UpstreamRefusal, UpstreamSocket
 from tokens.grant import Grant
 from usage.entry import UsageEntry
 from usage.outcomes import Outcome
-
-REALTIME = "/realtime"
 
 log = structlog.get_logger("proxy")
 
@@ -76,35 +77,47 @@ async def _connect(runtime: Runtime, scope: Scope, client: SocketClient, entry: 
     entry.token_id, entry.project_id, entry.model = grant.token_id, grant.project_id, handshake.model
     policy.check_grant(grant, time.time())
     provider = admission.provider_of(providers, grant)
-    endpoint = policy.find_socket(provider.endpoints, handshake.request.path)
+    endpoint = policy.find_socket(
+        provider.endpoints,
+        handshake.request.path,
+        permits_leading_past_us=grant.permits_leading_past_us,
+    )
     entry.endpoint = endpoint.path
+    judge = partial(
+        judge_handshake,
+        scope=scope,
+        endpoint=endpoint,
+        handshake=handshake,
+        note=entry.note_shadow,
+        trusted_proxies=runtime.trusted_proxies,
+    )
     if grant.rules is not None:
-        judge_handshake(
-            grant.rules,
-            scope,
-            endpoint,
-            handshake,
-            entry.note_shadow,
-            trusted_proxies=runtime.trusted_proxies,
-            is_realtime=endpoint.path == REALTIME,
-        )
-    await _check(runtime, grant)
+        judge(grant.rules)
+    await _check(runtime, grant, handshake)
     runtime.sockets.enter(grant)
     try:
         opened = await _open(runtime, provider, grant, handshake, client, entry)
         if opened is not None:
-            state = ConversationState(
-                handshake.model, is_realtime=endpoint.path == REALTIME, joins=handshake.joins
+            await _converse(
+                runtime, grant, endpoint, _state(handshake), judge, client, opened, entry, generation
             )
-            await _converse(runtime, grant, endpoint, state, client, opened, entry, generation)
     finally:
         runtime.sockets.leave(grant)
 
 
-async def _check(runtime: Runtime, grant: Grant) -> None:
+def _state(handshake: Handshake) -> ConversationState:
+    if handshake.is_realtime:
+        return RealtimeState(handshake.model, joins=handshake.joins)
+    return ResponsesState()
+
+
+async def _check(runtime: Runtime, grant: Grant, handshake: Handshake) -> None:
     """What can be known before anything is sent. Raises ProxyError."""
     if grant.upstream_key is None:
         raise UpstreamKeyUnavailable
+    has_model = handshake.model or handshake.joins or handshake.only_transcribes
+    if grant.counts_usage and handshake.is_realtime and not has_model:
+        raise model_unknown()
     if grant.has_budget and (error := await used_up(runtime.limits, grant)) is not None:
         raise error
 
@@ -139,6 +152,7 @@ async def _converse(
     grant: Grant,
     endpoint: Endpoint,
     state: ConversationState,
+    judge: Callable[[Ruleset], None],
     client: SocketClient,
     socket: UpstreamSocket,
     entry: UsageEntry,
@@ -154,7 +168,14 @@ async def _converse(
         running=runtime.running,
         record=runtime.record,
     )
-    conversation = Conversation(entry.id, client, socket, turns, idle_seconds=settings.WEBSOCKET_IDLE_SECONDS)
+    conversation = Conversation(
+        entry.id,
+        client,
+        socket,
+        turns,
+        judge_handshake=judge,
+        idle_seconds=settings.WEBSOCKET_IDLE_SECONDS,
+    )
     runtime.running.add(conversation)
     runtime.sockets.add(entry.id, conversation)
     if runtime.directory.generation != generation:

@@ -4,15 +4,21 @@ import asyncio
 import hashlib
 import json
 import os
+import socket
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from aiohttp import web
+from asgiref.sync import sync_to_async
 
-from tests.factories import UPSTREAM_KEY
+from tests.factories import UPSTREAM_KEY, ProjectFactory
 from tests.live import LiveProxy
 from tests.sockets import ask, new_token, rows, settled, talk, talking, upstream_socket
 
+MIB = 1024 * 1024
 TEXTS = ["", "plain", "café → naïve", "\x00\u2028 \U0001f600", '{"type": "unknown", "a": 1, "a": 2}']
 
 
@@ -221,3 +227,76 @@ async def send_for_ever(client: Any) -> None:
     while True:
         await client.socket.send_bytes(b"x" * 1_000_000)
         client.sent += 1
+
+
+@talking
+async def test_header_values_go_upstream_byte_by_byte(live: LiveProxy) -> None:
+    token, plain = await new_token()
+    async with talk(live, plain, headers={"x-marker": str(token.id), "x-name": "Zo\u00eb"}) as client:
+        await client.hear()
+    seen = await upstream_socket(live, str(token.id))
+    (value,) = (value for name, value in seen["headers"] if name.lower() == "x-name")
+    assert value.encode("latin-1") == "Zo\u00eb".encode()
+
+
+@talking
+async def test_upstreams_refusal_is_read_to_its_end(live: LiveProxy) -> None:
+    pieces = [b'{"error": {"code": "slow", ', b'"message": "said', b' in pieces"}}']
+
+    async def refuse(request: web.BaseRequest) -> web.StreamResponse:
+        answer = web.StreamResponse(status=400, headers={"content-type": "application/json"})
+        await answer.prepare(request)
+        for piece in pieces:
+            await answer.write(piece)
+            await asyncio.sleep(0.05)
+        return answer
+
+    server = web.ServerRunner(web.Server(refuse))
+    await server.setup()
+    await web.TCPSite(server, "127.0.0.1", 0).start()
+    try:
+        host, port = server.addresses[0][:2]
+        project = await sync_to_async(ProjectFactory.create)(base_url=f"http://{host}:{port}/v1")
+        _, plain = await new_token(project=project)
+        answer = await refusal(f"{live.base_url}/realtime?model=gpt-realtime", plain)
+    finally:
+        await server.cleanup()
+    assert (answer["status"], answer["error"]) == (400, {"code": "slow", "message": "said in pieces"})
+
+
+@talking
+async def test_a_client_that_sends_before_the_handshake_is_answered_is_not_read(
+    private_live: LiveProxy,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        host, port = upstream.getsockname()
+        project = await sync_to_async(ProjectFactory.create)(base_url=f"http://{host}:{port}/v1")
+        _, plain = await new_token(project=project)
+        before = private_live.rss_bytes()
+        sent = await asyncio.to_thread(flood_handshake, private_live, plain, upstream)
+        assert sent < 16 * MIB
+        assert private_live.rss_bytes() - before < 16 * MIB
+
+
+def flood_handshake(live: LiveProxy, plain: str, upstream: socket.socket) -> int:
+    """How many bytes a connection takes whose handshake upstream never answers."""
+    url = urlsplit(live.base_url)
+    lines = [
+        f"GET {url.path}/realtime?model=gpt-realtime HTTP/1.1",
+        "Host: proxy",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        f"Authorization: Bearer {plain}",
+    ]
+    with socket.create_connection((url.hostname, url.port)) as client:
+        client.sendall("\r\n".join([*lines, "", ""]).encode())
+        upstream.settimeout(10)
+        waiting, _ = upstream.accept()
+        client.settimeout(1)
+        sent = 0
+        with waiting, suppress(TimeoutError):
+            while sent < 32 * MIB:
+                sent += client.send(b"x" * 262144)
+        return sent

@@ -151,6 +151,18 @@ async def test_a_turn_may_end_where_the_project_says_finish(live: LiveProxy) -> 
     assert (connection.outcome, turn.outcome) == ("cut", "completed")
 
 
+@talking
+async def test_where_the_project_says_finish_a_rotated_token_ends_behind_its_turn(live: LiveProxy) -> None:
+    project = await sync_to_async(ProjectFactory.create)(death_policy=DeathPolicy.FINISH)
+    token, plain = await new_token(project=project)
+    async with talk(live, plain, chunk_delay_ms=100, chunks=15) as client:
+        await ask(client, "hello")
+        await client.hear_until("response.output_audio.delta")
+        await by_its_rotation(token)
+        assert (await client.hear_until("response.done"))["response"]["status"] == "completed"
+        assert (await client.end())[0] == 1008
+
+
 @pytest.mark.parametrize("private_live", [{"WEBSOCKET_IDLE_SECONDS": "1"}], indirect=True)
 @talking
 async def test_an_idle_socket_is_closed(private_live: LiveProxy) -> None:

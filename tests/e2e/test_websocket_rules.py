@@ -151,3 +151,66 @@ async def test_rules_that_are_set_meanwhile_hold_for_the_next_event(live: LivePr
 
 def _models(live: LiveProxy, plain: str) -> Any:
     return httpx.get(f"{live.url}/token", headers={"authorization": f"Bearer {plain}"}).json()["models"]
+
+
+@sync_to_async
+def set_rules(token: AccessToken, rules: dict[str, Any]) -> None:
+    AccessToken.objects.filter(pk=token.pk).update(rules=rules, updated_at=timezone.now())
+
+
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        ({"networks": ["10.0.0.0/8"]}, "ip_not_allowed"),
+        ({"endpoints": ["chat"]}, "endpoint_not_allowed"),
+        ({"models": ["gpt-4o"]}, "model_not_allowed"),
+    ],
+)
+@talking
+async def test_rules_that_do_not_allow_an_open_socket_any_more_end_it(
+    live: LiveProxy, rules: dict[str, Any], code: str
+) -> None:
+    token, plain = await new_token()
+    async with talk(live, plain) as client:
+        await client.hear()
+        await set_rules(token, rules)
+        close_code, reason = await client.end()
+    assert close_code == POLICY
+    assert reason.startswith(f"{code}: ")
+
+
+@talking
+async def test_rules_that_allow_an_open_socket_leave_it_open(live: LiveProxy) -> None:
+    token, plain = await new_token()
+    async with talk(live, plain) as client:
+        await client.hear()
+        await set_rules(token, {"models": ["gpt-realtime"]})
+        await sync_to_async(eventually)(lambda: _models(live, plain) == ["gpt-realtime"])
+        await ask(client, "hello")
+        await client.hear_until("response.done")
+
+
+@talking
+async def test_a_message_beyond_the_rules_size_does_not_pass(live: LiveProxy) -> None:
+    token, plain = await new_token(rules={"max_body_bytes": 1000})
+    async with talk(live, plain, headers={"x-marker": str(token.id)}) as client:
+        await client.hear()
+        await client.say("input_audio_buffer.append", audio="A" * 1000)
+        close_code, reason = await client.end()
+    assert close_code == POLICY
+    assert reason.startswith("request_too_large: ")
+    assert (await upstream_socket(live, str(token.id)))["socket"]["received"] == 0
+
+
+@talking
+async def test_a_turn_that_upstream_begins_lacks_what_turns_must_say(live: LiveProxy) -> None:
+    """Server VAD."""
+    rule = {"name": "max_output_tokens", "required": True}
+    _, plain = await new_token(rules={"parameters": [rule]})
+    async with talk(live, plain, vad=1) as client:
+        await client.say("session.update", session={"max_output_tokens": 9})
+        await client.say("input_audio_buffer.append", audio="AAAA" * 100)
+        await client.hear_until("response.done")
+        await client.say("session.update", session={"max_output_tokens": None})
+        await client.say("input_audio_buffer.append", audio="AAAA" * 100)
+        assert (await client.end())[1].startswith("param_not_allowed: ")

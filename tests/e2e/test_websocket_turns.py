@@ -3,6 +3,7 @@
 import base64
 import json
 
+import httpx
 import pytest
 from asgiref.sync import sync_to_async
 
@@ -80,7 +81,7 @@ async def test_what_is_heard_is_answered_within_limits(live: LiveProxy) -> None:
     assert [(turn.outcome, turn.is_admitted) for turn in turns] == [
         ("completed", True),
         ("completed", True),
-        ("cut", False),
+        ("cut", True),
     ]
     assert [turn.audio_input_tokens for turn in turns] == [2, 20, None]
     assert turns[2].usage_source == "estimated"
@@ -103,13 +104,64 @@ async def test_what_is_written_down_is_priced_by_its_own_model(live: LiveProxy) 
 
 
 @talking
-async def test_a_turn_is_priced_by_the_model_that_the_session_was_switched_to(live: LiveProxy) -> None:
-    token, plain = await new_token()
+async def test_what_is_written_down_beyond_a_rate_is_charged_also_where_no_turn_follows(
+    live: LiveProxy,
+) -> None:
+    token, plain = await new_token(max_requests_per_minute=1, total_budget_microusd=10_000_000)
+    async with talk(live, plain, "/realtime?intent=transcription") as client:
+        transcription = {"model": "gpt-4o-transcribe"}
+        await client.say("session.update", session={"audio": {"input": {"transcription": transcription}}})
+        for _ in range(3):
+            await client.say("input_audio_buffer.append", audio=AUDIO)
+            await client.say("input_audio_buffer.commit")
+            await client.hear_until("conversation.item.input_audio_transcription.completed")
+    turns = (await rows(token, 4))[1:]
+    costs = [turn.cost_microusd or 0 for turn in turns]
+    assert all(costs)
+    answer = await sync_to_async(httpx.get)(f"{live.url}/token", headers={"authorization": f"Bearer {plain}"})
+    (budget,) = answer.json()["budgets"]
+    assert round(float(budget["spent_usd"]) * 1_000_000) == sum(costs)
+
+
+@talking
+async def test_a_turn_is_priced_by_the_model_that_upstream_uses(live: LiveProxy) -> None:
+    """It refuses to change a session's model, and the client goes on before it has heard of that."""
+    token, plain = await new_token(total_budget_microusd=10_000_000)
     async with talk(live, plain) as client:
-        await client.say("session.update", session={"model": "gpt-realtime-mini"})
+        await client.say("session.update", session={"model": "nobody-knows-it"})
         await ask(client, "hello")
+        await client.hear_until("error")
         await client.hear_until("response.done")
-    assert (await rows(token, 2))[1].model == "gpt-realtime-mini"
+        await ask(client, "hello again")
+        await client.hear_until("response.done")
+    turns = (await rows(token, 3))[1:]
+    assert [(turn.model, turn.cost_source) for turn in turns] == [("gpt-realtime", "price")] * 2
+
+
+@talking
+async def test_a_query_of_the_responses_api_names_no_model(live: LiveProxy) -> None:
+    """Upstream looks at each turn."""
+    token, plain = await new_token(rules={"models": ["gpt-4o-mini"]})
+    async with talk(live, plain, "/responses?model=gpt-4o-mini") as client:
+        await client.say("response.create", input="hello")
+        assert (await client.end())[0] == 1008
+    assert {row.error_code for row in await rows(token, 1)} == {"model_not_allowed"}
+
+
+@talking
+async def test_turns_without_a_model_are_refused_where_limits_depend_on_it(live: LiveProxy) -> None:
+    token, plain = await new_token(total_budget_microusd=10_000_000)
+    answer = await refusal(live.base_url + "/realtime", plain)
+    assert (answer["status"], answer["error"]["param"]) == (400, "model")
+    async with talk(live, plain, "/responses?model=gpt-4o-mini") as client:
+        await client.say("response.create", input="hello", event_id="mine")
+        error = await client.hear_until("error")
+        assert (error["status"], error["error"]["param"], error["error"]["event_id"]) == (
+            400,
+            "model",
+            "mine",
+        )
+    assert [row.outcome for row in await rows(token, 3)] == ["refused", "completed", "refused"]
 
 
 @talking

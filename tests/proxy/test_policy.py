@@ -66,6 +66,15 @@ def test_what_leads_past_the_proxy_is_refused() -> None:
     assert find_endpoint(ENDPOINTS, "POST", "/secrets", permits_leading_past_us=True).path == "/secrets"
 
 
+def test_a_websocket_that_leads_past_the_proxy_is_refused() -> None:
+    socket = Endpoint(path="/realtime", methods=(), websocket=True, leads_past_us=True)
+    endpoints = Endpoints((socket,))
+    with pytest.raises(Forbidden) as refused:
+        find_socket(endpoints, "/realtime")
+    assert refused.value.code == "endpoint_not_permitted"
+    assert find_socket(endpoints, "/realtime", permits_leading_past_us=True) == socket
+
+
 def test_only_what_speaks_websocket_can_be_opened_as_one() -> None:
     socket = Endpoint(path="/realtime", methods=(), websocket=True)
     endpoints = Endpoints((socket, Endpoint(path="/models", methods=("GET",))))

@@ -125,6 +125,18 @@ async def test_request_is_let_finish_where_the_project_says_so(world: World) -> 
     assert client.cut_with is None
 
 
+async def test_what_of_a_deleted_token_may_finish_is_cut_once_it_is_idle(world: World) -> None:
+    grant = make_grant(death_policy=DeathPolicy.FINISH)
+    exchange, client = await world.begin(grant)
+    world.change(None, grant)
+    await settled()
+    assert client.cut_with is None
+    exchange.is_idle = True
+    await world.running.cut_the_dead()
+    assert client.cut_with is not None
+    assert client.cut_with.code == "invalid_api_key"
+
+
 async def test_change_that_cannot_be_read_now_is_read_later(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

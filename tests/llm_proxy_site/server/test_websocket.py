@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llm_proxy_site.server.gate import WriteGate
-from llm_proxy_site.server.websocket import MAX_BUFFERED_BYTES, ClientSocket, SocketMessages
+from llm_proxy_site.server.websocket import MAX_BUFFERED_BYTES, MESSAGE_BYTES, ClientSocket, SocketMessages
 
 
 class Transport:
@@ -24,11 +24,30 @@ class Transport:
 async def test_reading_stops_while_messages_wait_and_goes_on_when_they_are_taken() -> None:
     transport = Transport()
     messages = SocketMessages(transport)
-    messages.feed({"n": 1}, MAX_BUFFERED_BYTES)
+    messages.feed({"n": 1}, MAX_BUFFERED_BYTES - MESSAGE_BYTES)
     assert transport.is_reading
     messages.feed({"n": 2}, 1)
     assert not transport.is_reading
     assert await messages.receive() == {"n": 1}
+    assert transport.is_reading
+
+
+async def test_messages_without_payload_are_not_kept_without_bound() -> None:
+    transport = Transport()
+    messages = SocketMessages(transport)
+    for _ in range(MAX_BUFFERED_BYTES // MESSAGE_BYTES + 1):
+        messages.feed({"text": ""}, 0)
+    assert not transport.is_reading
+
+
+async def test_nothing_is_read_before_the_handshake_is_answered() -> None:
+    transport = Transport()
+    messages = SocketMessages(transport)
+    messages.put_nowait({"type": "websocket.connect"})
+    messages.hold()
+    await messages.receive()
+    assert not transport.is_reading
+    messages.release()
     assert transport.is_reading
 
 

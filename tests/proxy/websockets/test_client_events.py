@@ -78,7 +78,11 @@ def test_an_event_in_a_binary_message_is_seen_as_readers_of_bytes_see_it() -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["type", "model", "session", "response", "input", "audio", "input_audio_transcription"]
+    "name",
+    [
+        *("type", "model", "session", "response", "input", "audio", "input_audio_transcription"),
+        *("max_output_tokens", "service_tier", "tools", "previous_response_id"),
+    ],
 )
 def test_a_name_that_stands_twice_is_refused(name: str) -> None:
     with pytest.raises(UnreadableEvent, match=name):

@@ -37,6 +37,21 @@ def test_only_subprotocols_that_are_no_credentials_are_passed_on() -> None:
     assert handshake(subprotocols=offered).subprotocols == ("realtime", "openai-beta.realtime-v1")
 
 
+@pytest.mark.parametrize("name", [KEY.upper() + "x", "OpenAI-Organization.o", "my-SK-WT-x", "a.sk-wt-x"])
+def test_credentials_are_known_in_any_case_and_place(name: str) -> None:
+    assert handshake(subprotocols=["realtime", name]).subprotocols == ("realtime",)
+
+
+def test_a_token_is_read_whatever_the_case_of_its_prefix() -> None:
+    assert handshake(subprotocols=["OpenAI-Insecure-API-Key.Two"]).token == "Two"
+
+
+@pytest.mark.parametrize("name", ["a\r\nx-evil: 1", "a b", "a\x00", "é", "a;b"])
+def test_a_subprotocol_that_no_header_may_hold_is_refused(name: str) -> None:
+    with pytest.raises(BadRequest):
+        handshake(subprotocols=["realtime", name])
+
+
 @pytest.mark.parametrize(
     ("offered", "by_upstream", "selected"),
     [
@@ -57,6 +72,12 @@ def test_the_model_is_read_as_upstream_reads_it() -> None:
     assert handshake(query_string=b"intent=transcription").model == ""
     with pytest.raises(BadRequest):
         handshake(query_string=b"model=a&mod%65l=b")
+
+
+def test_only_a_session_has_a_model() -> None:
+    assert handshake().is_realtime
+    assert not handshake(raw_path=b"/v1/responses").is_realtime
+    assert handshake(query_string=b"intent=transcription").only_transcribes
 
 
 def test_a_call_is_joined() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from proxy.running import RunningRequests
 from proxy.websockets.client_events import read_event as read_client_event
 from proxy.websockets.ledger import TurnLedger
 from proxy.websockets.server_events import read_event
-from proxy.websockets.state import ConversationState
+from proxy.websockets.state import ConversationState, RealtimeState, ResponsesState
 from tests.grants import make_grant
 from tokens.directory import Directory
 from tokens.grant import Grant
@@ -41,7 +42,9 @@ class World:
         )
         self.store = Store()
         self.rows: list[UsageEntry] = []
-        self.state = ConversationState("gpt-realtime", is_realtime=endpoint is REALTIME, joins=False)
+        self.state: ConversationState = (
+            RealtimeState("gpt-realtime", joins=False) if endpoint is REALTIME else ResponsesState()
+        )
         directory = Directory(_no_grant, max_tokens=1, ttl_seconds=60)
         self.running = RunningRequests(directory, self.store, _keep_nothing_alive)
         connection = UsageEntry(id=uuid7(), started_at=0, method="GET", path="/v1/x", endpoint=endpoint.path)
@@ -143,20 +146,48 @@ async def test_an_interrupted_end_is_made_good_and_recorded_once() -> None:
     assert (standing.active, standing.spent[0]) == (0, row.cost_microusd)
 
 
-async def test_a_transcription_beside_a_turn_is_charged_with_it_where_only_one_may_run() -> None:
-    world = World(max_concurrent_requests=1, budgets=(10_000_000, None, None, None))
+async def test_a_transcription_is_charged_at_once_whatever_the_rates_are() -> None:
+    world = World(
+        max_concurrent_requests=1, max_requests_per_minute=1, budgets=(10_000_000, None, None, None)
+    )
     world.state.transcription_model = "gpt-4o-transcribe"
     await world.ask()
     await world.hear("response.created", response={"id": "r"})
     kind = "conversation.item.input_audio_transcription.completed"
     assert await world.hear(kind, usage=USAGE) is None
-    assert await world.done() is None
 
-    transcription, turn = world.rows
-    assert (transcription.model, transcription.is_admitted) == ("gpt-4o-transcribe", False)
+    (transcription,) = world.rows
+    assert (transcription.model, transcription.is_admitted) == ("gpt-4o-transcribe", True)
+    assert transcription.error_code == "rate_limit_exceeded"
     assert transcription.cost_microusd
-    assert turn.cost_microusd
-    assert (await world.standing()).spent[0] == transcription.cost_microusd + turn.cost_microusd
+    assert (await world.standing()).spent[0] == transcription.cost_microusd
+
+
+async def test_a_turn_that_upstream_began_and_no_limit_allows_is_charged() -> None:
+    world = World(budgets=(10_000, None, None, None))  # less than a turn may cost
+    world.state.sent("x" * 4000)
+    refused = await world.hear("response.created", response={"id": "r"})
+    assert refused is not None
+    (row,) = world.rows
+    assert (row.outcome, row.is_admitted) == ("cut", True)
+    assert row.cost_microusd
+    assert (await world.standing()).spent[0] == row.cost_microusd
+
+
+async def test_a_transcription_without_a_price_is_refused_where_the_project_says_so() -> None:
+    world = World(max_requests=50)
+    world.turns.grant = replace(world.grant, unpriced_policy=UnpricedPolicy.REFUSE)
+    session = {"audio": {"input": {"transcription": {"model": "nobody-knows-it"}}}}
+    event = read_client_event(json.dumps({"type": "session.update", "session": session}))
+    assert event is not None
+    with pytest.raises(ProxyError) as refused:
+        world.turns.judge(event)
+    assert refused.value.code == "model_unpriced"
+    world.state.transcription_model = "nobody-knows-it"  # as upstream may have had it before
+    kind = "conversation.item.input_audio_transcription.completed"
+    cut = await world.hear(kind, usage={"type": "duration", "seconds": 600})
+    assert cut is not None
+    assert cut.code == "model_unpriced"
 
 
 async def test_a_transcription_that_finds_the_budget_used_up_is_the_end() -> None:
@@ -168,7 +199,7 @@ async def test_a_transcription_that_finds_the_budget_used_up_is_the_end() -> Non
     assert spent is not None
     assert spent.code == "budget_exceeded"
     assert await world.hear(kind, usage={"type": "duration", "seconds": 1}) is not None
-    assert [row.is_admitted for row in world.rows] == [True, True, False]
+    assert [row.outcome for row in world.rows] == ["completed", "completed", "cut"]
 
 
 async def test_an_error_releases_the_turn_that_it_is_about() -> None:
@@ -213,3 +244,95 @@ async def test_a_failed_turn_without_usage_is_free() -> None:
     await world.hear("response.created", response={"id": "r"})
     await world.hear("response.done", response={"id": "r", "status": "failed"})
     assert [(row.cost_source, row.outcome) for row in world.rows] == [("free", "completed")]
+
+
+async def test_a_refused_change_of_the_session_prices_no_turn() -> None:
+    world = World(budgets=(10_000_000, None, None, None))
+    event = read_client_event('{"type": "session.update", "session": {"model": "nobody-knows-it"}}')
+    assert event is not None
+    world.state.asked(event)
+    await world.ask()
+    (turn,) = world.running
+    assert turn.lease.estimate.microusd > 7  # the dearer of both
+    await world.hear("error", error={"event_id": None, "code": "cannot_update_model"})
+    await world.hear("response.created", response={"id": "r"})
+    await world.done()
+    assert [(row.model, row.cost_source) for row in world.rows] == [("gpt-realtime", "price")]
+
+
+async def test_an_error_without_an_id_is_about_what_was_sent_first() -> None:
+    world = World()
+    await world.ask()
+    event = read_client_event('{"type": "session.update", "session": {"model": "other"}}')
+    assert event is not None
+    world.state.asked(event)
+    await world.hear("error", error={"event_id": None})
+    assert [row.cost_source for row in world.rows] == ["free"]
+
+
+async def test_a_turn_without_a_model_is_refused_and_cut_where_limits_depend_on_it() -> None:
+    world = World(budgets=(10_000_000, None, None, None))
+    world.state.model = ""
+    assert (await world.ask())["param"] == "model"
+    cut = await world.hear("response.created", response={"id": "r"})
+    assert cut is not None
+    assert cut.code == "bad_request"
+    assert not world.turns.are_running
+
+
+async def test_a_turn_of_a_dead_token_does_not_begin_beside_one_that_finishes() -> None:
+    world = World()
+    await world.ask()
+    world.turns.grant = replace(world.grant, token_revoked=True)
+    assert (await world.ask())["code"] == "invalid_api_key"
+    assert len(list(world.running)) == 1
+
+
+async def test_a_beginning_that_is_told_twice_is_one_turn() -> None:
+    world = World(max_concurrent_requests=2)
+    for _ in range(2):
+        await world.hear("response.created", response={"id": "r"})
+    await world.done()
+    assert len(world.rows) == 1
+    assert (await world.standing()).active == 0
+    assert not world.turns.are_running
+
+
+async def test_turns_without_an_id_are_not_taken_for_one() -> None:
+    world = World(max_concurrent_requests=2)
+    for _ in range(2):
+        await world.hear("response.created", response={})
+    await world.hear("response.done", response={"usage": USAGE})
+    assert len(list(world.running)) == 1
+    await world.turns.end_all(Outcome.CUT)
+    assert [row.outcome for row in world.rows] == ["completed", "cut"]
+    assert (await world.standing()).active == 0
+
+
+async def test_an_error_about_something_else_does_not_end_the_response_that_runs() -> None:
+    world = World(endpoint=RESPONSES)
+    await world.ask(event_id="mine", model="gpt-4o")
+    await world.hear("response.created", response={"id": "r"})
+    await world.hear("error", error={"event_id": "other"})
+    await world.done()
+    assert [(row.outcome, row.usage_source) for row in world.rows] == [("completed", "upstream")]
+
+
+async def test_a_transcription_that_was_interrupted_in_settling_is_settled_at_the_end() -> None:
+    world = World(budgets=(10_000_000, None, None, None))
+    world.store.is_interrupted = True
+    with pytest.raises(asyncio.CancelledError):
+        await world.hear("conversation.item.input_audio_transcription.completed", usage=USAGE)
+    await world.turns.end_all(Outcome.CUT)
+    assert [row.outcome for row in world.rows] == ["completed"]
+    assert (await world.standing()).active == 0
+
+
+async def test_a_refused_turn_that_was_interrupted_in_settling_is_settled_at_the_end() -> None:
+    world = World(budgets=(10_000, None, None, None))  # less than a turn may cost
+    world.store.is_interrupted = True
+    with pytest.raises(asyncio.CancelledError):
+        await world.hear("response.created", response={"id": "r"})
+    await world.turns.end_all(Outcome.CUT)
+    assert [row.outcome for row in world.rows] == ["cut"]
+    assert (await world.standing()).active == 0
