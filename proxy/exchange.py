@@ -3,7 +3,7 @@
 import httpx
 
 from proxy.asking import traces_of_asking
-from proxy.bill import Bill
+from proxy.bill import Bill, finished
 from proxy.client import Client, ClientDisconnected
 from proxy.endpoints import Endpoint
 from proxy.errors import ProxyError, UpstreamUnreachable
@@ -145,7 +145,7 @@ class Exchange:
             return self._bill.free(self._entry)
         usage = self._meter.finish()
         if self._is_background:
-            self._note_work(usage)
+            usage = self._note_work(usage)
         return self._bill.close(
             self._entry,
             usage,
@@ -155,17 +155,18 @@ class Exchange:
             seconds=self._client.elapsed_seconds() - self._sent_after_seconds,
         )
 
-    def _note_work(self, usage: Usage | None) -> None:
-        """What upstream does by itself: the request has begun it, or has found it finished."""
-        may_cost = self._bill.may_cost
-        if may_cost and usage is not None:
-            return  # it is finished already, and charged
+    def _note_work(self, usage: Usage | None) -> Usage | None:
+        """What upstream does by itself: the request has begun it, or has found it finished. The usage by
+        which the request itself is charged.
+        """
         work = self._meter.work()
-        if work is None:
-            return
+        may_cost = self._bill.may_cost
+        if work is None or (may_cost and work.is_finished and usage is not None):
+            return usage  # it is finished already, and charged
         self._entry.work_id, self._entry.begins_work = work.id, may_cost
-        if work.is_finished and usage is not None:
-            self._entry.finished = self._bill.of_finished(self._entry, usage, is_batch=work.is_batch)
+        if work.is_finished:
+            self._entry.finished = finished(work, usage)
+        return None
 
 
 def _seconds(milliseconds: bytes | None) -> float | None:

@@ -87,6 +87,7 @@ class Runtime:
             max_pending=settings.LEDGER_MAX_PENDING,
             on_written=lambda counts: self._on_loop(self.limits.written, counts),
             on_corrected=lambda days: self._on_loop(self._correct, days),
+            find_price=self.prices.find,
         )
 
     @classmethod

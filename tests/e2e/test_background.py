@@ -17,8 +17,8 @@ RESPONSE = {"model": "gpt-4o", "input": "Hi there", "background": True, "max_out
 BATCH = {"input_file_id": "file-1", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
 
 
-def ask(live: LiveProxy, plain: str, method: str, path: str, **options: Any) -> Any:
-    headers = {"authorization": f"Bearer {plain}"}
+def ask(live: LiveProxy, plain: str, method: str, path: str, work: str = "", **options: Any) -> Any:
+    headers = {"authorization": f"Bearer {plain}"} | ({"x-fake-work": work} if work else {})
     answer = httpx.request(method, live.base_url + path, headers=headers, timeout=20, **options)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -51,6 +51,32 @@ def test_a_background_response_is_charged_once_when_it_is_found_finished(live: L
     assert DailySpend.objects.get(subject_id=token.id).cost_microusd == record.cost_microusd < 1000
     assert DailySpend.objects.get(subject_id=token.project_id).cost_microusd == record.cost_microusd
     eventually(lambda: spent_usd(live, plain) == Decimal(record.cost_microusd) / 1_000_000)
+
+
+def test_work_that_is_cancelled_is_charged_its_likely_input(live: LiveProxy) -> None:
+    token, plain = issue_token(total_budget_microusd=1_000_000)
+    begun = ask(live, plain, "POST", "/responses", json=RESPONSE)
+    worst = record_of(token, "POST").cost_microusd
+    ask(live, plain, "GET", f"/responses/{begun['id']}", work="cancelled")
+    record_of(token, "GET")
+
+    record = record_of(token, "POST")
+    assert (record.usage_source, record.output_tokens) == ("estimated", 0)
+    assert record.cost_source == "price"
+    assert 0 < record.cost_microusd < worst
+    eventually(lambda: spent_usd(live, plain) == Decimal(record.cost_microusd) / 1_000_000)
+
+
+def test_a_usage_of_zeros_is_none_before_the_work_is_finished(live: LiveProxy) -> None:
+    token, plain = issue_token(total_budget_microusd=1_000_000)
+    begun = ask(live, plain, "POST", "/responses", work="zeros", json=RESPONSE)
+    record = record_of(token, "POST")
+    assert (record.usage_source, record.output_tokens) == ("estimated", 1000)
+    finished = ask(live, plain, "GET", f"/responses/{begun['id']}")
+    record_of(token, "GET")
+
+    record = record_of(token, "POST")
+    assert (record.usage_source, record.output_tokens) == ("upstream", finished["usage"]["output_tokens"])
 
 
 @pytest.mark.redis
