@@ -35,6 +35,7 @@ class Exchange:
         self._limits = limits
         self._meter: Meter = Deaf()
         self._is_background = False
+        self._may_drain = True
         self._is_free = True
         """Whether upstream has done no work for it, as far as is known."""
         self._is_whole = False
@@ -57,7 +58,7 @@ class Exchange:
         Where the project wants it, the answer is read on when the client hangs up, and the end is still that.
         Raises ProxyError, UpstreamCut, and what the client's side fails with.
         """
-        if self._bill.may_cost:
+        if self._bill.may_cost and self._may_drain:
             self._client.drain_seconds = self.grant.drain_seconds
         try:
             with self._client.failure_cancels():
@@ -88,6 +89,7 @@ class Exchange:
         self._client.cut(error)
 
     def drain_no_more(self) -> None:
+        self._may_drain = False
         self._client.drain_no_more()
 
     async def _open(
@@ -127,7 +129,9 @@ class Exchange:
         self._is_background = endpoint.background
         meter = meter_for(endpoint, headers, entry.method)
         if self._is_free or isinstance(meter, Deaf):
-            self._client.drain_no_more()  # there is nothing to learn
+            if self._client.is_gone:
+                raise ClientDisconnected
+            self._client.drain_seconds = 0  # there is nothing to learn
         self._meter = Guarded(meter, str(entry.id))
         tell(headers, self.grant, self.lease)
         traces = None

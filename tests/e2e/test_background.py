@@ -1,5 +1,6 @@
 """Background responses and batches are charged what they have used, once, when they are found finished."""
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -93,6 +94,23 @@ def test_budgets_in_redis_learn_what_it_has_used(
 
         assert record.cost_microusd < estimated
         eventually(lambda: spent_usd(live, plain) == Decimal(record.cost_microusd) / 1_000_000)
+
+
+@pytest.mark.redis
+def test_budgets_in_redis_learn_it_from_a_server_that_stops_at_once(
+    redis_url: str, django_db_setup: None, transactional_db: None, tmp_path: Path
+) -> None:
+    token, plain = issue_token(total_budget_microusd=1_000_000)
+    with serving(tmp_path, REDIS_URL=redis_url) as live:
+        begun = ask(live, plain, "POST", "/responses", json=RESPONSE)
+        record_of(token, "POST")
+        ask(live, plain, "GET", f"/responses/{begun['id']}")
+        live.process.send_signal(signal.SIGTERM)
+        assert live.process.wait(timeout=20) == 0
+    with serving(tmp_path, REDIS_URL=redis_url) as live:
+        record = record_of(token, "POST")
+        assert record.usage_source == "upstream"
+        assert spent_usd(live, plain) == Decimal(record.cost_microusd) / 1_000_000
 
 
 @pytest.mark.parametrize("private_live", [{"REDIS_URL": ""}], indirect=True)
