@@ -4,20 +4,23 @@ The worst case holds whatever upstream answers: a byte of input is at most one m
 the model's context, and an output at most what the client asks for, or what the model can.
 """
 
+from uuid_utils.compat import uuid7
+
 from projects.models import UnpricedPolicy
 from proxy.endpoints import Endpoint
 from proxy.errors import Forbidden
 from proxy.facts import Facts
+from proxy.metering.background import Work
 from proxy.metering.usage import Usage
 from tokens.grant import Grant
 from tokens.limits.values import NOTHING, Charge, Estimate
-from usage.entry import UsageEntry
+from usage.costs import BYTES_PER_MODEL_TOKEN as BYTES_PER_MODEL_TOKEN
+from usage.costs import cost_of
+from usage.entry import Finished, UsageEntry
 from usage.outcomes import CostSource, UsageSource
 from usage.price_book import PriceBook
 from usage.prices import Price
 
-BYTES_PER_MODEL_TOKEN = 4
-"""Of ordinary text, about."""
 UNKNOWN_MAX_OUTPUT_TOKENS = 16_384
 """For a model of which nothing is known."""
 OUTPUT_TOKENS_PER_SECOND = 100
@@ -89,11 +92,14 @@ class Bill:
                 entry.usage_source = UsageSource.PARTIAL
                 entry.output_tokens = max(entry.output_tokens or 0, self._output_in(pieces))
         elif self._has_price:
-            self._note_estimated(entry, pieces, bytes_sent, seconds)
+            self._note_estimated(entry, pieces, bytes_sent, seconds, is_whole=is_whole)
         has_tokens = entry.input_tokens is not None or entry.output_tokens is not None
         price = self._price_of(entry) if has_tokens else None
         if price is not None:
-            entry.cost_source, entry.cost_microusd = CostSource.PRICE, _cost(entry, price, usage)
+            entry.cost_source, entry.cost_microusd = (
+                CostSource.PRICE,
+                cost_of(entry, price, usage.cached_audio_tokens if usage is not None else None),
+            )
         elif self._grant.unpriced_policy is UnpricedPolicy.FLAT:
             entry.cost_source, entry.cost_microusd = CostSource.FLAT, self._grant.flat_price_microusd
         else:
@@ -102,16 +108,6 @@ class Bill:
             model_tokens=(entry.input_tokens or 0) + (entry.output_tokens or 0),
             microusd=entry.cost_microusd or 0,
         )
-
-    def of_finished(self, entry: UsageEntry, usage: Usage, *, is_batch: bool) -> UsageEntry | None:
-        """What work has used that the request of `entry` found finished; None where it has no price."""
-        used = UsageEntry(id=entry.id, started_at=entry.started_at, method="", path="")
-        _note_reported(used, usage)
-        price = self._prices.find(used.model, used.service_tier or ("batch" if is_batch else ""))
-        if price is None or (used.input_tokens is None and used.output_tokens is None):
-            return None
-        used.cost_source, used.cost_microusd = CostSource.PRICE, _cost(used, price, usage)
-        return used
 
     @property
     def _has_price(self) -> bool:
@@ -124,7 +120,9 @@ class Bill:
         asked_for = self._prices.find(self._facts.model, entry.service_tier)
         return asked_for or self._prices.find(entry.model, entry.service_tier) or self._price
 
-    def _note_estimated(self, entry: UsageEntry, pieces: int, bytes_sent: int, seconds: float) -> None:
+    def _note_estimated(
+        self, entry: UsageEntry, pieces: int, bytes_sent: int, seconds: float, *, is_whole: bool
+    ) -> None:
         if not self._has_output:
             output_tokens = 0
         elif self._facts.is_background:
@@ -137,8 +135,17 @@ class Bill:
             output_tokens = int(seconds * OUTPUT_TOKENS_PER_SECOND)
         entry.usage_source = UsageSource.ESTIMATED
         entry.service_tier = self._facts.service_tier
-        entry.input_tokens = self._likely_input_tokens()
+        entry.input_tokens = self._estimated_input_tokens(is_whole=is_whole)
         entry.output_tokens = min(output_tokens, max(pieces, self._most_output_tokens()))
+
+    def _estimated_input_tokens(self, *, is_whole: bool) -> int:
+        """The most where a client could else leave before the truth is known: what upstream adds to an input
+        is not in its size.
+        """
+        may_hide = self._facts.has_input_elsewhere and self._grant.has_budget and not is_whole
+        if self._price is not None and (self._facts.is_background or may_hide):
+            return self._most_input_tokens(self._price)
+        return self._likely_input_tokens()
 
     def _output_in(self, pieces: int) -> int:
         """At least; the first and the last piece of every choice are empty."""
@@ -172,16 +179,13 @@ class Bill:
         return (most or UNKNOWN_MAX_OUTPUT_TOKENS) * self._facts.choices
 
 
-def _cost(entry: UsageEntry, price: Price, usage: Usage | None) -> int:
-    return price.cost_microusd(
-        input_tokens=entry.input_tokens or 0,
-        output_tokens=entry.output_tokens or 0,
-        cached_tokens=entry.cached_tokens or 0,
-        cache_write_tokens=entry.cache_write_tokens or 0,
-        audio_input_tokens=entry.audio_input_tokens or 0,
-        audio_output_tokens=entry.audio_output_tokens or 0,
-        cached_audio_tokens=usage.cached_audio_tokens if usage is not None else None,
-    )
+def finished(work: Work, usage: Usage | None) -> Finished | None:
+    """What finished work is to be charged; None where that cannot be said."""
+    if usage is not None:
+        used = UsageEntry(id=uuid7(), started_at=0, method="", path="")
+        _note_reported(used, usage)
+        return Finished(used, usage.cached_audio_tokens, work.is_batch)
+    return Finished(None) if work.is_broken_off and not work.is_batch else None
 
 
 def _note_reported(entry: UsageEntry, usage: Usage) -> None:

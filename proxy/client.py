@@ -135,7 +135,9 @@ class Client:
         self._cut_timer = asyncio.get_running_loop().call_later(CUT_AFTER_SECONDS, self._fail, error)
 
     def drain_no_more(self) -> None:
-        """From here on the request ends with the hang-up; now, if that has been."""
+        """From here on the request ends with the hang-up; now, if that has been. Not for the request's own
+        task, which would be cancelled where it does not wait.
+        """
         self.drain_seconds = 0
         if self.is_gone:
             self._fail(ClientDisconnected())

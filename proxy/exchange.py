@@ -3,7 +3,7 @@
 import httpx
 
 from proxy.asking import traces_of_asking
-from proxy.bill import Bill
+from proxy.bill import Bill, finished
 from proxy.client import Client, ClientDisconnected
 from proxy.endpoints import Endpoint
 from proxy.errors import ProxyError, UpstreamUnreachable
@@ -35,6 +35,7 @@ class Exchange:
         self._limits = limits
         self._meter: Meter = Deaf()
         self._is_background = False
+        self._may_drain = True
         self._is_free = True
         """Whether upstream has done no work for it, as far as is known."""
         self._is_whole = False
@@ -57,7 +58,7 @@ class Exchange:
         Where the project wants it, the answer is read on when the client hangs up, and the end is still that.
         Raises ProxyError, UpstreamCut, and what the client's side fails with.
         """
-        if self._bill.may_cost:
+        if self._bill.may_cost and self._may_drain:
             self._client.drain_seconds = self.grant.drain_seconds
         try:
             with self._client.failure_cancels():
@@ -88,6 +89,7 @@ class Exchange:
         self._client.cut(error)
 
     def drain_no_more(self) -> None:
+        self._may_drain = False
         self._client.drain_no_more()
 
     async def _open(
@@ -127,7 +129,9 @@ class Exchange:
         self._is_background = endpoint.background
         meter = meter_for(endpoint, headers, entry.method)
         if self._is_free or isinstance(meter, Deaf):
-            self._client.drain_no_more()  # there is nothing to learn
+            if self._client.is_gone:
+                raise ClientDisconnected
+            self._client.drain_seconds = 0  # there is nothing to learn
         self._meter = Guarded(meter, str(entry.id))
         tell(headers, self.grant, self.lease)
         traces = None
@@ -145,7 +149,7 @@ class Exchange:
             return self._bill.free(self._entry)
         usage = self._meter.finish()
         if self._is_background:
-            self._note_work(usage)
+            usage = self._note_work(usage)
         return self._bill.close(
             self._entry,
             usage,
@@ -155,17 +159,18 @@ class Exchange:
             seconds=self._client.elapsed_seconds() - self._sent_after_seconds,
         )
 
-    def _note_work(self, usage: Usage | None) -> None:
-        """What upstream does by itself: the request has begun it, or has found it finished."""
-        may_cost = self._bill.may_cost
-        if may_cost and usage is not None:
-            return  # it is finished already, and charged
+    def _note_work(self, usage: Usage | None) -> Usage | None:
+        """What upstream does by itself: the request has begun it, or has found it finished. The usage by
+        which the request itself is charged.
+        """
         work = self._meter.work()
-        if work is None:
-            return
+        may_cost = self._bill.may_cost
+        if work is None or (may_cost and work.is_finished and usage is not None):
+            return usage  # it is finished already, and charged
         self._entry.work_id, self._entry.begins_work = work.id, may_cost
-        if work.is_finished and usage is not None:
-            self._entry.finished = self._bill.of_finished(self._entry, usage, is_batch=work.is_batch)
+        if work.is_finished:
+            self._entry.finished = finished(work, usage)
+        return None
 
 
 def _seconds(milliseconds: bytes | None) -> float | None:

@@ -65,6 +65,7 @@ class RunningRequests:
         self._keep_alive = keep_alive
         self._exchanges: dict[UUID, Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
 
     def start(self) -> None:
         """Each watch has a task of its own: a database or a Redis that is slow must not stop the others."""
@@ -79,6 +80,8 @@ class RunningRequests:
 
     def add(self, exchange: Running) -> None:
         self._exchanges[exchange.lease.id] = exchange
+        if self._is_stopping:
+            exchange.drain_no_more()
 
     def discard(self, exchange: Running) -> None:
         self._exchanges.pop(exchange.lease.id, None)
@@ -87,7 +90,10 @@ class RunningRequests:
         return iter(list(self._exchanges.values()))
 
     def drain_no_more(self) -> None:
-        """The server stops: requests whose clients have hung up must not hold it up."""
+        """The server stops: requests whose clients have hung up must not hold it up, nor those
+        whose clients hang up later.
+        """
+        self._is_stopping = True
         for exchange in self:
             exchange.drain_no_more()
 

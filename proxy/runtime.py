@@ -87,6 +87,7 @@ class Runtime:
             max_pending=settings.LEDGER_MAX_PENDING,
             on_written=lambda counts: self._on_loop(self.limits.written, counts),
             on_corrected=lambda days: self._on_loop(self._correct, days),
+            find_price=self.prices.find,
         )
 
     @classmethod
@@ -114,9 +115,11 @@ class Runtime:
         runtime._price_reader.cancel()
         await runtime.transport.aclose()
         await runtime.socket_transport.aclose()
-        await runtime.limits.aclose()
         runtime._access_log.flush()
         await runtime._loop.run_in_executor(None, runtime._stop_threads)
+        await runtime.limits.flush()  # with what the ledger's last batch has corrected
+        await runtime.limits.aclose()
+        runtime._loaders.shutdown(wait=False, cancel_futures=True)
 
     @classmethod
     async def reload_providers(cls) -> None:
@@ -156,7 +159,6 @@ class Runtime:
     def _stop_threads(self) -> None:
         self._poller.stop()
         unwritten = self._ledger.stop()
-        self._loaders.shutdown(wait=False, cancel_futures=True)
         if unwritten:
             log.error("usage records could not be written before the end", dropped=unwritten)
 

@@ -5,14 +5,21 @@ fetches and processes, puts the truth in the place of that: in the creation's ro
 sums of its day. Within the transaction that writes the ledger's rows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from usage.costs import BYTES_PER_MODEL_TOKEN, cost_of
 from usage.daily_spend import DAY_SECONDS, DayOfUse
 from usage.entry import UsageEntry
 from usage.models import BackgroundWork, UsageRecord
+from usage.outcomes import CostSource, UsageSource
+from usage.prices import Price
 from usage.statements import fitting
+
+FindPrice = Callable[[str, str], Price | None]
+"""By a model and a service tier; from any thread."""
 
 USED = (
     "usage_source",
@@ -34,7 +41,7 @@ USED = (
 """What is not known of work before it is finished."""
 
 
-def settle_work(batch: Iterable[UsageEntry]) -> list[DayOfUse]:
+def settle_work(batch: Iterable[UsageEntry], find_price: FindPrice) -> list[DayOfUse]:
     """After the batch's rows are written. By how much the days must be corrected on which work began that
     is found finished; work is locked before days are, in the order of its ids.
     """
@@ -43,7 +50,7 @@ def settle_work(batch: Iterable[UsageEntry]) -> list[DayOfUse]:
         return []
     _begin([entry for entry in about_work if entry.begins_work])
     finished = [entry for entry in about_work if entry.finished is not None]
-    corrections = [_finish(entry) for entry in sorted(finished, key=lambda entry: entry.work_id)]
+    corrections = [_finish(entry, find_price) for entry in sorted(finished, key=lambda entry: entry.work_id)]
     return [correction for correction in corrections if correction is not None]
 
 
@@ -63,10 +70,10 @@ def _begin(entries: list[UsageEntry]) -> None:
     )
 
 
-def _finish(entry: UsageEntry) -> DayOfUse | None:
-    """None: it was not begun here, or is charged already."""
-    project_id, used = entry.project_id, entry.finished
-    if project_id is None or used is None:
+def _finish(entry: UsageEntry, find_price: FindPrice) -> DayOfUse | None:
+    """None: it was not begun here, is charged already, or has no price."""
+    project_id, finished = entry.project_id, entry.finished
+    if project_id is None or finished is None:
         return None
     open_work = BackgroundWork.objects.select_for_update().filter(
         project_id=project_id, object_id=entry.work_id, finished_at=None
@@ -74,20 +81,42 @@ def _finish(entry: UsageEntry) -> DayOfUse | None:
     work = open_work.first()
     if work is None:
         return None
-    work.finished_at = datetime.fromtimestamp(entry.started_at, UTC)
-    work.save(update_fields=["finished_at"])
-    records = UsageRecord.objects.filter(pk=work.record_id)
-    begun = records.values_list("token_id", "project_id", "started_at").first()
+    begun = UsageRecord.objects.filter(pk=work.record_id).first()
     if begun is None:
         return None
-    records.update(**{field: _stored(used, field) for field in USED})
-    token_id, project_id, started_at = begun
+    used = finished.used or _likely(begun)
+    price = _price_of(begun, used, find_price, is_batch=finished.is_batch)
+    if price is None or (used.input_tokens is None and used.output_tokens is None):
+        return None
+    used.model = used.model or begun.model
+    cost = cost_of(used, price, finished.cached_audio_tokens)
+    used.cost_source, used.cost_microusd = CostSource.PRICE, cost
+    UsageRecord.objects.filter(pk=begun.pk).update(**{field: _stored(used, field) for field in USED})
+    work.finished_at = datetime.fromtimestamp(entry.started_at, UTC)
+    work.save(update_fields=["finished_at"])
     return DayOfUse(
-        token_id=token_id,
-        project_id=project_id,
-        day_ms=int(started_at.timestamp() // DAY_SECONDS) * DAY_SECONDS * 1000,
-        cost_microusd=(used.cost_microusd or 0) - work.charged_microusd,
+        token_id=begun.token_id,
+        project_id=begun.project_id,
+        day_ms=int(begun.started_at.timestamp() // DAY_SECONDS) * DAY_SECONDS * 1000,
+        cost_microusd=cost - work.charged_microusd,
     )
+
+
+def _likely(begun: UsageRecord) -> UsageEntry:
+    """What work has used that broke off, and of which nothing is told: its input, as far as that is known."""
+    used = UsageEntry(id=begun.id, started_at=0, method="", path="", model=begun.model)
+    used.usage_source, used.service_tier = UsageSource.ESTIMATED, begun.service_tier
+    used.input_tokens, used.output_tokens = max(1, begun.request_bytes // BYTES_PER_MODEL_TOKEN), 0
+    return used
+
+
+def _price_of(begun: UsageRecord, used: UsageEntry, find_price: FindPrice, *, is_batch: bool) -> Price | None:
+    """By the name that was asked for, else the one that answered, as in the foreground. A batch is the sum of
+    many requests: how long each was is not known, and most are short.
+    """
+    tier = used.service_tier or ("batch" if is_batch else "")
+    price = find_price(begun.model, tier) or find_price(used.model, tier)
+    return replace(price, tiers=()) if price is not None and is_batch else price
 
 
 def _stored(used: UsageEntry, field: str) -> Any:

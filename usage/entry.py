@@ -3,6 +3,7 @@
 Plain data without the ORM: the data plane fills it in step by step, the ledger's writer reads it once.
 """
 
+from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
@@ -51,11 +52,21 @@ class UsageEntry(msgspec.Struct, kw_only=True):
     work_id: str = ""
     """Of what goes on upstream by itself. No column, nor are the next two."""
     begins_work: bool = False
-    finished: "UsageEntry | None" = None
-    """The model, the usage and the cost of the finished work."""
+    finished: "Finished | None" = None
+    """What the work has come to that the request has found finished."""
 
     def note_shadow(self, code: str) -> None:
         """That a rule in shadow mode would have refused the request with this code."""
         noted = self.shadow_refusals.split(",") if self.shadow_refusals else []
         if code not in noted:
             self.shadow_refusals = ",".join([*noted, code])
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What upstream says of work that goes on no more. Its cost depends on its creation."""
+
+    used: UsageEntry | None
+    """The model and the usage; None: it was cancelled or has failed, and nothing is told."""
+    cached_audio_tokens: int | None = None
+    is_batch: bool = False

@@ -13,7 +13,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from usage.alerts import lock_projects, raise_alerts
-from usage.background import settle_work
+from usage.background import FindPrice, settle_work
 from usage.daily_spend import DayOfUse, sum_up
 from usage.entry import UsageEntry
 from usage.statements import add_to_days, insert_records, use_tokens
@@ -34,15 +34,18 @@ class Ledger:
         max_pending: int,
         on_written: Callable[[dict[UUID, int]], None] = lambda counts: None,
         on_corrected: Callable[[list[DayOfUse]], None] = lambda corrections: None,
+        find_price: FindPrice = lambda model, tier: None,
     ) -> None:
         """`on_written` is called, from any thread, with the numbers of admitted requests that are written, or
         given up, by subject: of each token and of each project. `on_corrected`, likewise, with what is
-        charged to earlier requests, perhaps less than nothing.
+        charged to earlier requests, perhaps less than nothing. `find_price`
+        prices work that is found finished.
         """
         self._batch_seconds = batch_seconds
         self._max_pending = max_pending
         self._on_written = on_written
         self._on_corrected = on_corrected
+        self._find_price = find_price
         self._pending: deque[UsageEntry] = deque()
         self._lost = 0
         self._stopping = threading.Event()
@@ -78,7 +81,7 @@ class Ledger:
         while self._pending:
             batch = [self._pending[i] for i in range(min(BATCH_ROWS, len(self._pending)))]
             try:
-                counts = write_batch(batch, self._on_corrected)
+                counts = write_batch(batch, self._on_corrected, self._find_price)
             except (OperationalError, InterfaceError) as problem:
                 log.error(
                     "usage cannot be written, will retry", pending=len(self._pending), error=str(problem)
@@ -97,7 +100,7 @@ class Ledger:
         for _ in range(rows):
             entry = self._pending[0]
             try:
-                counts = write_batch([entry], self._on_corrected)
+                counts = write_batch([entry], self._on_corrected, self._find_price)
             except (OperationalError, InterfaceError):
                 return
             except Exception:
@@ -118,7 +121,9 @@ class Ledger:
 
 @transaction.atomic
 def write_batch(
-    batch: list[UsageEntry], on_corrected: Callable[[list[DayOfUse]], None] = lambda corrections: None
+    batch: list[UsageEntry],
+    on_corrected: Callable[[list[DayOfUse]], None] = lambda corrections: None,
+    find_price: FindPrice = lambda model, tier: None,
 ) -> dict[UUID, int]:
     """Write records and move what is summed from them, in one transaction. The admitted requests by subject.
 
@@ -126,7 +131,7 @@ def write_batch(
     upstream id, projects by id, tokens by id, days by their subject's id and the day.
     """
     insert_records(batch)
-    corrections = settle_work(batch)
+    corrections = settle_work(batch, find_price)
     if corrections:
         transaction.on_commit(partial(on_corrected, corrections))
     days = sum_up(batch) + corrections

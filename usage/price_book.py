@@ -3,6 +3,7 @@
 Clients choose the names that are looked up: nothing is remembered without a bound.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,8 +19,8 @@ DAY_SECONDS = 86_400
 
 
 class PriceBook:
-    """For one thread, such as the event loop's. Answers are remembered until overrides change or the UTC day
-    ends, for prices have dates.
+    """For all threads: only what is not remembered waits for a lock. Answers are remembered until overrides
+    change or the UTC day ends, for prices have dates.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -29,6 +30,7 @@ class PriceBook:
         self._clock = clock
         self._overrides: tuple[Override, ...] = ()
         self._by_name: dict[str, Override] = {}
+        self._lock = threading.Lock()
         self._found: dict[tuple[str, str], Price | None] = {}
         self._forget_at = 0.0
 
@@ -36,8 +38,9 @@ class PriceBook:
         """None: it has no price in model tokens."""
         now = self._clock()
         if now >= self._forget_at:
-            self._found.clear()
-            self._forget_at = now - now % DAY_SECONDS + DAY_SECONDS
+            with self._lock:
+                self._found.clear()
+                self._forget_at = now - now % DAY_SECONDS + DAY_SECONDS
         try:
             return self._found[model, service_tier]
         except KeyError:
@@ -50,22 +53,24 @@ class PriceBook:
         """These and no others. Costs nothing when they are what they were."""
         if overrides == self._overrides:
             return
-        self._overrides = overrides
-        self._by_name = {override.model: override for override in overrides}
-        self._found.clear()
+        with self._lock:
+            self._overrides = overrides
+            self._by_name = {override.model: override for override in overrides}
+            self._found.clear()
 
     def _look_up(self, model: str, service_tier: str, now: float) -> Price | None:
         if len(model) > LONGEST_NAME:
             return None
         if len(service_tier) > LONGEST_NAME:
             return self.find(model)
-        if len(self._found) >= MAX_ENTRIES:
-            self._found.clear()
-        price = self._overriding(model) or self._known.find(
-            model, service_tier, datetime.fromtimestamp(now, UTC)
-        )
-        self._found[model, service_tier] = price
-        return price
+        with self._lock:
+            if len(self._found) >= MAX_ENTRIES:
+                self._found.clear()
+            price = self._overriding(model) or self._known.find(
+                model, service_tier, datetime.fromtimestamp(now, UTC)
+            )
+            self._found[model, service_tier] = price
+            return price
 
     def _overriding(self, model: str) -> Price | None:
         override = self.find_override(model)

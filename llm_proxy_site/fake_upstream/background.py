@@ -9,13 +9,15 @@ from .answers import CREATED, Answer, json_answer
 from .calls import Call
 from .models import snapshot
 
+ZEROS = ("input_tokens", "output_tokens", "total_tokens")
 FINISHED = web.AppKey("finished", dict[str, dict[str, object]])
 
 
 def begin(call: Call, finished: dict[str, object]) -> Answer:
     """Remember how the work will end, and say that it waits."""
     call.request.app[FINISHED][str(finished["id"])] = finished
-    return json_answer({**finished, "status": "queued", "output": [], "usage": None})
+    usage = dict.fromkeys(ZEROS, 0) if call.faults.work == "zeros" else None
+    return json_answer({**finished, "status": "queued", "output": [], "usage": usage})
 
 
 def found_or(otherwise: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
@@ -24,7 +26,11 @@ def found_or(otherwise: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
     def answer(call: Call) -> Answer:
         (work_id,) = call.request.match_info.values()
         finished = call.request.app[FINISHED].get(work_id)
-        return otherwise(call) if finished is None else json_answer(finished)
+        if finished is None:
+            return otherwise(call)
+        if call.faults.work == "cancelled":
+            return json_answer({**finished, "status": "cancelled", "output": [], "usage": None})
+        return json_answer(finished)
 
     return answer
 

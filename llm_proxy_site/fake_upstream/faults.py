@@ -37,6 +37,7 @@ class Faults(
     encoding: Literal["gzip"] | None = None
     size_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] | None = None
     seed: HeaderValue | None = None  # what ids are made of, in place of the body
+    work: Literal["zeros", "cancelled"] | None = None  # begins with a usage of zeros; is found cancelled
     # WebSockets: an event is a chunk; `hang` with `headers` reads and says nothing after the handshake.
     echo: Literal["1"] | None = None  # send every message back as it came, and nothing else
     close_code: Annotated[int, msgspec.Meta(ge=1000, le=4999)] | None = None

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import msgspec
 
 LONGEST_ID = 100
-_FINISHED = frozenset({"completed", "incomplete", "failed", "cancelled", "expired"})
+_BROKEN_OFF = frozenset({"failed", "cancelled"})
+_FINISHED = frozenset({"completed", "incomplete", "expired"}) | _BROKEN_OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,8 @@ class Work:
     """Upstream's, such as `resp_…`."""
     is_finished: bool
     is_batch: bool
+    is_broken_off: bool = False
+    """Finished before its end: it may have no usage."""
 
 
 class _Object(msgspec.Struct):
@@ -41,7 +44,7 @@ def read_work(document: bytes) -> Work | None:
     is_batch = found.object == "batch"
     if not _is_id(found.id) or not (is_batch or found.background):
         return None
-    return Work(found.id, found.status in _FINISHED, is_batch)
+    return Work(found.id, found.status in _FINISHED, is_batch, found.status in _BROKEN_OFF)
 
 
 def _is_id(text: str) -> bool:

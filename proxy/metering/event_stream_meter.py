@@ -1,31 +1,37 @@
 """The meter of event streams: what they report, how much has come, and whether they came to their end."""
 
 import re
+from dataclasses import replace
+from enum import Enum
 
 from proxy.metering.background import Work, read_work
 from proxy.metering.event_stream import EventStreamDecoder
+from proxy.metering.event_type import has_error, type_of
 from proxy.metering.excerpt import Excerpt
 from proxy.metering.usage import Usage, read_usage
 
-_LAST_EVENTS = (
-    b"[DONE]",
-    b'{"type":"response.completed"',
-    b'{"type":"response.incomplete"',
-    b'{"type":"response.failed"',
-    b'{"type":"speech.audio.done"',
-    b'{"type":"transcript.text.done"',
-)
-"""How they begin. One that is spelt otherwise is only noticed later, at the stream's end."""
-_END = re.compile(
-    rb'"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed|cancelled)|image_generation\.completed'
-    rb'|image_edit\.completed|speech\.audio\.done|transcript\.text\.done|error)"|"error"\s*:\s*[{"]'
-)
-_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
-_KNOWN = re.compile(
-    rb'"object"\s*:\s*"(?:chat\.completion\.chunk|text_completion|thread\.run)"'
-    rb'|"type"\s*:\s*"(?:response|image_generation|image_edit|speech|transcript)\.'
-)
+
+class End(Enum):
+    CERTAIN = "nothing of account follows"
+    POSSIBLE = "the stream may end here"
+
+
+_ENDS = {
+    b"response.completed": End.CERTAIN,
+    b"response.incomplete": End.CERTAIN,
+    b"response.failed": End.CERTAIN,
+    b"speech.audio.done": End.CERTAIN,
+    b"transcript.text.done": End.CERTAIN,
+    b"response.cancelled": End.POSSIBLE,
+    b"image_generation.completed": End.POSSIBLE,
+    b"image_edit.completed": End.POSSIBLE,
+    b"error": End.POSSIBLE,
+}
+"""By the type of an event. Of all others another must follow, if the stream's kind is known."""
+_KNOWN_TYPES = (b"response.", b"image_generation.", b"image_edit.", b"speech.", b"transcript.")
+_KNOWN_OBJECT = re.compile(rb'"object"\s*:\s*"(?:chat\.completion\.chunk|text_completion|thread\.run)"')
 """Of a stream whose kind is not known, nobody can say how it ends."""
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
 _BEGINNING_BYTES = 1024
 
 
@@ -52,15 +58,9 @@ class EventStreamMeter:
         for data in self._decoder.feed(chunk):
             if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
                 self._usage = read_usage(data) or self._usage
-            if b'"delta"' in data or b'"text_completion"' in data:
-                self.pieces += 1
-                if b'"finish_reason":null' not in data and b'"finish_reason"' in data:
-                    self._has_finished = self._has_finished or _FINISHED.search(data) is not None
-            else:
-                self._take_beginning(data)
-            if self._must_end is None:
-                self._must_end = _is_known(data)
-                self._work = read_work(data) if b'"background"' in data else None
+            self._take(data, data)
+            if b'"background"' in data and (self._work is None or self.has_ended):
+                self._work = read_work(data) or self._work
 
     def finish(self) -> Usage | None:
         return self._usage
@@ -68,23 +68,27 @@ class EventStreamMeter:
     def work(self) -> Work | None:
         return self._work
 
-    def _take_beginning(self, data: bytes) -> None:
-        if data.startswith(_LAST_EVENTS):
+    def _take(self, head: bytes, tail: bytes) -> None:
+        """An event, by its beginning and its end."""
+        is_piece = b'"delta"' in head or b'"text_completion"' in head
+        kind = type_of(head, tail, is_plain=is_piece)
+        end = _ENDS.get(kind)
+        if end is End.CERTAIN or head.startswith(b"[DONE]"):
             self.has_ended = True
-            if b'"background"' in data:
-                self._work = read_work(data) or self._work
-        elif _END.search(data, 0, _BEGINNING_BYTES):
+        elif is_piece:
+            self.pieces += 1
+            if b'"finish_reason":null' not in head and b'"finish_reason"' in head:
+                self._has_finished = self._has_finished or _FINISHED.search(head) is not None
+        elif end is End.POSSIBLE or has_error(head):
             self._has_finished = True
+        if not self._must_end:
+            self._must_end = (
+                kind.startswith(_KNOWN_TYPES) or _KNOWN_OBJECT.search(head, 0, _BEGINNING_BYTES) is not None
+            )
 
     def _take_long(self, excerpt: Excerpt) -> None:
         self._usage = excerpt.usage() or self._usage
-        if b'"delta"' in excerpt.head:
-            self.pieces += 1
-        self._take_beginning(excerpt.head)
-        self._work = excerpt.work() or self._work
-        if self._must_end is None:
-            self._must_end = _is_known(excerpt.head)
-
-
-def _is_known(data: bytes) -> bool:
-    return _KNOWN.search(data, 0, _BEGINNING_BYTES) is not None
+        self._take(excerpt.head, excerpt.tail())
+        work = excerpt.work()
+        if work is not None:  # its status may stand where nothing was kept
+            self._work = replace(work, is_finished=work.is_finished or self.has_ended)

@@ -11,6 +11,7 @@ from collections import deque
 import msgspec
 
 from proxy.metering.background import Work, read_work
+from proxy.metering.event_type import type_of
 from proxy.metering.members import members_of
 from proxy.metering.usage import Usage, read_usage
 
@@ -19,6 +20,11 @@ KEPT_BYTES = 64 * 1024
 MAX_CANDIDATES = 8
 _OBJECT = re.compile(rb"[ \t\r\n]*+\{")
 _RESPONSE = re.compile(rb'"response"[ \t\r\n]*+:[ \t\r\n]*+\{')
+_AFTER_RESPONSE = re.compile(
+    rb'(?<=\})\s*+(?:,\s*+"(?:sequence_number|type)"\s*+:\s*+(?:\d++|"[a-z_.]*+")\s*+)*+\}\Z'
+)
+"""What an event has behind its `response`: its other members may follow."""
+_AFTER_RESPONSE_BYTES = 256
 _SPACE = b" \t\r\n"
 
 
@@ -42,20 +48,22 @@ class Excerpt:
                 self._ends_bytes -= len(self._ends.popleft())
                 self._has_gap = True
 
+    def tail(self) -> bytes:
+        """The last bytes that were kept; all if nothing is missing."""
+        end = b"".join(self._ends)
+        return end if self._has_gap else self.head + end  # what is looked for may begin in the head
+
     def usage(self) -> Usage | None:
         """What the document reports, as far as it stands in what was kept."""
         brace = _OBJECT.match(self.head)
         if brace is None:
             return None
         found = [_from_head(self.head, brace.end() - 1)]
-        end = b"".join(self._ends)
-        if not self._has_gap:
-            end = self.head + end  # it may begin in the middle of what is looked for
-        end = end.rstrip(_SPACE)
-        response = _RESPONSE.search(self.head)
-        if response is not None and b'"response.' in self.head[: response.start()]:
-            found.append(_from_head(self.head, response.end() - 1))
-            end = end[:-1].rstrip(_SPACE)
+        end = self.tail().rstrip(_SPACE)
+        response = self._response_brace()
+        if response is not None:
+            found.append(_from_head(self.head, response))
+            end = _up_to_response(end)
         known: dict[bytes, bytes] = {}
         for members in (*found, _from_end(end)):
             known |= members
@@ -66,18 +74,30 @@ class Excerpt:
 
     def work(self) -> Work | None:
         """What the document is about, as far as its beginning says."""
-        brace = (_RESPONSE.search(self.head) if b'"response.' in self.head else None) or _OBJECT.match(
-            self.head
-        )
+        brace = self._response_brace()
         if brace is None:
-            return None
-        members, _ = members_of(self.head, brace.end() - 1)
+            whole = _OBJECT.match(self.head)
+            if whole is None:
+                return None
+            brace = whole.end() - 1
+        members, _ = members_of(self.head, brace)
         known = [
             b'"%b":%b' % (member.name.encode(), self.head[member.start : member.end])
             for member in members
             if member.name in _OF_WORK
         ]
         return read_work(b"{" + b",".join(known) + b"}")
+
+    def _response_brace(self) -> int | None:
+        """Where the `response` of an event begins; None if it is no event about one."""
+        response = _RESPONSE.search(self.head)
+        if response is None:
+            return None
+        is_event = b'"response.' in self.head[: response.start()] or (
+            not self.head[: response.start()].strip(_SPACE + b"{")
+            and type_of(b"", self.tail().rstrip(_SPACE)).startswith(b"response.")
+        )
+        return response.end() - 1 if is_event else None
 
 
 _OF_WORK = ("id", "object", "background", "status")
@@ -94,6 +114,12 @@ class _Rest(msgspec.Struct):
 
 
 _rests = msgspec.json.Decoder(_Rest)
+
+
+def _up_to_response(end: bytes) -> bytes:
+    """Of an event's end: up to the brace that closes its `response`."""
+    after = _AFTER_RESPONSE.search(end, max(0, len(end) - _AFTER_RESPONSE_BYTES))
+    return end[: after.start()] if after is not None else end[:-1].rstrip(_SPACE)
 
 
 def _from_head(head: bytes, brace: int) -> dict[bytes, bytes]:

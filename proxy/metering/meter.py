@@ -108,11 +108,13 @@ class JSONMeter:
 
 
 class Inflating:
-    """Feeds another meter with the decoded copy of a gzip stream; deaf from the first broken byte on."""
+    """Feeds another meter with the decoded copy of a gzip stream, of any number of members; deaf from the
+    first broken byte on.
+    """
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
-        self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        self._inflate = _gunzip()
         self._broken = False
 
     @property
@@ -134,6 +136,9 @@ class Inflating:
             while chunk:
                 self._meter.feed(self._inflate.decompress(chunk, MAX_INFLATED_CHUNK_BYTES))
                 chunk = self._inflate.unconsumed_tail
+                if self._inflate.eof:
+                    chunk = self._inflate.unused_data.lstrip(b"\0")  # some writers pad
+                    self._inflate = _gunzip()
         except zlib.error:
             self._broken = True
 
@@ -142,3 +147,7 @@ class Inflating:
 
     def work(self) -> Work | None:
         return self._meter.work()
+
+
+def _gunzip() -> "zlib._Decompress":
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)

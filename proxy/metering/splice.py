@@ -8,6 +8,8 @@ from proxy.metering.members import Member, members_of
 
 _ASKING = b'"stream_options":{"include_usage":true},'
 _INCLUDE = b'"include_usage":true'
+_HARMLESS = {"include_usage", "include_obfuscation"}
+"""What others (`continuous_usage_stats` of vLLM) do depends on whether usage is asked for."""
 
 
 def asking_for_usage(body: bytes) -> bytes | None:
@@ -34,6 +36,8 @@ def _with_options(body: bytes, options: Member) -> bytes | None:
     if not value.startswith(b"{"):
         return None
     members, _ = members_of(body, options.start)
+    if any(member.name not in _HARMLESS for member in members):
+        return None
     includes = [member for member in members if member.name == "include_usage"]
     if not includes:
         comma = b"," if members else b""

@@ -1,5 +1,6 @@
 """Background responses and batches are charged what they have used, once, when they are found finished."""
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -17,8 +18,8 @@ RESPONSE = {"model": "gpt-4o", "input": "Hi there", "background": True, "max_out
 BATCH = {"input_file_id": "file-1", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
 
 
-def ask(live: LiveProxy, plain: str, method: str, path: str, **options: Any) -> Any:
-    headers = {"authorization": f"Bearer {plain}"}
+def ask(live: LiveProxy, plain: str, method: str, path: str, work: str = "", **options: Any) -> Any:
+    headers = {"authorization": f"Bearer {plain}"} | ({"x-fake-work": work} if work else {})
     answer = httpx.request(method, live.base_url + path, headers=headers, timeout=20, **options)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -53,6 +54,32 @@ def test_a_background_response_is_charged_once_when_it_is_found_finished(live: L
     eventually(lambda: spent_usd(live, plain) == Decimal(record.cost_microusd) / 1_000_000)
 
 
+def test_work_that_is_cancelled_is_charged_its_likely_input(live: LiveProxy) -> None:
+    token, plain = issue_token(total_budget_microusd=1_000_000)
+    begun = ask(live, plain, "POST", "/responses", json=RESPONSE)
+    worst = record_of(token, "POST").cost_microusd
+    ask(live, plain, "GET", f"/responses/{begun['id']}", work="cancelled")
+    record_of(token, "GET")
+
+    record = record_of(token, "POST")
+    assert (record.usage_source, record.output_tokens) == ("estimated", 0)
+    assert record.cost_source == "price"
+    assert 0 < record.cost_microusd < worst
+    eventually(lambda: spent_usd(live, plain) == Decimal(record.cost_microusd) / 1_000_000)
+
+
+def test_a_usage_of_zeros_is_none_before_the_work_is_finished(live: LiveProxy) -> None:
+    token, plain = issue_token(total_budget_microusd=1_000_000)
+    begun = ask(live, plain, "POST", "/responses", work="zeros", json=RESPONSE)
+    record = record_of(token, "POST")
+    assert (record.usage_source, record.output_tokens) == ("estimated", 1000)
+    finished = ask(live, plain, "GET", f"/responses/{begun['id']}")
+    record_of(token, "GET")
+
+    record = record_of(token, "POST")
+    assert (record.usage_source, record.output_tokens) == ("upstream", finished["usage"]["output_tokens"])
+
+
 @pytest.mark.redis
 def test_budgets_in_redis_learn_what_it_has_used(
     redis_url: str, django_db_setup: None, transactional_db: None, tmp_path: Path
@@ -67,6 +94,23 @@ def test_budgets_in_redis_learn_what_it_has_used(
 
         assert record.cost_microusd < estimated
         eventually(lambda: spent_usd(live, plain) == Decimal(record.cost_microusd) / 1_000_000)
+
+
+@pytest.mark.redis
+def test_budgets_in_redis_learn_it_from_a_server_that_stops_at_once(
+    redis_url: str, django_db_setup: None, transactional_db: None, tmp_path: Path
+) -> None:
+    token, plain = issue_token(total_budget_microusd=1_000_000)
+    with serving(tmp_path, REDIS_URL=redis_url) as live:
+        begun = ask(live, plain, "POST", "/responses", json=RESPONSE)
+        record_of(token, "POST")
+        ask(live, plain, "GET", f"/responses/{begun['id']}")
+        live.process.send_signal(signal.SIGTERM)
+        assert live.process.wait(timeout=20) == 0
+    with serving(tmp_path, REDIS_URL=redis_url) as live:
+        record = record_of(token, "POST")
+        assert record.usage_source == "upstream"
+        assert spent_usd(live, plain) == Decimal(record.cost_microusd) / 1_000_000
 
 
 @pytest.mark.parametrize("private_live", [{"REDIS_URL": ""}], indirect=True)

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import signal
+import socket
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -126,3 +128,39 @@ def test_it_does_not_hold_up_a_server_that_stops(private_live: LiveProxy) -> Non
     assert private_live.process.wait(timeout=20) == 0
     assert time.monotonic() - began < 10
     assert UsageRecord.objects.get(token=token).outcome == "client_closed"
+
+
+def test_nor_does_one_whose_body_is_read_while_it_stops(private_live: LiveProxy) -> None:
+    token, plain = a_token()
+    body = json.dumps({**CHAT, "stream": True})
+    headers = {
+        "host": "x",
+        "authorization": f"Bearer {plain}",
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "expect": "100-continue",
+        **FOR_LONG,
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    server = urlsplit(private_live.url)
+    with socket.create_connection((server.hostname, server.port), timeout=10) as client:
+        client.sendall(f"POST /v1/chat/completions HTTP/1.1\r\n{head}\r\n".encode())
+        assert client.recv(65536).startswith(b"HTTP/1.1 100")
+        private_live.process.send_signal(signal.SIGTERM)
+        eventually(lambda: not _listens(private_live))
+        client.sendall(body.encode())
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+    began = time.monotonic()
+
+    assert private_live.process.wait(timeout=40) == 0
+    assert time.monotonic() - began < 10
+    assert UsageRecord.objects.get(token=token).outcome == "client_closed"
+
+
+def _listens(live: LiveProxy) -> bool:
+    server = urlsplit(live.url)
+    try:
+        socket.create_connection((server.hostname, server.port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True

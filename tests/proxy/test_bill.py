@@ -139,8 +139,22 @@ def test_answer_without_usage_is_estimated_by_its_size() -> None:
 
 
 def test_background_work_is_charged_at_its_worst() -> None:
-    entry, _ = close(a_bill(max_output_tokens=5000, is_background=True), None, bytes_sent=100)
-    assert entry.output_tokens == 5000
+    bill = a_bill(max_output_tokens=5000, is_background=True, has_input_elsewhere=True)
+    entry, charge = close(bill, None, bytes_sent=100)
+    assert (entry.input_tokens, entry.output_tokens) == (128_000, 5000)
+    assert charge.microusd == bill.estimate().microusd
+
+
+@pytest.mark.parametrize(
+    ("grant", "is_whole", "input_tokens"),
+    [(BUDGETED, False, 128_000), (BUDGETED, True, 250), (make_grant(), False, 250)],
+)
+def test_hanging_up_does_not_hide_what_upstream_adds_to_the_input(
+    grant: Grant, is_whole: bool, input_tokens: int
+) -> None:
+    bill = a_bill(grant=grant, has_input_elsewhere=True)
+    entry, _ = close(bill, None, is_whole=is_whole, pieces=10)
+    assert entry.input_tokens == input_tokens
 
 
 def test_estimate_has_the_price_of_the_tier_that_was_asked_for() -> None:

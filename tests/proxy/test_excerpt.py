@@ -40,6 +40,12 @@ def read(document: bytes, kept_bytes: int = 300, part_bytes: int = 50) -> Usage 
         },
         {"type": "response.completed", "response": {"output": LONG, "model": "m", "usage": USAGE}},
         {"type": "response.completed", "response": {"model": "m", "usage": USAGE, "output": LONG}},
+        {"response": {"model": "m", "output": LONG, "usage": USAGE}, "type": "response.completed"},
+        {
+            "response": {"model": "m", "output": LONG, "usage": USAGE, "user": None},
+            "sequence_number": 9,
+            "type": "response.completed",
+        },
     ],
 )
 def test_usage_is_read_from_the_beginning_or_the_end(

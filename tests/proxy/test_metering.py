@@ -1,5 +1,6 @@
 import gzip
 import json
+import tracemalloc
 import zlib
 
 import pytest
@@ -231,6 +232,103 @@ def test_a_stream_that_comes_without_its_last_event_is_cut_off(
     assert not meter.is_cut_off
 
 
+CHUNK = {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "a"}, "finish_reason": None}]}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [{"choices": [], "id": "", "model": "", "object": "", "prompt_filter_results": []}, CHUNK],
+        [{"id": "thread_1", "object": "thread"}, {"id": "run_1", "object": "thread.run", "usage": None}],
+        [{**CHUNK, "choices": [{"delta": {"content": "a"}, "finish_reason": ""}]}],
+        [
+            {"type": "response.created"},
+            {"type": "response.output_item.done", "item": {"type": "mcp_call", "error": "out of order"}},
+        ],
+        [{"type": "response.created", "response": {"metadata": {"type": "response.completed"}}}],
+        [
+            {
+                "response": {"metadata": {"type": "error"}},
+                "sequence_number": 0,
+                "type": "response.created",
+            }
+        ],
+    ],
+)
+def test_what_only_looks_like_an_end_is_none(events: list[object]) -> None:
+    meter = meter_for(METERED, SSE)
+    meter.feed(sse(*events).removesuffix(b"data: [DONE]\n\n"))
+    assert meter.is_cut_off
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), None])
+@pytest.mark.parametrize("output", ["Hi", "x" * 5000, "x" * 600_000])
+@pytest.mark.parametrize("is_numbered", [True, False])
+def test_a_type_that_stands_last_is_the_events_own(
+    separators: tuple[str, str] | None, output: str, is_numbered: bool
+) -> None:
+    """As vLLM writes it, and Ollama."""
+    tools = [{"parameters": {"properties": {"delta": {"type": "integer"}}}}]
+    done = {**DONE, "output": [{"content": [{"text": output, "type": "output_text"}]}], "tools": tools}
+    number = {"sequence_number": 9} if is_numbered else {}
+    events = [
+        {"response": {**QUEUED, "tools": tools}, **number, "type": "response.created"},
+        {"content_index": 0, "delta": "Hi", "item_id": "x", **number, "type": "response.output_text.delta"},
+        {"response": dict(sorted(done.items())), **number, "type": "response.completed"},
+    ]
+    meter = meter_for(METERED, SSE)
+    for event in events:
+        assert not meter.has_ended
+        meter.feed(b"data: " + json.dumps(event, separators=separators).encode() + b"\n\n")
+
+    assert meter.has_ended
+    assert not meter.is_cut_off
+    assert meter.finish() == Usage("m", 1, 2)
+    assert meter.work() == Work("resp_1", is_finished=True, is_batch=False)
+
+
+def test_a_type_is_found_between_other_members() -> None:
+    usage = {"input_tokens": 1, "output_tokens": 2, "type": "tokens"}
+    meter = meter_for(METERED, SSE)
+    meter.feed(b'data: {"delta":"a","type":"transcript.text.delta"}\n\n')
+    meter.feed(
+        b'data: {"text":"a","type":"transcript.text.done","usage":%b}\n\n' % json.dumps(usage).encode()
+    )
+    assert meter.has_ended
+
+
+def test_a_tool_that_is_told_again_hides_no_end() -> None:
+    meter = meter_for(METERED, SSE)
+    meter.feed(b'data: {"type":"response.completed","response":{"tools":[{"properties":{"delta":{}}}]}}\n\n')
+    assert meter.has_ended
+    assert meter.pieces == 0
+
+
+def test_several_gzip_members_are_one_stream() -> None:
+    meter = meter_for(METERED, [*SSE, GZIP])
+    members = [gzip.compress(b"data: " + json.dumps(CHUNK).encode() + b"\n\n") for _ in range(3)]
+    packed = b"".join(members) + gzip.compress(b"data: [DONE]\n\n")
+    for part in batched(packed, 50):
+        meter.feed(part)
+
+    assert meter.pieces == 3
+    assert meter.has_ended
+
+
+@pytest.mark.parametrize("rest", [b"\0", b"x"])
+def test_what_follows_a_gzip_stream_is_not_kept(rest: bytes) -> None:
+    meter = meter_for(METERED, [*SSE, GZIP])
+    meter.feed(gzip.compress(b"data: [DONE]\n\n"))
+    tracemalloc.start()
+    for _ in range(100):
+        meter.feed(rest * 65_536)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert meter.has_ended
+    assert kept < 1_000_000
+
+
 def test_a_stream_that_reports_nothing_may_end_as_it_likes() -> None:
     assert not meter_for(UNMETERED, SSE).is_cut_off
     assert not meter_for(METERED, JSON).is_cut_off
@@ -305,7 +403,8 @@ DONE = {**QUEUED, "status": "completed", "model": "m", "usage": {"input_tokens":
         (QUEUED, Work("resp_1", is_finished=False, is_batch=False)),
         (DONE, Work("resp_1", is_finished=True, is_batch=False)),
         ({**DONE, "output": ["x" * 5_000_000]}, Work("resp_1", is_finished=True, is_batch=False)),
-        ({**DONE, "status": "cancelled"}, Work("resp_1", is_finished=True, is_batch=False)),
+        ({**DONE, "status": "cancelled"}, Work("resp_1", True, False, is_broken_off=True)),
+        ({**QUEUED, "status": "failed"}, Work("resp_1", True, False, is_broken_off=True)),
         ({"id": "batch_1", "object": "batch", "status": "in_progress"}, Work("batch_1", False, True)),
         ({**DONE, "background": False}, None),
         ({"object": "list", "data": [QUEUED]}, None),

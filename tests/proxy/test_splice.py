@@ -60,6 +60,8 @@ def test_a_stream_is_asked_for_its_usage_by_one_splice(body: bytes, asking: byte
         b'{"stream":true,"stream_options":{"include_usage":1}}',
         b'{"stream":true,"stream_options":{"include_usage":false,"include_usage":false}}',
         b'{"stream":true,"stream_options":{"include_usage":false,"include_us\\u0061ge":false}}',
+        b'{"stream":true,"stream_options":{"continuous_usage_stats":true}}',
+        b'{"stream":true,"stream_options":{"include_usage":false,"continuous_usage_stats":true}}',
         b'{"stream":true,"stream_options":[]}',
         b'{"stream":true,"stream_options":"include_usage"}',
         b'{"stream":true,"stream_options":{},"stream_options":{}}',

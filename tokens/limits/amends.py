@@ -2,6 +2,7 @@
 subjects must be counted anew from the ledger.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ MAX_RECOUNTS = 100_000
 RECOUNTS_PER_SWEEP = 50
 RECOUNT_WITHIN_SECONDS = 30.0
 """Even if the subject has not been quiet: then without what the ledger does not have yet."""
+
+FLUSH_INTERVAL_SECONDS = 0.1
 
 _END_OF_TIME_MS = 2**53
 
@@ -90,6 +93,12 @@ class Amends:
         """What is due, a bounded part of it. Raises LimitsUnavailableError."""
         await self._tell_late_ends()
         await self._recount_due()
+
+    async def make_all(self) -> None:
+        """As soon as it is due; what waits for quiet is left. Raises LimitsUnavailableError."""
+        while self._late_ends or any(not recount.is_patient for recount in self._recounts.values()):
+            await self.make()
+            await asyncio.sleep(FLUSH_INTERVAL_SECONDS)
 
     async def _tell_late_ends(self) -> None:
         for _ in range(min(len(self._late_ends), LATE_ENDS_PER_SWEEP)):

@@ -80,6 +80,9 @@ class FallbackStore:
             local.corrected(subjects, at_ms, microusd)
         self._shared.corrected(subjects, at_ms, microusd)
 
+    async def flush(self) -> None:
+        await self._shared.flush()
+
     async def aclose(self) -> None:
         await self._shared.aclose()
 

@@ -132,6 +132,9 @@ class MemoryStore:
             if account is not None:
                 account.correct_spent(periods_at(at_ms), microusd)
 
+    async def flush(self) -> None:
+        pass
+
     async def aclose(self) -> None:
         pass
 

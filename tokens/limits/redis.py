@@ -7,6 +7,7 @@ restarted or flushed. What running requests hold comes back when they are renewe
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -45,6 +46,7 @@ class RedisStore:
         self._tallies = TallyReader(load_tally)
         self._lease_ms = int(lease_seconds * 1000)
         self._clock = clock or time.monotonic
+        self._flush_seconds = 2 * ledger_lag_seconds
         self._births: dict[UUID, str] = {}
         self._amends = Amends(
             self._link, self._build, ledger_lag_seconds=ledger_lag_seconds, clock=self._clock
@@ -113,6 +115,11 @@ class RedisStore:
 
     def corrected(self, subjects: tuple[Subject, ...], at_ms: int, microusd: int) -> None:
         self._amends.recount_later(subjects)
+
+    async def flush(self) -> None:
+        with suppress(LimitsUnavailableError, TimeoutError):
+            async with asyncio.timeout(self._flush_seconds):
+                await self._amends.make_all()
 
     async def aclose(self) -> None:
         await self._link.aclose()

@@ -1,0 +1,111 @@
+"""The request while it runs, with an upstream that answers when it suits the test."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from uuid_utils.compat import uuid7
+
+from proxy.bill import Bill
+from proxy.client import Client, ClientDisconnected
+from proxy.configuration import configured_providers
+from proxy.endpoints import Endpoint
+from proxy.exchange import Exchange
+from proxy.facts import Facts
+from proxy.request import ProxyRequest
+from proxy.types import Message
+from tests.grants import make_grant
+from tokens.limits.memory import MemoryStore
+from tokens.limits.values import NOTHING, Lease, Subject, Tally
+from usage.entry import UsageEntry
+from usage.price_book import PriceBook
+
+CHAT = Endpoint(path="/chat/completions", methods=("POST",), usage="openai")
+REQUEST = ProxyRequest("POST", CHAT.path, b"", [], 2)
+DRAINING = make_grant(drain_seconds=60)
+
+
+class World:
+    """A client, its request, and an upstream that answers 404 at once when `may_answer` is set."""
+
+    def __init__(self) -> None:
+        self.hung_up = asyncio.Event()
+        self.was_asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.client = Client(self._receive, self._send, max_body_bytes=100)
+        self.client.body_ended = True
+        entry = UsageEntry(id=uuid7(), started_at=0, method="POST", path=CHAT.path)
+        self.exchange = Exchange(
+            DRAINING,
+            Lease.of_nothing(entry.id, NOTHING, 0),
+            Bill(DRAINING, CHAT, "POST", Facts(model="gpt-4o"), 2, PriceBook()),
+            self.client,
+            entry,
+            MemoryStore(self._no_tally, max_accounts=1),
+        )
+
+    async def run(self) -> None:
+        provider = configured_providers().default
+        try:
+            await self.exchange.run(Upstream(self), REQUEST, provider, CHAT, b"{}")
+        finally:
+            await asyncio.sleep(0)  # as for Redis: here nothing must be cancelled any more
+
+    async def _receive(self) -> Message:
+        await self.hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        pass
+
+    async def _no_tally(self, subject: Subject) -> Tally:
+        return Tally()
+
+
+class Upstream(httpx.AsyncBaseTransport):
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions["on_connected"]()
+        self._world.was_asked.set()
+        await self._world.may_answer.wait()
+        headers = {"content-type": "application/json"}
+        return httpx.Response(404, headers=headers, stream=AtOnce())
+
+
+class AtOnce(httpx.AsyncByteStream):
+    """Nobody has to wait for it."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"{}"
+
+
+@pytest.fixture
+async def world() -> World:
+    return World()
+
+
+async def gone(world: World) -> None:
+    while not world.client.is_gone:
+        await asyncio.sleep(0.01)
+
+
+async def test_an_error_that_comes_without_its_client_ends_the_request_as_a_hang_up(world: World) -> None:
+    running = asyncio.create_task(world.run())
+    await world.was_asked.wait()
+    world.hung_up.set()
+    await asyncio.wait_for(gone(world), 5)
+    world.may_answer.set()
+    with pytest.raises(ClientDisconnected):
+        await running
+
+
+async def test_a_request_that_must_not_drain_ends_with_the_hang_up(world: World) -> None:
+    world.exchange.drain_no_more()
+    running = asyncio.create_task(world.run())
+    await world.was_asked.wait()
+    world.hung_up.set()
+    with pytest.raises(ClientDisconnected):
+        await asyncio.wait_for(running, 5)
