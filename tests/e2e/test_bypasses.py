@@ -175,12 +175,12 @@ def test_the_method_is_that_of_the_first_line(live: LiveProxy, name: str) -> Non
     _, plain = issue_token(rules={"endpoints": ["GET /chat/completions"]})
     answer = httpx.request(
         "GET",
-        f"{live.base_url}/chat/completions?m=override-{name}",
+        f"{live.base_url}/chat/completions?m=override-{name}.",
         content=b'{"model":"gpt-4o"}',
         headers={"authorization": f"Bearer {plain}", name: "POST", "x-original-url": "/v1/files", **JSON},
     )
     assert answer.status_code < 500
-    (request,) = live.upstream_requests(f"override-{name}")
+    (request,) = live.upstream_requests(f"override-{name}.")
     assert request["method"] == "GET"
     assert not {name, "x-original-url"} & {header.lower() for header, _ in request["headers"]}
 
