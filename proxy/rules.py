@@ -3,7 +3,6 @@
 Every check takes `note`, which is told what a rule in shadow mode would have refused.
 """
 
-import re
 from collections.abc import Callable, Iterable, Set
 from enum import Enum, auto
 from ipaddress import IPv4Address, IPv6Address
@@ -14,6 +13,7 @@ from projects.ruleset import MODEL_NAMES, Parameter, Ruleset, in_common, path_of
 from proxy.document import Document, read_json, values_at
 from proxy.endpoints import SOCKET, Endpoint
 from proxy.errors import BadRequest, Forbidden, ProxyError, RequestTooLarge
+from proxy.parameters import fits
 from proxy.types import Headers
 
 Note = Callable[[str], None]
@@ -24,12 +24,6 @@ NOT_SEEN = "body_not_seen"
 """Noted where rules in shadow mode look into bodies, and could not look into this one."""
 _MODEL_PATHS = tuple((name, path_of(name)) for name in MODEL_NAMES)
 _MESSAGE_PARTS = ("session", "response")
-_NUMBER = re.compile(r"\s*[+-]?\d{1,30}(\.\d{0,30})?([eE][+-]?\d{1,3})?\s*", re.ASCII)
-_TEXTS_OF_FLAGS = {
-    True: ("true", "1", "yes", "on", "y", "t"),
-    False: ("false", "0", "no", "off", "n", "f", ""),
-}
-"""As readers of forms understand them."""
 
 
 class Look(Enum):
@@ -233,7 +227,7 @@ def _check_models_in(rules: Ruleset, document: Document, note: Note) -> None:
 
 
 def _check_parameter(parameter: Parameter, document: Document, note: Note, *, may_be_absent: bool) -> None:
-    if not _fits(parameter, document, may_be_absent=may_be_absent):
+    if not fits(parameter, document, may_be_absent=may_be_absent):
         _refuse(_param_not_allowed(parameter.name), note, is_shadow=parameter.is_shadow)
 
 
@@ -273,56 +267,6 @@ def _is_named(value: Any, path: tuple[str, ...]) -> bool:
             return False
         value = value[name]
     return True
-
-
-def _fits(parameter: Parameter, document: Document, *, may_be_absent: bool) -> bool:
-    rule = parameter.rule
-    values = values_at(document.values, parameter.path)
-    if not values:
-        return may_be_absent or not rule.required
-    if rule.forbidden:
-        return False
-    number, equals = (_form_number, _form_equals) if document.is_form else (_number, _equals)
-    for value in values:
-        if rule.maximum is not None:
-            amount = number(value)
-            if amount is None or not amount <= rule.maximum:
-                return False
-        if rule.allowed is not None and not any(equals(value, one) for one in rule.allowed):
-            return False
-        if rule.forbidden_values and (
-            _is_doubtful(value) or any(equals(value, one) for one in rule.forbidden_values)
-        ):
-            return False
-    return True
-
-
-def _number(value: Any) -> int | float | None:
-    """A JSON number; True is none, and neither is a text of digits."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _equals(value: Any, other: bool | float | str) -> bool:
-    """As JSON has it: 1 and 1.0 are one number, true is none."""
-    return isinstance(value, bool) == isinstance(other, bool) and bool(value == other)
-
-
-def _form_number(value: Any) -> float | None:
-    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None
-
-
-def _form_equals(value: Any, other: bool | float | str) -> bool:
-    """Whether upstream may read the text of a form's field so."""
-    if isinstance(other, str):
-        return bool(value == other)
-    if isinstance(other, bool):
-        return isinstance(value, str) and value.strip().lower() in _TEXTS_OF_FLAGS[other]
-    return _form_number(value) == other
-
-
-def _is_doubtful(value: Any) -> bool:
-    """What cannot be compared with one value: an object, or JSON in a form."""
-    return isinstance(value, dict) or (isinstance(value, str) and value.lstrip()[:1] in ("{", "[", '"'))
 
 
 def _refuse(error: ProxyError, note: Note, *, is_shadow: bool) -> None:

@@ -18,7 +18,8 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import globalLogBeginner
 
 from llm_proxy_site.server import lifecycle
-from llm_proxy_site.server.channel import RequestBody, StreamingFactory, StreamingRequest
+from llm_proxy_site.server.channel import StreamingFactory, StreamingRequest
+from llm_proxy_site.server.request_body import RequestBody
 from llm_proxy_site.server.websocket import ClientSocket, socket_factory
 from proxy.types import Message, Scope
 

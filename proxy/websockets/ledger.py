@@ -7,17 +7,17 @@ from itertools import count
 from uuid import UUID
 
 import msgspec
-import uuid_utils
 
 from proxy import admission, policy
 from proxy.bill import Bill
 from proxy.endpoints import Endpoint
-from proxy.errors import BadRequest, ProxyError, RateLimitReached
+from proxy.errors import ProxyError, RateLimitReached
 from proxy.facts import Facts
 from proxy.metering.usage import Usage
 from proxy.running import RunningRequests
 from proxy.websockets import server_events
 from proxy.websockets.client_events import ClientEvent
+from proxy.websockets.refusals import error_event, model_unknown, used_up
 from proxy.websockets.rules import MessageJudge
 from proxy.websockets.server_events import ServerEvent
 from proxy.websockets.state import Ask, ConversationState, size_of
@@ -262,42 +262,3 @@ class TurnLedger:
 
 def _nothing_to_cut(error: ProxyError) -> None:
     """Before there is a conversation."""
-
-
-def model_unknown() -> BadRequest:
-    return BadRequest(
-        "The limits of this access token depend on the model of each turn. Name one, in the session's query "
-        "or in the turn.",
-        param="model",
-    )
-
-
-async def used_up(limits: LimitStore, grant: Grant) -> ProxyError | None:
-    """The error of a budget that is spent; None if none is, or nobody knows."""
-    try:
-        standing = await limits.standing(grant.subjects)
-    except LimitsUnavailableError:
-        return None
-    for subject, counters in zip(grant.subjects, standing, strict=True):
-        for budget, spent in zip(subject.limits.budgets, counters.spent, strict=True):
-            if budget is not None and spent >= budget:
-                return admission.budget_spent(grant.subjects)
-    return None
-
-
-def error_event(error: ProxyError, caused_by: str | None) -> str:
-    """As the realtime API tells of what failed; `status` is what the responses API adds."""
-    details = {
-        "type": error.type,
-        "code": error.code,
-        "message": error.message,
-        "param": error.param,
-        "event_id": caused_by,
-    }
-    event = {
-        "type": "error",
-        "event_id": f"event_{UUID(int=uuid_utils.uuid7().int).hex}",
-        "status": error.status,
-        "error": details,
-    }
-    return msgspec.json.encode(event).decode()

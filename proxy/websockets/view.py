@@ -20,7 +20,8 @@ from proxy.types import Headers, Receive, Scope, Send
 from proxy.websockets.client import GOING_AWAY, SocketClient, SocketClosed
 from proxy.websockets.conversation import Conversation
 from proxy.websockets.handshake import Handshake
-from proxy.websockets.ledger import TurnLedger, model_unknown, used_up
+from proxy.websockets.ledger import TurnLedger
+from proxy.websockets.refusals import model_unknown, used_up
 from proxy.websockets.rules import judge_handshake
 from proxy.websockets.state import ConversationState, RealtimeState, ResponsesState
 from proxy.websockets.upstream import UpstreamRefusal, UpstreamSocket

@@ -1,0 +1,84 @@
+"""The body of one request on its way from the socket to the application, of which a bounded part waits."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+MAX_BUFFERED_BODY_BYTES = 256 * 1024
+
+
+class RequestBody:
+    """The ASGI messages of one request, on their way from Twisted to the application.
+
+    Takes the place of Daphne's queue: `put_nowait` is Daphne's side, `receive` the application's.
+    """
+
+    def __init__(self, pause: Any, resume: Any) -> None:
+        self._pause = pause
+        self._resume = resume
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._paused = False
+        self._ended = False
+        self._end_delivered = False
+        self._disconnected = False
+        self._unwanted = False
+        self._waiter: asyncio.Future[None] | None = None
+        self.on_awaited: Callable[[], None] | None = None
+        """Called when the application first waits for the body, and nothing of it has come."""
+
+    def feed(self, chunk: bytes) -> None:
+        if self._unwanted:
+            return
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > MAX_BUFFERED_BODY_BYTES and not self._paused:
+            self._paused = True
+            self._pause()
+        self._wake()
+
+    def end(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def discard(self) -> None:
+        """The answer is complete: what still comes of the body is read and forgotten."""
+        self._unwanted = True
+        self._chunks.clear()
+        self._continue()
+
+    def put_nowait(self, message: dict[str, Any]) -> None:
+        """Daphne announces the hang-up, or the answer's end; the empty body that it sends is not ours."""
+        if message["type"] == "http.disconnect":
+            self._disconnected = True
+            self._wake()
+
+    async def receive(self) -> dict[str, Any]:
+        while True:
+            if self._chunks or (self._ended and not self._end_delivered):
+                return self._next_part()
+            if self._disconnected:
+                return {"type": "http.disconnect"}
+            if self.on_awaited is not None:
+                self.on_awaited()
+                self.on_awaited = None
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def _next_part(self) -> dict[str, Any]:
+        body = b"".join(self._chunks)
+        self._chunks.clear()
+        self._end_delivered = self._ended
+        self._continue()
+        return {"type": "http.request", "body": body, "more_body": not self._ended}
+
+    def _continue(self) -> None:
+        self._size = 0
+        if self._paused:
+            self._paused = False
+            self._resume()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
