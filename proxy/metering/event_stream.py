@@ -4,7 +4,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 end in LF or CRLF, which is what OpenAI and compatible servers send.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from proxy.metering.excerpt import Excerpt
 
@@ -26,11 +26,15 @@ class EventStreamDecoder:
         self._size = 0
         self._excerpt: Excerpt | None = None
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def feed(self, chunk: bytes) -> Iterable[bytes]:
         """The `data` of every event that this chunk completes."""
-        if self._is_one_event(chunk):
-            yield chunk[6:-2].removesuffix(b"\r")
-            return
+        start = self._start_of_one(chunk)
+        if start:
+            return (chunk[start:-2].removesuffix(b"\r"),)
+        return self._take_lines(chunk)
+
+    def _take_lines(self, chunk: bytes) -> Iterator[bytes]:
+        """A generator: long events are told in their place between the others."""
         lines = (self._rest + chunk).split(b"\n")
         self._rest = lines.pop()
         for line in lines:
@@ -39,16 +43,16 @@ class EventStreamDecoder:
                 yield event
         self._bound_rest()
 
-    def _is_one_event(self, chunk: bytes) -> bool:
-        """As almost always, and then there is little to do."""
+    def _start_of_one(self, chunk: bytes) -> int:
+        """Where the data begins if the chunk is one event, as almost always, and then there is little to do;
+        0: it is not.
+        """
         size = len(chunk)
-        return (
-            not (self._rest or self._data or self._excerpt)
-            and chunk.startswith(b"data: ")
-            and chunk.find(b"\n") == size - 2
-            and chunk.endswith(b"\n")
-            and size <= self._max_event_bytes
-        )
+        if self._rest or self._data or self._excerpt or size > self._max_event_bytes:
+            return 0
+        start = chunk.find(b"\n") + 1 if chunk.startswith(b"event: ") else 0
+        is_one = chunk.startswith(b"data: ", start) and chunk.find(b"\n", start) == size - 2
+        return start + 6 if is_one and chunk.endswith(b"\n") else 0
 
     def _take_line(self, line: bytes) -> bytes | None:
         if line:

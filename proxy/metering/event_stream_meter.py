@@ -6,7 +6,7 @@ from enum import Enum
 
 from proxy.metering.background import Work, read_work
 from proxy.metering.event_stream import EventStreamDecoder
-from proxy.metering.event_type import has_error, type_of
+from proxy.metering.event_type import first_type, has_error, type_of
 from proxy.metering.excerpt import Excerpt
 from proxy.metering.usage import Usage, read_usage
 
@@ -32,6 +32,8 @@ _KNOWN_TYPES = (b"response.", b"image_generation.", b"image_edit.", b"speech.", 
 _KNOWN_OBJECT = re.compile(rb'"object"\s*:\s*"(?:chat\.completion\.chunk|text_completion|thread\.run)"')
 """Of a stream whose kind is not known, nobody can say how it ends."""
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
+_OF_ACCOUNT = re.compile(rb'"(?:usage|type|finish_reason|background)"(?!:null)')
+"""What must be read of a piece, if there is any."""
 _BEGINNING_BYTES = 1024
 
 
@@ -46,6 +48,8 @@ class EventStreamMeter:
         self._must_end: bool | None = None
         self._must_have_events = must_have_events
         self._has_finished = False
+        self._type = b""
+        """How the last piece began, if it named its type first."""
         self._work: Work | None = None
 
     @property
@@ -56,6 +60,9 @@ class EventStreamMeter:
 
     def feed(self, chunk: bytes) -> None:
         for data in self._decoder.feed(chunk):
+            if self._must_end and self._is_mere_piece(data):
+                self.pieces += 1
+                continue
             if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
                 self._usage = read_usage(data) or self._usage
             self._take(data, data)
@@ -68,6 +75,11 @@ class EventStreamMeter:
     def work(self) -> Work | None:
         return self._work
 
+    def _is_mere_piece(self, data: bytes) -> bool:
+        """As almost all are, and then there is little to do: it ends nothing and reports nothing."""
+        start = len(self._type) if data.startswith(self._type) else 0
+        return b'"delta"' in data and _OF_ACCOUNT.search(data, start) is None
+
     def _take(self, head: bytes, tail: bytes) -> None:
         """An event, by its beginning and its end."""
         is_piece = b'"delta"' in head or b'"text_completion"' in head
@@ -77,6 +89,7 @@ class EventStreamMeter:
             self.has_ended = True
         elif is_piece:
             self.pieces += 1
+            self._type = first_type(head)
             if b'"finish_reason":null' not in head and b'"finish_reason"' in head:
                 self._has_finished = self._has_finished or _FINISHED.search(head) is not None
         elif end is End.POSSIBLE or has_error(head):

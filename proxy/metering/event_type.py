@@ -26,6 +26,12 @@ def type_of(head: bytes, tail: bytes, *, is_plain: bool = False) -> bytes:
     return b"" if is_plain or b'"type"' not in head else _value_of(head, "type").strip(b'"')
 
 
+def first_type(event: bytes) -> bytes:
+    """The bytes with which the event names its type, and begins; empty if it does not."""
+    found = _FIRST.match(event)
+    return b"" if found is None else found[0]
+
+
 def has_error(event: bytes) -> bool:
     """Whether the event is one: `error` is a member of its own, not of an item in it."""
     return b'"error"' in event and _value_of(event, "error") not in (b"", b"null")

@@ -27,6 +27,24 @@ def test_any_chunking_gives_the_same_events(cuts: list[int]) -> None:
     assert decode(*[STREAM[a:b] for a, b in itertools.pairwise(edges)]) == EVENTS
 
 
+@pytest.mark.parametrize(
+    "chunk",
+    [b"data: one\n\n", b"event: x\ndata: one\n\n", b"event: x\r\ndata: one\r\n\r\n", b"data: one\r\n\r\n"],
+)
+def test_a_chunk_that_is_one_event_gives_it(chunk: bytes) -> None:
+    assert decode(chunk, chunk) == [b"one", b"one"]
+
+
+def test_a_long_event_is_told_in_its_place_between_the_others() -> None:
+    told: list[bytes] = []
+    decoder = EventStreamDecoder(20, on_long=lambda excerpt: told.append(b"long"))
+
+    for event in decoder.feed(b"data: before\n\ndata: " + b"x" * 50 + b"\n\ndata: after\n\n"):
+        told.append(event)
+
+    assert told == [b"before", b"long", b"after"]
+
+
 def test_an_event_without_its_end_is_not_given() -> None:
     assert decode(b"data: 1\n") == []
 
