@@ -403,7 +403,7 @@ DONE = {**QUEUED, "status": "completed", "model": "m", "usage": {"input_tokens":
         (QUEUED, Work("resp_1", is_finished=False, is_batch=False)),
         (DONE, Work("resp_1", is_finished=True, is_batch=False)),
         ({**DONE, "output": ["x" * 5_000_000]}, Work("resp_1", is_finished=True, is_batch=False)),
-        ({**DONE, "status": "cancelled"}, Work("resp_1", True, False, is_broken_off=True)),
+        ({**DONE, "status": "cancelled"}, Work("resp_1", True, False, True, is_cancelled=True)),
         ({**QUEUED, "status": "failed"}, Work("resp_1", True, False, is_broken_off=True)),
         ({"id": "batch_1", "object": "batch", "status": "in_progress"}, Work("batch_1", False, True)),
         ({**DONE, "background": False}, None),
