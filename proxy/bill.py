@@ -86,6 +86,9 @@ class Bill:
             return self.free(entry)
         if usage is not None:
             _note_reported(entry, usage)
+            if usage.input_tokens is None and usage.output_tokens is not None:
+                entry.usage_source = UsageSource.PARTIAL
+                entry.input_tokens = self._estimated_input_tokens(is_whole=is_whole)
             if not is_whole:
                 entry.usage_source = UsageSource.PARTIAL
                 entry.output_tokens = max(entry.output_tokens or 0, self._output_in(pieces))

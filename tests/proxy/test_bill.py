@@ -284,3 +284,8 @@ def test_hanging_up_later_is_never_cheaper_and_never_above_the_worst_case(
 def test_a_whole_answer_is_not_charged_for_its_time() -> None:
     entry, _ = close(a_bill(is_stream=True), None, pieces=40, bytes_sent=9000, seconds=60)
     assert entry.output_tokens == 40
+
+
+def test_input_that_upstream_counts_oddly_is_estimated() -> None:
+    entry, _ = close(a_bill(), Usage("gpt-4o", output_tokens=7))
+    assert (entry.usage_source, entry.input_tokens, entry.output_tokens) == (UsageSource.PARTIAL, 250, 7)
