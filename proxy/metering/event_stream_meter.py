@@ -34,7 +34,7 @@ _KNOWN_TYPES = (b"response.", b"image_generation.", b"image_edit.", b"speech.", 
 _KNOWN_OBJECT = re.compile(rb'"object"\s*:\s*"(?:chat\.completion\.chunk|text_completion|thread\.run)"')
 """Of a stream whose kind is not known, nobody can say how it ends."""
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
-_OF_ACCOUNT = re.compile(rb'"(?:(?:usage|type|finish_reason|background|error)"(?!:null)|index":[1-9])')
+_OF_ACCOUNT = re.compile(rb'"(?:usage|type|finish_reason|background|error|index(?!":0))"(?!:null)')
 """What must be read of a piece, if there is any."""
 _BEGINNING_BYTES = 1024
 _SEVERAL = re.compile(rb'"index"\s*:\s*[1-9]')
