@@ -15,7 +15,7 @@ from proxy.metering.usage import Usage
 from tokens.grant import Grant
 from tokens.limits.values import NOTHING, Charge, Estimate
 from usage.costs import BYTES_PER_MODEL_TOKEN as BYTES_PER_MODEL_TOKEN
-from usage.costs import cost_of
+from usage.costs import OUTPUT_TOKENS_PER_SECOND, cost_of
 from usage.entry import Finished, UsageEntry
 from usage.outcomes import CostSource, UsageSource
 from usage.price_book import PriceBook
@@ -23,8 +23,6 @@ from usage.prices import Price
 
 UNKNOWN_MAX_OUTPUT_TOKENS = 16_384
 """For a model of which nothing is known."""
-OUTPUT_TOKENS_PER_SECOND = 100
-"""Assumed of an answer that nobody has seen: the client hung up, or was cut off, before it began."""
 
 
 class Bill:
@@ -88,6 +86,9 @@ class Bill:
             return self.free(entry)
         if usage is not None:
             _note_reported(entry, usage)
+            if usage.input_tokens is None and usage.output_tokens is not None:
+                entry.usage_source = UsageSource.PARTIAL
+                entry.input_tokens = self._estimated_input_tokens(is_whole=is_whole)
             if not is_whole:
                 entry.usage_source = UsageSource.PARTIAL
                 entry.output_tokens = max(entry.output_tokens or 0, self._output_in(pieces))
@@ -127,16 +128,23 @@ class Bill:
             output_tokens = 0
         elif self._facts.is_background:
             output_tokens = self._most_output_tokens()  # it goes on without us
-        elif pieces:
-            output_tokens = pieces
-        elif bytes_sent:
-            output_tokens = bytes_sent // BYTES_PER_MODEL_TOKEN
         else:
-            output_tokens = int(seconds * OUTPUT_TOKENS_PER_SECOND)
+            output_tokens = self._likely_output_tokens(pieces, bytes_sent, seconds, is_whole=is_whole)
         entry.usage_source = UsageSource.ESTIMATED
         entry.service_tier = self._facts.service_tier
         entry.input_tokens = self._estimated_input_tokens(is_whole=is_whole)
         entry.output_tokens = min(output_tokens, max(pieces, self._most_output_tokens()))
+
+    def _likely_output_tokens(self, pieces: int, bytes_sent: int, seconds: float, *, is_whole: bool) -> int:
+        """By what passed; of what broke off at least by the time, in which there may have been reasoning that
+        nobody saw. Each of the measures only grows, so that hanging up later is never cheaper.
+        """
+        by_time = int(seconds * OUTPUT_TOKENS_PER_SECOND) * self._facts.choices
+        is_broken_stream = self._facts.is_stream and not is_whole  # its first bytes say hello, and no more
+        passed = pieces if pieces or is_broken_stream else bytes_sent // BYTES_PER_MODEL_TOKEN
+        if not is_whole:
+            return max(passed, by_time)
+        return passed if pieces or bytes_sent else by_time
 
     def _estimated_input_tokens(self, *, is_whole: bool) -> int:
         """The most where a client could else leave before the truth is known: what upstream adds to an input
@@ -185,7 +193,16 @@ def finished(work: Work, usage: Usage | None) -> Finished | None:
         used = UsageEntry(id=uuid7(), started_at=0, method="", path="")
         _note_reported(used, usage)
         return Finished(used, usage.cached_audio_tokens, work.is_batch)
-    return Finished(None) if work.is_broken_off and not work.is_batch else None
+    if work.is_batch or not work.is_broken_off:
+        return None
+    return Finished(_to_be_estimated() if work.is_cancelled else None)
+
+
+def _to_be_estimated() -> UsageEntry:
+    """Of work that was cancelled: upstream has worked until then, and tells nothing."""
+    used = UsageEntry(id=uuid7(), started_at=0, method="", path="")
+    used.usage_source = UsageSource.ESTIMATED
+    return used
 
 
 def _note_reported(entry: UsageEntry, usage: Usage) -> None:

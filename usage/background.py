@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from usage.costs import BYTES_PER_MODEL_TOKEN, cost_of
+from usage.costs import BYTES_PER_MODEL_TOKEN, OUTPUT_TOKENS_PER_SECOND, cost_of
 from usage.daily_spend import DAY_SECONDS, DayOfUse
 from usage.entry import UsageEntry
 from usage.models import BackgroundWork, UsageRecord
@@ -84,7 +84,7 @@ def _finish(entry: UsageEntry, find_price: FindPrice) -> DayOfUse | None:
     begun = UsageRecord.objects.filter(pk=work.record_id).first()
     if begun is None:
         return None
-    used = finished.used or _likely(begun)
+    used = _used_by(begun, entry, finished.used)
     price = _price_of(begun, used, find_price, is_batch=finished.is_batch)
     if price is None or (used.input_tokens is None and used.output_tokens is None):
         return None
@@ -102,11 +102,37 @@ def _finish(entry: UsageEntry, find_price: FindPrice) -> DayOfUse | None:
     )
 
 
-def _likely(begun: UsageRecord) -> UsageEntry:
-    """What work has used that broke off, and of which nothing is told: its input, as far as that is known."""
+def _used_by(begun: UsageRecord, found: UsageEntry, told: UsageEntry | None) -> UsageEntry:
+    """`told` is to be estimated where the work was cancelled, and None where it has failed."""
+    if told is None:
+        return _failed(begun)
+    return _cancelled(begun, found) if told.usage_source is UsageSource.ESTIMATED else told
+
+
+def _failed(begun: UsageRecord) -> UsageEntry:
+    """What work has used that upstream has failed in: its input, as far as that is known."""
+    return _estimated(begun, _likely_input_tokens(begun), 0)
+
+
+def _cancelled(begun: UsageRecord, found: UsageEntry) -> UsageEntry:
+    """What work has used that its client has ended: as if it had hung up, by the time until it was found so;
+    never more than its creation was charged.
+    """
+    seconds = found.started_at + found.duration_seconds - begun.started_at.timestamp()
+    output_tokens = min(int(max(0.0, seconds) * OUTPUT_TOKENS_PER_SECOND), begun.output_tokens or 0)
+    has_input_elsewhere = (begun.input_tokens or 0) > begun.request_bytes  # a byte is at most one
+    likely = _likely_input_tokens(begun)
+    return _estimated(begun, begun.input_tokens if has_input_elsewhere else likely, output_tokens)
+
+
+def _likely_input_tokens(begun: UsageRecord) -> int:
+    return max(1, begun.request_bytes // BYTES_PER_MODEL_TOKEN)
+
+
+def _estimated(begun: UsageRecord, input_tokens: int | None, output_tokens: int) -> UsageEntry:
     used = UsageEntry(id=begun.id, started_at=0, method="", path="", model=begun.model)
     used.usage_source, used.service_tier = UsageSource.ESTIMATED, begun.service_tier
-    used.input_tokens, used.output_tokens = max(1, begun.request_bytes // BYTES_PER_MODEL_TOKEN), 0
+    used.input_tokens, used.output_tokens = input_tokens, output_tokens
     return used
 
 

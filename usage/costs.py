@@ -5,6 +5,8 @@ from usage.prices import Price
 
 BYTES_PER_MODEL_TOKEN = 4
 """Of ordinary text, about."""
+OUTPUT_TOKENS_PER_SECOND = 100
+"""Assumed of the time in which nobody has seen what upstream did."""
 
 
 def cost_of(entry: UsageEntry, price: Price, cached_audio_tokens: int | None) -> int:

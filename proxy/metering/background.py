@@ -17,6 +17,8 @@ class Work:
     is_batch: bool
     is_broken_off: bool = False
     """Finished before its end: it may have no usage."""
+    is_cancelled: bool = False
+    """By its client, and not for a fault of upstream's."""
 
 
 class _Object(msgspec.Struct):
@@ -44,7 +46,8 @@ def read_work(document: bytes) -> Work | None:
     is_batch = found.object == "batch"
     if not _is_id(found.id) or not (is_batch or found.background):
         return None
-    return Work(found.id, found.status in _FINISHED, is_batch, found.status in _BROKEN_OFF)
+    status = found.status
+    return Work(found.id, status in _FINISHED, is_batch, status in _BROKEN_OFF, status == "cancelled")
 
 
 def _is_id(text: str) -> bool:

@@ -6,9 +6,13 @@ end in LF or CRLF, which is what OpenAI and compatible servers send.
 
 from collections.abc import Callable, Iterable, Iterator
 
+import msgspec
+
 from proxy.metering.excerpt import Excerpt
 
 MAX_EVENT_BYTES = 256 * 1024
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_any_json = msgspec.json.Decoder(msgspec.Raw)
 
 
 class EventStreamDecoder:
@@ -21,7 +25,10 @@ class EventStreamDecoder:
     ) -> None:
         self._max_event_bytes = max_event_bytes
         self._on_long = on_long
-        self._rest = b""
+        self._rest: list[bytes] = []
+        """The beginning of a line, as it came: it is put together once."""
+        self._rest_bytes = 0
+        self._has_begun = False
         self._data: list[bytes] = []
         self._size = 0
         self._excerpt: Excerpt | None = None
@@ -35,13 +42,39 @@ class EventStreamDecoder:
 
     def _take_lines(self, chunk: bytes) -> Iterator[bytes]:
         """A generator: long events are told in their place between the others."""
-        lines = (self._rest + chunk).split(b"\n")
-        self._rest = lines.pop()
-        for line in lines:
-            event = self._take_line(line.removesuffix(b"\r"))
-            if event is not None:
-                yield event
-        self._bound_rest()
+        if b"\n" in chunk:
+            self._rest.append(chunk)
+            lines = b"".join(self._rest).split(b"\n")
+            self._set_rest(lines.pop())
+            if not self._has_begun:
+                self._has_begun, lines[0] = True, lines[0].removeprefix(_BYTE_ORDER_MARK)
+            for line in lines:
+                if line.startswith(b"data:"):
+                    self._keep(line)
+                elif not line or line == b"\r":
+                    event = self._end_event() if self._size else None
+                    if event is not None:
+                        yield event
+        elif chunk:
+            self._rest.append(chunk)
+            self._rest_bytes += len(chunk)
+        if self._rest_bytes > self._max_event_bytes:
+            self._bound_rest()
+
+    def take_rest(self) -> bytes | None:
+        """The data of an event without its end, if it is all there: not all write the last blank line."""
+        if self._excerpt is not None:
+            return None
+        line = b"".join(self._rest).removesuffix(b"\r")
+        if not self._has_begun:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        data = [*self._data, _data_of(line)] if line.startswith(b"data:") else self._data
+        event = b"\n".join(data)
+        if not _is_whole(event):
+            return None
+        self._set_rest(b"")
+        self._data, self._size = [], 0
+        return event
 
     def _start_of_one(self, chunk: bytes) -> int:
         """Where the data begins if the chunk is one event, as almost always, and then there is little to do;
@@ -54,10 +87,10 @@ class EventStreamDecoder:
         is_one = chunk.startswith(b"data: ", start) and chunk.find(b"\n", start) == size - 2
         return start + 6 if is_one and chunk.endswith(b"\n") else 0
 
-    def _take_line(self, line: bytes) -> bytes | None:
-        if line:
-            self._keep(line)
-            return None
+    def _set_rest(self, rest: bytes) -> None:
+        self._rest, self._rest_bytes = [rest] if rest else [], len(rest)
+
+    def _end_event(self) -> bytes | None:
         event = b"\n".join(self._data) if self._data else None
         excerpt = self._excerpt
         self._data, self._size, self._excerpt = [], 0, None
@@ -66,10 +99,8 @@ class EventStreamDecoder:
         return event
 
     def _keep(self, line: bytes) -> None:
-        if not line.startswith(b"data:"):
-            return
         self._size += len(line)
-        self._data.append(line[5:].removeprefix(b" "))
+        self._data.append(_data_of(line.removesuffix(b"\r")))
         if self._size > self._max_event_bytes:
             self._excerpt_data()
 
@@ -80,8 +111,21 @@ class EventStreamDecoder:
         self._data = []
 
     def _bound_rest(self) -> None:
-        if len(self._rest) <= self._max_event_bytes:
-            return
-        if self._rest.startswith(b"data:"):
-            self._keep(self._rest)
-        self._rest = self._rest[:5]  # how the line begins is what still matters
+        line = b"".join(self._rest)
+        if line.startswith(b"data:"):
+            self._keep(line)
+        self._set_rest(line[:5])  # how the line begins is what still matters
+
+
+def _data_of(line: bytes) -> bytes:
+    return line[5:].removeprefix(b" ")
+
+
+def _is_whole(event: bytes) -> bool:
+    if event == b"[DONE]":
+        return True
+    try:
+        _any_json.decode(event)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return event.startswith(b"{")

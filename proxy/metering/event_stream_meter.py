@@ -4,6 +4,8 @@ import re
 from dataclasses import replace
 from enum import Enum
 
+import msgspec
+
 from proxy.metering.background import Work, read_work
 from proxy.metering.event_stream import EventStreamDecoder
 from proxy.metering.event_type import first_type, has_error, type_of
@@ -32,9 +34,22 @@ _KNOWN_TYPES = (b"response.", b"image_generation.", b"image_edit.", b"speech.", 
 _KNOWN_OBJECT = re.compile(rb'"object"\s*:\s*"(?:chat\.completion\.chunk|text_completion|thread\.run)"')
 """Of a stream whose kind is not known, nobody can say how it ends."""
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
-_OF_ACCOUNT = re.compile(rb'"(?:usage|type|finish_reason|background)"(?!:null)')
+_OF_ACCOUNT = re.compile(rb'"(?:usage|type|finish_reason|background|error|index(?!":0))"(?!:null)')
 """What must be read of a piece, if there is any."""
 _BEGINNING_BYTES = 1024
+_SEVERAL = re.compile(rb'"index"\s*:\s*[1-9]')
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] = []
+
+
+_chunks = msgspec.json.Decoder(_Chunk)
 
 
 class EventStreamMeter:
@@ -47,14 +62,20 @@ class EventStreamMeter:
         self._usage: Usage | None = None
         self._must_end: bool | None = None
         self._must_have_events = must_have_events
+        self._may_end = False
         self._has_finished = False
+        """Whether any choice is."""
+        self._open: set[int] = set()
+        """Of several choices: those that have begun and are not finished."""
+        self._finished: set[int] = set()
         self._type = b""
         """How the last piece began, if it named its type first."""
         self._work: Work | None = None
 
     @property
     def is_cut_off(self) -> bool:
-        if self.has_ended or self._has_finished:
+        self._take_rest()
+        if self.has_ended or self._may_end or (self._has_finished and not self._open):
             return False
         return self._must_have_events if self._must_end is None else self._must_end
 
@@ -63,17 +84,26 @@ class EventStreamMeter:
             if self._must_end and self._is_mere_piece(data):
                 self.pieces += 1
                 continue
-            if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
-                self._usage = read_usage(data) or self._usage
-            self._take(data, data)
-            if b'"background"' in data and (self._work is None or self.has_ended):
-                self._work = read_work(data) or self._work
+            self._read(data)
 
     def finish(self) -> Usage | None:
+        self._take_rest()
         return self._usage
 
     def work(self) -> Work | None:
         return self._work
+
+    def _take_rest(self) -> None:
+        rest = self._decoder.take_rest()
+        if rest is not None:
+            self._read(rest)
+
+    def _read(self, data: bytes) -> None:
+        if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
+            self._usage = read_usage(data) or self._usage
+        self._take(data, data)
+        if b'"background"' in data and (self._work is None or self.has_ended):
+            self._work = read_work(data) or self._work
 
     def _is_mere_piece(self, data: bytes) -> bool:
         """As almost all are, and then there is little to do: it ends nothing and reports nothing."""
@@ -90,14 +120,27 @@ class EventStreamMeter:
         elif is_piece:
             self.pieces += 1
             self._type = first_type(head)
-            if b'"finish_reason":null' not in head and b'"finish_reason"' in head:
-                self._has_finished = self._has_finished or _FINISHED.search(head) is not None
+            self._take_choices(head)
+            self._may_end = self._may_end or has_error(head)
         elif end is End.POSSIBLE or has_error(head):
-            self._has_finished = True
+            self._may_end = True
         if not self._must_end:
             self._must_end = (
                 kind.startswith(_KNOWN_TYPES) or _KNOWN_OBJECT.search(head, 0, _BEGINNING_BYTES) is not None
             )
+
+    def _take_choices(self, head: bytes) -> None:
+        has_finished = b'"finish_reason"' in head and _FINISHED.search(head) is not None
+        self._has_finished = self._has_finished or has_finished
+        if not (has_finished or self._must_end is None or _SEVERAL.search(head)):
+            return
+        try:
+            choices = _chunks.decode(head).choices
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        self._finished.update(choice.index for choice in choices if choice.finish_reason)
+        self._open.update(choice.index for choice in choices)
+        self._open -= self._finished
 
     def _take_long(self, excerpt: Excerpt) -> None:
         self._usage = excerpt.usage() or self._usage

@@ -21,10 +21,12 @@ MAX_CANDIDATES = 8
 _OBJECT = re.compile(rb"[ \t\r\n]*+\{")
 _RESPONSE = re.compile(rb'"response"[ \t\r\n]*+:[ \t\r\n]*+\{')
 _AFTER_RESPONSE = re.compile(
-    rb'(?<=\})\s*+(?:,\s*+"(?:sequence_number|type)"\s*+:\s*+(?:\d++|"[a-z_.]*+")\s*+)*+\}\Z'
+    rb'(?<=\})\s*+(?:,\s*+"(?:[^"\\]++|\\.)*+"\s*+:\s*+'
+    rb'(?:"(?:[^"\\]++|\\.)*+"|[-+.\w]++|\{\s*+\}|\[\s*+\])\s*+)*+\}\Z',
+    re.DOTALL,
 )
 """What an event has behind its `response`: its other members may follow."""
-_AFTER_RESPONSE_BYTES = 256
+_AFTER_RESPONSE_BYTES = 1024
 _SPACE = b" \t\r\n"
 
 

@@ -18,7 +18,12 @@ class Guarded:
 
     @property
     def is_cut_off(self) -> bool:
-        return self._meter.is_cut_off
+        try:
+            return self._meter.is_cut_off
+        except Exception:  # as below
+            log.exception("meter failed", request_id=self._request_id)
+            self._meter = Deaf()
+            return False
 
     def feed(self, chunk: bytes) -> None:
         meter = self._meter

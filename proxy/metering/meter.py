@@ -13,7 +13,11 @@ from proxy.types import Headers
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 """Of a longer JSON answer only an excerpt is kept: a meter's memory is bounded."""
-MAX_INFLATED_CHUNK_BYTES = 1024 * 1024
+INFLATED_STEP_BYTES = 1024 * 1024
+MAX_INFLATED_CHUNK_BYTES = 4 * 1024 * 1024
+"""Of one chunk: what takes long to read holds up all others."""
+MAX_INFLATION = 64
+"""Times the size of all that has come, and what one chunk may be besides."""
 
 
 class Meter(Protocol):
@@ -94,8 +98,7 @@ class JSONMeter:
         self._chunks.append(chunk)
         if self._size > self._max_document_bytes:
             self._excerpt = Excerpt()
-            for each in self._chunks:
-                self._excerpt.feed(each)
+            self._excerpt.feed(b"".join(self._chunks))
             self._chunks.clear()
 
     def finish(self) -> Usage | None:
@@ -109,13 +112,15 @@ class JSONMeter:
 
 class Inflating:
     """Feeds another meter with the decoded copy of a gzip stream, of any number of members; deaf from the
-    first broken byte on.
+    first broken byte on, and where it is far longer than it came.
     """
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
         self._inflate = _gunzip()
         self._broken = False
+        self._bytes = 0
+        self._inflated_bytes = 0
 
     @property
     def pieces(self) -> int:
@@ -132,9 +137,16 @@ class Inflating:
     def feed(self, chunk: bytes) -> None:
         if self._broken:
             return
+        self._bytes += len(chunk)
+        before = self._inflated_bytes
         try:
             while chunk:
-                self._meter.feed(self._inflate.decompress(chunk, MAX_INFLATED_CHUNK_BYTES))
+                part = self._inflate.decompress(chunk, INFLATED_STEP_BYTES)
+                self._inflated_bytes += len(part)
+                if self._is_bomb(self._inflated_bytes - before):
+                    self._broken = True
+                    return
+                self._meter.feed(part)
                 chunk = self._inflate.unconsumed_tail
                 if self._inflate.eof:
                     chunk = self._inflate.unused_data.lstrip(b"\0")  # some writers pad
@@ -147,6 +159,10 @@ class Inflating:
 
     def work(self) -> Work | None:
         return self._meter.work()
+
+    def _is_bomb(self, of_this_chunk: int) -> bool:
+        in_all = self._bytes * MAX_INFLATION + MAX_INFLATED_CHUNK_BYTES
+        return of_this_chunk > MAX_INFLATED_CHUNK_BYTES or self._inflated_bytes > in_all
 
 
 def _gunzip() -> "zlib._Decompress":

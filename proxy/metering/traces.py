@@ -22,7 +22,10 @@ class TraceRemover:
         self._max_line_bytes = max_line_bytes
         self._rest = b""
         """The beginning of a line."""
-        self._waiting = b""
+        self._more: list[bytes] = []
+        """What has come of that line since: it is put together once."""
+        self._more_bytes = 0
+        self._waiting = bytearray()
         """Whole lines of an event whose data has not come: they go if it goes."""
         self._is_dropping = False
         """Whether the event that has begun is the extra chunk."""
@@ -35,6 +38,9 @@ class TraceRemover:
             edited = _usual(chunk[:-2])
             if edited is not None:
                 return edited + b"\n\n"
+        if self._goes_on(chunk):
+            return b""
+        self._put_together()
         text = self._rest + chunk if self._rest else chunk
         end = text.rfind(b"\n") + 1
         self._rest = text[end:] if end < len(text) else b""
@@ -42,6 +48,21 @@ class TraceRemover:
         if self._rest and (self._is_passing or self._is_endless()):
             out += self._pass_on()
         return out
+
+    def _goes_on(self, chunk: bytes) -> bool:
+        """Whether it only adds to a line that has begun: then it is kept."""
+        size = len(self._rest) + self._more_bytes + len(chunk)
+        is_more = bool(self._rest) and not self._is_passing and size <= self._max_line_bytes
+        if not is_more or b"\n" in chunk or b"\r" in chunk or self._rest.endswith(b"\r"):
+            return False
+        self._more.append(chunk)
+        self._more_bytes += len(chunk)
+        return True
+
+    def _put_together(self) -> None:
+        if self._more:
+            self._rest += b"".join(self._more)
+            self._more, self._more_bytes = [], 0
 
     def _is_one_event(self, chunk: bytes) -> bool:
         """Of one line, as almost always, and then there is little to do."""
@@ -57,13 +78,11 @@ class TraceRemover:
 
     def end(self) -> bytes:
         """What is left where upstream broke off in the middle of a line."""
+        self._put_together()
         rest, self._rest = self._rest, b""
         if rest.startswith(b"data:"):
             return self._take_data(rest)
-        if self._is_dropping:
-            return b""
-        waiting, self._waiting = self._waiting, b""
-        return waiting + rest
+        return b"" if self._is_dropping else self._take_waiting() + rest
 
     def _take(self, lines: bytes) -> bytes:
         """Whole lines."""
@@ -112,26 +131,24 @@ class TraceRemover:
         if b'"usage"' in line and len(line) <= self._max_line_bytes:
             edited = _without_usage(line)
             if edited is None:
-                self._is_dropping, self._waiting = True, b""
+                self._is_dropping, self._waiting = True, bytearray()
                 return b""
             line = edited
-        if self._waiting:
-            line, self._waiting = self._waiting + line, b""
-        return line
+        return self._take_waiting() + line if self._waiting else line
 
     def _end_event(self, line: bytes) -> bytes:
         if self._is_dropping:
             self._is_dropping = False
             return b""
-        waiting, self._waiting = self._waiting, b""
-        return waiting + line
+        return self._take_waiting() + line
 
     def _let_wait(self, line: bytes) -> bytes:
         self._waiting += line
-        if len(self._waiting) <= self._max_line_bytes:
-            return b""
-        waiting, self._waiting = self._waiting, b""
-        return waiting
+        return b"" if len(self._waiting) <= self._max_line_bytes else self._take_waiting()
+
+    def _take_waiting(self) -> bytes:
+        waiting, self._waiting = self._waiting, bytearray()
+        return bytes(waiting)
 
     def _is_endless(self) -> bool:
         """Too long, or of a stream whose lines end in CR alone, which is all one line to us."""
@@ -141,10 +158,7 @@ class TraceRemover:
         """Of a line that is not looked at: what has come of it, with what has waited for it."""
         rest, self._rest = self._rest, b""
         self._is_passing = True
-        if self._is_dropping:
-            return b""
-        waiting, self._waiting = self._waiting, b""
-        return waiting + rest
+        return b"" if self._is_dropping else self._take_waiting() + rest
 
 
 def _lines(text: bytes) -> list[bytes]:

@@ -1,53 +1,46 @@
 """The model tokens that an answer reports, whichever of OpenAI's shapes it uses."""
 
-from typing import Annotated
+from math import ceil
+from typing import Any
 
 import msgspec
 
-# What a database column holds; a number beyond it is nonsense and so is the usage that names it.
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-
-
-class _Details(msgspec.Struct):
-    cached_tokens: _Count | None = None
-    cache_write_tokens: _Count | None = None
-    reasoning_tokens: _Count | None = None
-    audio_tokens: _Count | None = None
-    image_tokens: _Count | None = None
+MAX_COUNT = 10**10
+"""Of model tokens: more than the largest batch has. A number beyond it is nonsense, and its cost would be."""
+_NULL = msgspec.Raw(b"null")
 
 
 class _Reported(msgspec.Struct):
     """`usage` as chat/completions and runs (prompt/completion), or responses, images and audio (input/output)
     write it. Accepted and rejected predictions are among the output tokens already.
+
+    What has another type than it should is taken for absent: it loses nothing but itself.
     """
 
-    prompt_tokens: _Count | None = None
-    completion_tokens: _Count | None = None
-    input_tokens: _Count | None = None
-    output_tokens: _Count | None = None
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
-    input_token_details: _Details | None = None
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+    prompt_tokens_details: Any = None
+    completion_tokens_details: Any = None
+    input_tokens_details: Any = None
+    output_tokens_details: Any = None
+    input_token_details: Any = None
     """As transcriptions spell it."""
-    seconds: Annotated[float, msgspec.Meta(ge=0, le=2**31)] | None = None
+    seconds: Any = None
     """Of audio: what some transcriptions are charged by, in place of model tokens."""
 
 
 class _Response(msgspec.Struct):
-    model: str | None = None
-    service_tier: str | None = None
-    usage: _Reported | None = None
+    model: Any = None
+    service_tier: Any = None
+    usage: msgspec.Raw = _NULL
 
 
-class _Answer(msgspec.Struct):
+class _Answer(_Response):
     """A JSON answer, or one event of a stream; an event of `responses` carries its response inside."""
 
-    model: str | None = None
-    service_tier: str | None = None
-    usage: _Reported | None = None
-    response: _Response | None = None
+    response: msgspec.Raw = _NULL
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -69,45 +62,77 @@ class Usage(msgspec.Struct, frozen=True):
     """Of the cached ones; only the realtime API tells."""
 
 
-_decoder = msgspec.json.Decoder(_Answer, strict=False)
+_answers = msgspec.json.Decoder(_Answer)
+_responses = msgspec.json.Decoder(_Response)
+_reports = msgspec.json.Decoder(_Reported)
 
 
 def read_usage(document: bytes | bytearray | memoryview) -> Usage | None:
     """The usage in a JSON document; None if it is not JSON, not of a known shape, or reports none."""
     try:
-        answer = _decoder.decode(document)
+        answer = _answers.decode(document)
+        is_inside = bytes(answer.response)[:1] == b"{"
+        found = _responses.decode(answer.response) if is_inside else answer
+        return _usage_of(found, _reports.decode(found.usage)) if bytes(found.usage) != b"null" else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    found: _Answer | _Response = answer.response if answer.response is not None else answer
-    if found.usage is None:
+
+
+def _usage_of(found: _Response, reported: _Reported) -> Usage | None:
+    input_tokens = _either(_count(reported.prompt_tokens), _count(reported.input_tokens))
+    output_tokens = _either(_count(reported.completion_tokens), _count(reported.output_tokens))
+    seconds = _seconds(reported.seconds)
+    if output_tokens is None and (reported.completion_tokens, reported.output_tokens) != (None, None):
+        return None  # no count, so how much there was is not known
+    if input_tokens is None and output_tokens is None and seconds is None:
         return None
-    reported = found.usage
-    input_tokens = _either(reported.prompt_tokens, reported.input_tokens)
-    output_tokens = _either(reported.completion_tokens, reported.output_tokens)
-    if input_tokens is None and output_tokens is None and reported.seconds is None:
-        return None
-    input_details = (
-        reported.prompt_tokens_details
-        or reported.input_tokens_details
-        or reported.input_token_details
-        or _Details()
+    input_details = _details(
+        reported.prompt_tokens_details, reported.input_tokens_details, reported.input_token_details
     )
-    output_details = reported.completion_tokens_details or reported.output_tokens_details or _Details()
+    output_details = _details(reported.completion_tokens_details, reported.output_tokens_details)
     return Usage(
-        model=found.model or "",
-        service_tier=found.service_tier or "",
+        model=_text(found.model),
+        service_tier=_text(found.service_tier),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cached_tokens=input_details.cached_tokens,
-        reasoning_tokens=output_details.reasoning_tokens,
-        cache_write_tokens=input_details.cache_write_tokens,
-        audio_input_tokens=input_details.audio_tokens,
-        audio_output_tokens=output_details.audio_tokens,
-        image_input_tokens=input_details.image_tokens,
-        image_output_tokens=output_details.image_tokens,
-        audio_seconds=reported.seconds,
+        cached_tokens=_count(input_details.get("cached_tokens")),
+        reasoning_tokens=_count(output_details.get("reasoning_tokens")),
+        cache_write_tokens=_count(input_details.get("cache_write_tokens")),
+        audio_input_tokens=_count(input_details.get("audio_tokens")),
+        audio_output_tokens=_count(output_details.get("audio_tokens")),
+        image_input_tokens=_count(input_details.get("image_tokens")),
+        image_output_tokens=_count(output_details.get("image_tokens")),
+        audio_seconds=seconds,
     )
 
 
 def _either(chat: int | None, responses: int | None) -> int | None:
     return chat if chat is not None else responses
+
+
+def _count(value: Any) -> int | None:
+    """Of model tokens, rounded up."""
+    number = _number(value)
+    return ceil(number) if number is not None and 0 <= number <= MAX_COUNT else None
+
+
+def _seconds(value: Any) -> float | None:
+    number = _number(value)
+    return float(number) if number is not None and 0 <= number <= 2**31 else None
+
+
+def _number(value: Any) -> int | float | None:
+    """Also where it is written as a text."""
+    try:
+        return msgspec.convert(value, int | float, strict=False)
+    except msgspec.ValidationError:
+        return None
+
+
+def _details(*values: Any) -> dict[str, Any]:
+    """The first that are there."""
+    return next((value for value in values if isinstance(value, dict) and value), {})
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

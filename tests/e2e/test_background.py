@@ -54,7 +54,7 @@ def test_a_background_response_is_charged_once_when_it_is_found_finished(live: L
     eventually(lambda: spent_usd(live, plain) == Decimal(record.cost_microusd) / 1_000_000)
 
 
-def test_work_that_is_cancelled_is_charged_its_likely_input(live: LiveProxy) -> None:
+def test_work_that_is_cancelled_is_charged_by_its_time(live: LiveProxy) -> None:
     token, plain = issue_token(total_budget_microusd=1_000_000)
     begun = ask(live, plain, "POST", "/responses", json=RESPONSE)
     worst = record_of(token, "POST").cost_microusd
@@ -62,7 +62,8 @@ def test_work_that_is_cancelled_is_charged_its_likely_input(live: LiveProxy) -> 
     record_of(token, "GET")
 
     record = record_of(token, "POST")
-    assert (record.usage_source, record.output_tokens) == ("estimated", 0)
+    assert record.usage_source == "estimated"
+    assert 0 < record.output_tokens <= 1000
     assert record.cost_source == "price"
     assert 0 < record.cost_microusd < worst
     eventually(lambda: spent_usd(live, plain) == Decimal(record.cost_microusd) / 1_000_000)

@@ -12,10 +12,10 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 from openai import AsyncOpenAI, OpenAI
 
-from proxy.bill import OUTPUT_TOKENS_PER_SECOND
 from tests.factories import ProjectFactory, issue_token
 from tests.live import LiveProxy, eventually
 from tokens.models import AccessToken
+from usage.costs import OUTPUT_TOKENS_PER_SECOND
 from usage.models import DailySpend, UsageRecord
 
 MESSAGES = [{"role": "user", "content": "Hi"}]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
 from projects.models import UnpricedPolicy
-from proxy.bill import OUTPUT_TOKENS_PER_SECOND, UNKNOWN_MAX_OUTPUT_TOKENS, Bill
+from proxy.bill import UNKNOWN_MAX_OUTPUT_TOKENS, Bill
 from proxy.endpoints import Endpoint
 from proxy.errors import Forbidden
 from proxy.facts import Facts
@@ -15,6 +15,7 @@ from proxy.metering.usage import Usage
 from tests.grants import make_grant
 from tokens.grant import Grant
 from tokens.limits.values import NOTHING, Charge, Limits
+from usage.costs import OUTPUT_TOKENS_PER_SECOND
 from usage.entry import UsageEntry
 from usage.outcomes import CostSource, UsageSource
 from usage.price_book import PriceBook
@@ -247,3 +248,44 @@ def test_what_is_measured_in_seconds_has_no_price(grant: Grant, source: CostSour
     entry, _ = close(a_bill(grant=grant), Usage(audio_seconds=3.0))
     assert (entry.usage_source, entry.audio_seconds) == (UsageSource.UPSTREAM, 3.0)
     assert (entry.cost_source, entry.cost_microusd) == (source, cost)
+
+
+@pytest.mark.parametrize("choices", [1, 20])
+def test_time_that_nobody_saw_counts_for_each_output(choices: int) -> None:
+    entry, _ = close(a_bill(choices=choices), None, is_whole=False, seconds=10)
+    assert entry.output_tokens == 10 * OUTPUT_TOKENS_PER_SECOND * choices
+
+
+@pytest.mark.parametrize(("pieces", "bytes_sent"), [(0, 0), (0, 3), (0, 4000), (1, 300), (700, 200_000)])
+def test_a_stream_that_broke_off_is_charged_its_time_whatever_came(pieces: int, bytes_sent: int) -> None:
+    bill = a_bill("o3", is_stream=True)
+    entry, _ = close(bill, None, is_whole=False, pieces=pieces, bytes_sent=bytes_sent, seconds=60)
+    assert entry.output_tokens == 6000
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 9000), st.floats(0, 5)), min_size=1, max_size=20),
+    st.sampled_from([1, 3]),
+)
+def test_hanging_up_later_is_never_cheaper_and_never_above_the_worst_case(
+    steps: list[tuple[int, int, float]], choices: int
+) -> None:
+    bill = a_bill(is_stream=True, max_output_tokens=2000, choices=choices)
+    pieces, bytes_sent, seconds, before = 0, 0, 0.0, 0
+    for step in steps:
+        pieces, bytes_sent, seconds = pieces + step[0], bytes_sent + step[1], seconds + step[2]
+        _, charge = close(
+            bill, None, is_whole=False, pieces=min(pieces, 2000), bytes_sent=bytes_sent, seconds=seconds
+        )
+        assert before <= charge.microusd <= bill.estimate().microusd
+        before = charge.microusd
+
+
+def test_a_whole_answer_is_not_charged_for_its_time() -> None:
+    entry, _ = close(a_bill(is_stream=True), None, pieces=40, bytes_sent=9000, seconds=60)
+    assert entry.output_tokens == 40
+
+
+def test_input_that_upstream_counts_oddly_is_estimated() -> None:
+    entry, _ = close(a_bill(), Usage("gpt-4o", output_tokens=7))
+    assert (entry.usage_source, entry.input_tokens, entry.output_tokens) == (UsageSource.PARTIAL, 250, 7)

@@ -1,4 +1,5 @@
 import itertools
+import time
 
 import pytest
 from hypothesis import given
@@ -64,3 +65,40 @@ def test_an_event_that_is_too_long_is_passed_over_and_the_next_is_read(size: int
 @given(st.lists(st.binary()))
 def test_garbage_raises_nothing(chunks: list[bytes]) -> None:
     decode(*chunks)
+
+
+@pytest.mark.parametrize("end", [b"", b"\r", b"\n", b"\r\n"])
+@pytest.mark.parametrize("data", [b"[DONE]", b'{"a": 1}'])
+def test_the_last_event_is_taken_without_its_blank_line_if_it_is_whole(data: bytes, end: bytes) -> None:
+    decoder = EventStreamDecoder()
+    assert list(decoder.feed(b"data: one\n\ndata: " + data + end)) == [b"one"]
+
+    assert decoder.take_rest() == data
+    assert decoder.take_rest() is None
+    assert list(decoder.feed(b"\n\ndata: next\n\n")) == [b"next"]
+
+
+@pytest.mark.parametrize("rest", [b"", b"data: ", b'data: {"a"', b"data: [DON", b"data: 12", b"event: {}"])
+def test_an_event_that_is_not_whole_is_no_last_one(rest: bytes) -> None:
+    decoder = EventStreamDecoder()
+    assert list(decoder.feed(rest)) == []
+
+    assert decoder.take_rest() is None
+    (event,) = decoder.feed(b"\ndata: x\n\n")
+    assert event.endswith(b"x")
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_a_byte_order_mark_hides_nothing(cut: int) -> None:
+    stream = b"\xef\xbb\xbfdata: one\n\ndata: two\n\n"
+
+    assert decode(stream[:cut], stream[cut:]) == [b"one", b"two"]
+
+
+def test_a_long_line_in_tiny_chunks_takes_no_longer_than_its_length() -> None:
+    decoder = EventStreamDecoder()
+    began = time.process_time()
+    for _ in range(250_000):
+        list(decoder.feed(b"x"))
+
+    assert time.process_time() - began < 3, "it was put together anew with each"

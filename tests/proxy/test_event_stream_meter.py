@@ -1,13 +1,16 @@
 """The meter passes lightly over what only carries a piece of output: it must miss nothing by that."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.metering.event_stream_meter import EventStreamMeter
+from proxy.metering.usage import Usage
 
 PIECES = [
     b'{"object":"chat.completion.chunk","choices":[{"delta":{"content":"a"},"finish_reason":null}],"usage":null}',
     b'{"type":"response.output_text.delta","delta":"a"}',
+    b'{"object":"chat.completion.chunk","choices":[{"index":1,"delta":{},"finish_reason":null}]}',
     b'{"delta":"a","type":"response.output_text.delta"}',
     b'{"type":"transcript.text.delta","delta":"a"}',
 ]
@@ -50,3 +53,47 @@ def test_most_pieces_are_passed_over_lightly() -> None:
         meter.feed(b"data: " + piece + b"\n\n")
 
         assert meter._is_mere_piece(piece)
+
+
+CHUNK = b'{"object":"chat.completion.chunk","choices":[{"index":%d,"delta":{},"finish_reason":%s}]}'
+
+
+def stream_of(*events: bytes, end: bytes = b"\n\n") -> EventStreamMeter:
+    meter = EventStreamMeter()
+    for event in events[:-1]:
+        meter.feed(b"data: " + event + b"\n\n")
+    meter.feed(b"data: " + events[-1] + end)
+    return meter
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_a_stream_whose_last_blank_line_is_missing_is_whole(end: bytes) -> None:
+    completed = stream_of(PIECES[1], OF_ACCOUNT[3], end=end)
+    assert not completed.is_cut_off
+    assert completed.finish() == Usage(input_tokens=4, output_tokens=5)
+    assert not stream_of(PIECES[0], b"[DONE]", end=end).is_cut_off
+    assert stream_of(PIECES[0], OF_ACCOUNT[2], end=end).finish() == Usage(input_tokens=2, output_tokens=3)
+
+
+def test_a_stream_whose_last_event_is_not_whole_is_cut_off() -> None:
+    assert stream_of(PIECES[1], OF_ACCOUNT[3][:-1], end=b"").is_cut_off
+
+
+@pytest.mark.parametrize(
+    ("finished", "is_cut_off"), [([0], True), ([1], True), ([0, 1], False), ([1, 0], False)]
+)
+def test_a_stream_ends_when_each_of_its_choices_has(finished: list[int], is_cut_off: bool) -> None:
+    begun = [CHUNK % (index, b"null") for index in (0, 1, 0, 1)]
+    assert stream_of(*begun, *[CHUNK % (index, b'"stop"') for index in finished]).is_cut_off is is_cut_off
+
+
+def test_several_calls_of_tools_are_one_choice() -> None:
+    call = b'{"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"tool_calls":[{"index":2}]}}]}'
+    assert not stream_of(call, call, CHUNK % (0, b'"tool_calls"')).is_cut_off
+
+
+def test_an_error_beside_a_piece_is_an_end() -> None:
+    error = (
+        b'{"object":"chat.completion.chunk","choices":[{"delta":{},"finish_reason":null}],"error":{"a":1}}'
+    )
+    assert not stream_of(PIECES[0], error).is_cut_off

@@ -100,3 +100,9 @@ def test_what_is_read_is_what_the_whole_document_says(
         assert found is None
     if whole is not None and kept_bytes >= len(text):
         assert found is not None
+
+
+@pytest.mark.parametrize("more", [{"x": 1.5}, {"w": 'a "b"', "y": None}, {"z": {}, "more_of_it": []}])
+def test_what_an_event_has_behind_a_long_response_hides_no_usage(more: dict[str, Any]) -> None:
+    event = {"type": "response.completed", "response": {"model": "m", "output": LONG, "usage": USAGE}}
+    assert read(json.dumps({**event, **more}).encode()) == USED

@@ -1,5 +1,6 @@
 import gzip
 import json
+import time
 import tracemalloc
 import zlib
 
@@ -403,7 +404,7 @@ DONE = {**QUEUED, "status": "completed", "model": "m", "usage": {"input_tokens":
         (QUEUED, Work("resp_1", is_finished=False, is_batch=False)),
         (DONE, Work("resp_1", is_finished=True, is_batch=False)),
         ({**DONE, "output": ["x" * 5_000_000]}, Work("resp_1", is_finished=True, is_batch=False)),
-        ({**DONE, "status": "cancelled"}, Work("resp_1", True, False, is_broken_off=True)),
+        ({**DONE, "status": "cancelled"}, Work("resp_1", True, False, True, is_cancelled=True)),
         ({**QUEUED, "status": "failed"}, Work("resp_1", True, False, is_broken_off=True)),
         ({"id": "batch_1", "object": "batch", "status": "in_progress"}, Work("batch_1", False, True)),
         ({**DONE, "background": False}, None),
@@ -435,3 +436,64 @@ def test_a_stream_that_is_resumed_is_work_that_is_found_finished() -> None:
 
     assert meter.work() == Work("resp_1", is_finished=True, is_batch=False)
     assert meter.finish() == Usage("m", 1, 2)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"model": 5},
+        {"service_tier": ["x"], "response": "y"},
+        {"usage": {"prompt_tokens": 11, "completion_tokens": 22, "prompt_tokens_details": 3}},
+        {"usage": {"prompt_tokens": 10.5, "completion_tokens": 22, "seconds": "x"}},
+        {
+            "usage": {
+                "prompt_tokens": 11,
+                "completion_tokens": 22,
+                "prompt_tokens_details": {"cached_tokens": -1},
+            }
+        },
+    ],
+)
+def test_one_odd_member_loses_nothing_but_itself(odd: dict[str, object]) -> None:
+    document = {"usage": {"prompt_tokens": 11, "completion_tokens": 22}, **odd}
+    assert read_usage(json.dumps(document).encode()) == Usage(input_tokens=11, output_tokens=22)
+
+
+@pytest.mark.parametrize("nonsense", [-3, 10**10 + 1, 2**53, "x", True])
+def test_a_count_that_cannot_be_one_is_not_believed(nonsense: object) -> None:
+    usage = {"prompt_tokens": nonsense, "completion_tokens": 22}
+    assert read_usage(json.dumps({"usage": usage}).encode()) == Usage(output_tokens=22)
+    usage = {"prompt_tokens": 11, "completion_tokens": nonsense}
+    assert read_usage(json.dumps({"usage": usage}).encode()) is None
+
+
+@pytest.mark.parametrize("media", [JSON, SSE])
+def test_what_inflates_beyond_all_measure_is_not_read(media: list[tuple[bytes, bytes]]) -> None:
+    meter = meter_for(METERED, [*media, GZIP])
+    bomb = gzip.compress(b"\n" * 60 * 1024 * 1024)
+    began = time.process_time()
+    meter.feed(bomb)
+    for _ in range(100):
+        meter.feed(bomb)
+
+    assert time.process_time() - began < 3
+    assert not meter.is_cut_off
+
+
+def test_a_long_answer_in_small_chunks_that_inflate_much_is_not_read_on() -> None:
+    meter = meter_for(METERED, [*JSON, GZIP])
+    body = gzip.compress(b" " * 20 * 1024 * 1024 + json.dumps(CHAT).encode())
+    for start in range(0, len(body), 500):
+        meter.feed(body[start : start + 500])
+
+    assert meter.finish() is None
+
+
+def test_an_answer_that_is_compressed_as_well_as_answers_are_is_read() -> None:
+    document = {"data": [{"embedding": [0.125, -0.25] * 500}] * 200, **CHAT}
+    body = gzip.compress(json.dumps(document).encode())
+    meter = meter_for(METERED, [*JSON, GZIP])
+    for start in range(0, len(body), 65536):
+        meter.feed(body[start : start + 65536])
+
+    assert meter.finish() == USED

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -147,3 +148,13 @@ def test_lines_that_end_in_cr_alone_are_not_held_back() -> None:
 
     assert remover.feed(b'data: {"a":1}\r\rdata') == b'data: {"a":1}\r\rdata'
     assert remover.feed(b": 2\r\r") == b": 2\r\r"
+
+
+@pytest.mark.parametrize("part", [b"x", b"x\n"])
+def test_tiny_chunks_take_no_longer_than_their_length(part: bytes) -> None:
+    remover = TraceRemover()
+    began = time.process_time()
+    passed_bytes = sum(len(remover.feed(part)) for _ in range(400_000))
+
+    assert time.process_time() - began < 4, "what waits was put together anew with each"
+    assert passed_bytes + len(remover.end()) == 400_000 * len(part)

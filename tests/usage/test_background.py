@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
+from proxy.bill import finished as finished_work
+from proxy.metering.background import read_work
 from tests.factories import AccessTokenFactory, usage_entry
 from tokens.models import AccessToken
 from usage.background import FindPrice
@@ -157,13 +159,41 @@ def test_a_batch_is_not_priced_as_one_long_prompt(token: AccessToken) -> None:
     assert UsageRecord.objects.get(pk=entry.id).cost_microusd == 7
 
 
-def test_work_that_broke_off_is_charged_its_likely_input(token: AccessToken) -> None:
-    entry = begun(token, model="gpt-5", request_bytes=400)
-    cancelled = found(token, finished=Finished(None))
+def test_work_that_failed_is_charged_its_likely_input(token: AccessToken) -> None:
+    entry = begun(token, model="gpt-5", request_bytes=400, output_tokens=16_384)
+    failed = found(token, finished=Finished(None))
     price = Price(Rates.of(text_input=1_000_000, text_output=1_000_000))
-    write([entry, cancelled], find_price=lambda model, tier: price if model == "gpt-5" else None)
+    write([entry, failed], find_price=lambda model, tier: price if model == "gpt-5" else None)
 
     record = UsageRecord.objects.get(pk=entry.id)
     assert (record.usage_source, record.input_tokens, record.output_tokens) == ("estimated", 100, 0)
     assert record.cost_microusd == 100
     assert spent(token.id) == [(1, 100), (1, 0)]
+
+
+@pytest.mark.parametrize(("seconds", "output_tokens"), [(0.0, 0), (20.0, 2000), (600.0, 16_384), (-5.0, 0)])
+def test_cancelled_work_is_charged_by_the_time_up_to_its_worst_case(
+    token: AccessToken, seconds: float, output_tokens: int
+) -> None:
+    entry = begun(token, 16_384, output_tokens=16_384, input_tokens=400, request_bytes=400)
+    write_batch([entry, found_cancelled(token, seconds)])
+
+    record = UsageRecord.objects.get(pk=entry.id)
+    assert (record.usage_source, record.input_tokens) == ("estimated", 100)
+    assert record.output_tokens == record.cost_microusd == output_tokens
+    assert sum(cost for _, cost in spent(token.id)) == output_tokens
+
+
+def test_cancelling_does_not_hide_what_upstream_adds_to_the_input(token: AccessToken) -> None:
+    entry = begun(token, input_tokens=128_000, output_tokens=10, request_bytes=400)
+    write_batch([entry, found_cancelled(token, 1.0)])
+
+    record = UsageRecord.objects.get(pk=entry.id)
+    assert (record.input_tokens, record.output_tokens) == (128_000, 10)
+
+
+def found_cancelled(token: AccessToken, seconds: float) -> UsageEntry:
+    """So long after it began; the last half of a second is the request's own."""
+    finished = finished_work(read_work(b'{"id":"resp_1","background":true,"status":"cancelled"}'), None)
+    at = BEGAN_AT + seconds - 0.5
+    return found(token, finished=finished, started_at=at, duration_seconds=0.5)

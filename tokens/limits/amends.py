@@ -78,8 +78,11 @@ class Amends:
 
     def recount_later(self, subjects: Iterable[Subject]) -> None:
         """When the ledger has all that has ended by now, and nothing else has been settled for a while."""
+        now = self._clock()
         for subject in subjects:
-            self._recounts[subject.id] = _Recount(subject, self._clock())
+            waiting = self._recounts.get(subject.id)
+            since = now if waiting is None or waiting.is_patient else waiting.waits_since
+            self._recounts[subject.id] = _Recount(subject, now, since)
         while len(self._recounts) > MAX_RECOUNTS:
             del self._recounts[next(iter(self._recounts))]
 
@@ -87,7 +90,7 @@ class Amends:
         """It was built anew, perhaps before the ledger had all that had ended. However long it takes until
         nothing is settled for a while: what is counted meanwhile must not be lost.
         """
-        self._recounts.setdefault(subject.id, _Recount(subject, self._clock(), is_patient=True))
+        self._recounts.setdefault(subject.id, _Recount.patient(subject, self._clock()))
 
     async def make(self) -> None:
         """What is due, a bounded part of it. Raises LimitsUnavailableError."""
@@ -96,9 +99,22 @@ class Amends:
 
     async def make_all(self) -> None:
         """As soon as it is due; what waits for quiet is left. Raises LimitsUnavailableError."""
-        while self._late_ends or any(not recount.is_patient for recount in self._recounts.values()):
+        while self.left:
             await self.make()
             await asyncio.sleep(FLUSH_INTERVAL_SECONDS)
+
+    async def make_at_once(self) -> None:
+        """What is left, quiet or not: the last moment for it. Raises LimitsUnavailableError."""
+        await self._tell_late_ends()
+        for recount in [recount for recount in self._recounts.values() if not recount.is_patient]:
+            before = await self._link.ask("standing", {"ids": [recount.subject.id]})
+            if before.cold or await self._build_regardless(recount.subject, before):
+                self._recounts.pop(recount.subject.id, None)
+
+    @property
+    def left(self) -> int:
+        """How much Redis has not been told that must not wait for quiet."""
+        return len(self._late_ends) + sum(not recount.is_patient for recount in self._recounts.values())
 
     async def _tell_late_ends(self) -> None:
         for _ in range(min(len(self._late_ends), LATE_ENDS_PER_SWEEP)):
@@ -115,8 +131,7 @@ class Amends:
                 raise
 
     async def _recount_due(self) -> None:
-        due_at = self._clock() - self._ledger_lag_ms / 1000
-        due = [subject_id for subject_id, recount in self._recounts.items() if recount.wanted_at <= due_at]
+        due = [subject_id for subject_id, recount in self._recounts.items() if self._is_due(recount)]
         for subject_id in due[:RECOUNTS_PER_SWEEP]:
             recount = self._recounts.pop(subject_id, None)
             if recount is None:
@@ -128,23 +143,45 @@ class Amends:
                 if not is_done:
                     self._recounts.setdefault(subject_id, recount)
 
+    def _is_due(self, recount: "_Recount") -> bool:
+        return self._is_in_ledger(recount) or self._is_overdue(recount)
+
+    def _is_in_ledger(self, recount: "_Recount") -> bool:
+        return recount.wanted_at + self._ledger_lag_ms / 1000 <= self._clock()
+
+    def _is_overdue(self, recount: "_Recount") -> bool:
+        return not recount.is_patient and self._clock() > recount.waits_since + RECOUNT_WITHIN_SECONDS
+
     async def _recount(self, recount: "_Recount") -> bool:
         """Whether it was done, or need not be."""
         before = await self._link.ask("standing", {"ids": [recount.subject.id]})
         if before.cold:
-            return True
-        if not recount.is_patient and self._clock() > recount.wanted_at + RECOUNT_WITHIN_SECONDS:
-            return await self._build(recount.subject, before, settled_at_ms=_END_OF_TIME_MS)
+            return self._is_in_ledger(recount)
+        if self._is_overdue(recount):
+            is_built = await self._build_regardless(recount.subject, before)
+            if is_built and not self._is_in_ledger(recount):  # what was wanted last may have been missed
+                self.recount_later([recount.subject])
+            return is_built
         if before.settled_at_ms + self._ledger_lag_ms > before.now_ms:
             return False
         return await self._build(recount.subject, before, settled_at_ms=before.settled_at_ms)
+
+    async def _build_regardless(self, subject: Subject, before: Answer) -> bool:
+        """Of what is settled all the time: without what the ledger does not have yet."""
+        return await self._build(subject, before, settled_at_ms=_END_OF_TIME_MS)
 
 
 @dataclass(frozen=True, slots=True)
 class _Recount:
     subject: Subject
     wanted_at: float
+    """The last time."""
+    waits_since: float
     is_patient: bool = False
+
+    @classmethod
+    def patient(cls, subject: Subject, now: float) -> "_Recount":
+        return cls(subject, now, now, is_patient=True)
 
 
 def facts_of(lease: Lease) -> dict[str, Any]:

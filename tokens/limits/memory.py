@@ -35,6 +35,7 @@ class MemoryStore:
         self._clock = clock
         self._accounts: OrderedDict[UUID, Account] = OrderedDict()
         self._held: dict[UUID, _Held] = {}
+        self._corrections = 0
 
     async def acquire(self, request_id: UUID, subjects: tuple[Subject, ...], estimate: Estimate) -> Lease:
         if not subjects:
@@ -127,6 +128,7 @@ class MemoryStore:
         self._forget_oldest(room_for=0)
 
     def corrected(self, subjects: tuple[Subject, ...], at_ms: int, microusd: int) -> None:
+        self._corrections += 1
         for subject in subjects:
             account = self._accounts.get(subject.id)
             if account is not None:
@@ -182,9 +184,11 @@ class MemoryStore:
         return accounts
 
     async def _open_account(self, subject: Subject) -> None:
-        periods = periods_at(self._now_ms())
+        periods, corrections = periods_at(self._now_ms()), self._corrections
         tally = await self._tallies.read(subject, periods)
         if subject.id in self._accounts:  # another request has opened it meanwhile
+            return
+        if corrections != self._corrections:  # the tally may not have them in it: it is read again
             return
         if periods == periods_at(self._now_ms()):  # if not, it was midnight: what was spent is another day's
             self._forget_oldest(room_for=1)

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.tokens.limits.world import Clock, World, memory_world, token
+from tests.tokens.limits.world import Clock, World, all_of, memory_world, token
 from tokens.limits.memory import MemoryStore
 from tokens.limits.values import NOTHING, Charge, Counters, Lease, LimitsUnavailableError, Subject, Tally
 
@@ -146,3 +146,20 @@ async def test_what_the_ledger_corrects_counts_in_the_periods_of_its_request() -
     assert (await world.counters(mine)).spent[:2] == (15, 10)
     world.store.corrected((mine,), lease.at_ms, -100)
     assert (await world.counters(mine)).spent[:2] == (0, 0)
+
+
+async def test_a_correction_that_comes_while_an_account_is_read_is_not_missed() -> None:
+    world, mine = memory_world(), token()
+    world.ledger.add(mine, "2026-03-11 12:00", Charge(microusd=900))
+    read = world.ledger.load_tally
+
+    async def load_tally(subject: Subject) -> Tally:
+        tally = await read(subject)
+        if len(world.ledger.reads) == 1:
+            world.ledger.add(mine, "2026-03-11 12:00", Charge(microusd=-893))
+            world.store.corrected((mine,), world.clock.ms, -893)
+        return tally
+
+    world.store._tallies._load_tally = load_tally  # type: ignore[attr-defined]
+
+    assert (await world.counters(mine)).spent == all_of(7)

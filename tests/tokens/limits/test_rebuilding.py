@@ -166,3 +166,29 @@ async def test_a_recount_waits_until_nothing_is_settled_but_not_for_ever(redis: 
         await redis.store.sweep()
 
     assert redis.ledger.reads == [mine.id] * 2
+
+
+async def test_a_recount_that_is_wanted_again_and_again_is_made_in_time(redis: World) -> None:
+    mine = token()
+    await redis.settle(await redis.acquire(mine), microusd=900)
+    redis.ledger.add(mine, "2026-03-11 12:00", Charge(microusd=-893))
+    for _ in range(32):
+        redis.store.corrected((mine,), redis.clock.ms, -1)
+        redis.clock.advance(1_000)
+        await redis.store.sweep()
+
+    assert (await redis.counters(mine)).spent == all_of(7)
+
+
+async def test_what_was_wanted_last_is_recounted_after_one_that_was_overdue(redis: World) -> None:
+    mine = token()
+    await redis.counters(mine)
+    for _ in range(31):
+        redis.shared.recount_later([mine])
+        redis.clock.advance(1_000)
+        await redis.store.sweep()
+    redis.ledger.add(mine, "2026-03-11 12:00", Charge(microusd=5))  # late, as a ledger may be
+    redis.clock.advance(LAG_MS)
+    await redis.store.sweep()
+
+    assert (await redis.counters(mine)).spent == all_of(5)
