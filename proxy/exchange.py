@@ -11,6 +11,7 @@ from proxy.headers import first, to_client
 from proxy.limit_headers import tell
 from proxy.metering.guarded import Guarded
 from proxy.metering.meter import Deaf, Meter, meter_for
+from proxy.metering.silence import Silence
 from proxy.metering.usage import Usage
 from proxy.providers import Provider
 from proxy.relay import relay
@@ -40,7 +41,7 @@ class Exchange:
         """Whether upstream has done no work for it, as far as is known."""
         self._is_whole = False
         """Whether all that the answer has to report has passed."""
-        self._sent_after_seconds = 0.0
+        self._silence = Silence()
 
     async def run(
         self,
@@ -118,7 +119,7 @@ class Exchange:
         return response
 
     def _connected(self) -> None:
-        self._sent_after_seconds = self._client.elapsed_seconds()
+        self._silence.begin()
         self._is_free = False
 
     async def _answer(self, response: httpx.Response, endpoint: Endpoint, *, is_asking: bool) -> None:
@@ -132,7 +133,7 @@ class Exchange:
             if self._client.is_gone:
                 raise ClientDisconnected
             self._client.drain_seconds = 0  # there is nothing to learn
-        self._meter = Guarded(meter, str(entry.id))
+        self._meter = Guarded(meter, str(entry.id), self._silence)
         tell(headers, self.grant, self.lease)
         traces = None
         if is_asking:
@@ -156,7 +157,7 @@ class Exchange:
             is_whole=self._is_whole,
             pieces=self._meter.pieces,
             bytes_sent=self._client.sent_bytes,
-            seconds=self._client.elapsed_seconds() - self._sent_after_seconds,
+            silent_seconds=self._silence.seconds,
         )
 
     def _note_work(self, usage: Usage | None) -> Usage | None:

@@ -67,6 +67,6 @@ class Finished:
     """What upstream says of work that goes on no more. Its cost depends on its creation."""
 
     used: UsageEntry | None
-    """The model and the usage; None: it was cancelled or has failed, and nothing is told."""
+    """The model and the usage, which is `estimated` and empty where it was cancelled; None: it has failed."""
     cached_audio_tokens: int | None = None
     is_batch: bool = False

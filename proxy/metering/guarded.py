@@ -4,17 +4,20 @@ import structlog
 
 from proxy.metering.background import Work
 from proxy.metering.meter import Deaf, Meter
+from proxy.metering.silence import Silence
 from proxy.metering.usage import Usage
 
 log = structlog.get_logger("proxy")
 
 
 class Guarded:
-    def __init__(self, meter: Meter, request_id: str) -> None:
+    def __init__(self, meter: Meter, request_id: str, silence: Silence) -> None:
+        """`silence` learns of each piece of output."""
         self.pieces = 0
         self.has_ended = False
         self._meter = meter
         self._request_id = request_id
+        self._silence = silence
 
     @property
     def is_cut_off(self) -> bool:
@@ -29,6 +32,8 @@ class Guarded:
         meter = self._meter
         try:
             meter.feed(chunk)
+            if meter.pieces != self.pieces:
+                self._silence.heard()
             self.pieces, self.has_ended = meter.pieces, meter.has_ended
         except Exception:  # whatever upstream sends, and whatever we make of it: its bytes must pass
             log.exception("meter failed", request_id=self._request_id)

@@ -51,11 +51,11 @@ def close(
     is_whole: bool = True,
     pieces: int = 0,
     bytes_sent: int = 0,
-    seconds: float = 0.0,
+    silent_seconds: float = 0.0,
 ) -> tuple[UsageEntry, Charge]:
     entry = UsageEntry(id=uuid7(), started_at=0, method="POST", path="/v1/x")
     return entry, bill.close(
-        entry, usage, is_whole=is_whole, pieces=pieces, bytes_sent=bytes_sent, seconds=seconds
+        entry, usage, is_whole=is_whole, pieces=pieces, bytes_sent=bytes_sent, silent_seconds=silent_seconds
     )
 
 
@@ -174,9 +174,9 @@ def test_price_that_is_removed_meanwhile_is_charged_all_the_same() -> None:
 
 
 def test_answer_that_nobody_saw_is_estimated_by_the_time_it_took() -> None:
-    entry, _ = close(a_bill(max_output_tokens=1000), None, seconds=2)
+    entry, _ = close(a_bill(max_output_tokens=1000), None, silent_seconds=2)
     assert entry.output_tokens == 2 * OUTPUT_TOKENS_PER_SECOND
-    entry, _ = close(a_bill(max_output_tokens=10), None, seconds=2)
+    entry, _ = close(a_bill(max_output_tokens=10), None, silent_seconds=2)
     assert entry.output_tokens == 10
 
 
@@ -252,15 +252,20 @@ def test_what_is_measured_in_seconds_has_no_price(grant: Grant, source: CostSour
 
 @pytest.mark.parametrize("choices", [1, 20])
 def test_time_that_nobody_saw_counts_for_each_output(choices: int) -> None:
-    entry, _ = close(a_bill(choices=choices), None, is_whole=False, seconds=10)
+    entry, _ = close(a_bill(choices=choices), None, is_whole=False, silent_seconds=10)
     assert entry.output_tokens == 10 * OUTPUT_TOKENS_PER_SECOND * choices
 
 
-@pytest.mark.parametrize(("pieces", "bytes_sent"), [(0, 0), (0, 3), (0, 4000), (1, 300), (700, 200_000)])
-def test_a_stream_that_broke_off_is_charged_its_time_whatever_came(pieces: int, bytes_sent: int) -> None:
+@pytest.mark.parametrize("pieces", [0, 1, 700])
+def test_a_stream_that_broke_off_is_charged_its_pieces_and_its_silence(pieces: int) -> None:
     bill = a_bill("o3", is_stream=True)
-    entry, _ = close(bill, None, is_whole=False, pieces=pieces, bytes_sent=bytes_sent, seconds=60)
-    assert entry.output_tokens == 6000
+    entry, _ = close(bill, None, is_whole=False, pieces=pieces, bytes_sent=300 * pieces, silent_seconds=60)
+    assert entry.output_tokens == 6000 + pieces
+
+
+def test_a_stream_that_was_never_silent_is_charged_its_pieces() -> None:
+    entry, _ = close(a_bill(is_stream=True), None, is_whole=False, pieces=700, silent_seconds=0)
+    assert entry.output_tokens == 700
 
 
 @given(
@@ -275,14 +280,19 @@ def test_hanging_up_later_is_never_cheaper_and_never_above_the_worst_case(
     for step in steps:
         pieces, bytes_sent, seconds = pieces + step[0], bytes_sent + step[1], seconds + step[2]
         _, charge = close(
-            bill, None, is_whole=False, pieces=min(pieces, 2000), bytes_sent=bytes_sent, seconds=seconds
+            bill,
+            None,
+            is_whole=False,
+            pieces=min(pieces, 2000),
+            bytes_sent=bytes_sent,
+            silent_seconds=seconds,
         )
         assert before <= charge.microusd <= bill.estimate().microusd
         before = charge.microusd
 
 
 def test_a_whole_answer_is_not_charged_for_its_time() -> None:
-    entry, _ = close(a_bill(is_stream=True), None, pieces=40, bytes_sent=9000, seconds=60)
+    entry, _ = close(a_bill(is_stream=True), None, pieces=40, bytes_sent=9000, silent_seconds=60)
     assert entry.output_tokens == 40
 
 

@@ -13,6 +13,7 @@ from proxy.endpoints import Endpoint
 from proxy.metering.background import Work
 from proxy.metering.guarded import Guarded
 from proxy.metering.meter import JSONMeter, meter_for
+from proxy.metering.silence import Silence
 from proxy.metering.usage import Usage, read_usage
 
 METERED = Endpoint(path="/x", methods=("POST",), usage="openai")
@@ -385,7 +386,7 @@ def test_a_meter_that_fails_becomes_deaf_and_says_so_once() -> None:
         def feed(self, chunk: bytes) -> None:
             raise ValueError("no meter is perfect")
 
-    meter = Guarded(Broken(), "request-1")
+    meter = Guarded(Broken(), "request-1", Silence())
     with capture_logs() as logs:
         meter.feed(b"{")
         meter.feed(b"}")
