@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import count
-from uuid import UUID
 
 import msgspec
 
@@ -17,6 +15,7 @@ from proxy.metering.usage import Usage
 from proxy.running import RunningRequests
 from proxy.websockets import server_events
 from proxy.websockets.client_events import ClientEvent
+from proxy.websockets.open_turns import OpenTurns
 from proxy.websockets.refusals import error_event, model_unknown, used_up
 from proxy.websockets.rules import MessageJudge
 from proxy.websockets.server_events import ServerEvent
@@ -53,11 +52,7 @@ class TurnLedger:
         self._record = record
         self.cut: Callable[[ProxyError], None] = _nothing_to_cut
         """Ends the conversation."""
-        self._open: dict[UUID, Turn] = {}
-        """All that hold something of the limits, in the order in which they were asked for."""
-        self._begun: dict[str, Turn] = {}
-        """Of these, by upstream's id of the response, those that upstream has begun."""
-        self._unnamed = count(1)
+        self._open = OpenTurns()
 
     @property
     def are_running(self) -> bool:
@@ -89,13 +84,7 @@ class TurnLedger:
         return None
 
     def note_piece(self, kind: str, data: bytes) -> None:
-        """An event that neither begins nor ends a turn has passed."""
-        if not kind.endswith(".delta") or not self._begun:
-            return
-        turn = next(iter(self._begun.values()))
-        if len(self._begun) > 1:
-            turn = self._begun.get(server_events.response_id_in(data), turn)
-        turn.note_piece(len(data), is_audio=kind in server_events.AUDIO_PIECES)
+        self._open.note_piece(kind, data)
 
     async def hear(self, event: ServerEvent) -> ProxyError | None:
         """What upstream says of turns. The error with which the conversation must end, if it must."""
@@ -114,36 +103,30 @@ class TurnLedger:
 
     async def end_all(self, outcome: Outcome) -> None:
         """The conversation is over, and nothing more will be heard of what was running."""
-        for turn in list(self._open.values()):
+        for turn in self._open:
             await self._settle(turn, None, outcome)
 
     async def _begins(self, event: ServerEvent) -> ProxyError | None:
-        if event.response_id in self._begun:
+        if self._open.has_begun(event.response_id):
             return None
-        response_id = event.response_id or f"unnamed {next(self._unnamed)}"
-        turn = self._asked_for()
+        turn = self._open.asked_for()
         if turn is not None:
-            self._note_begun(turn, response_id)
+            self._note_begun(turn, event.response_id)
             return None
         ask = self.state.turn(None, for_limits=True)
         entry = new_entry(self._connection, self.grant, ask.facts[-1].model)
         try:
             if self.grant.rules is not None:
                 self._judge.judge_unasked_turn(self.grant.rules)
-            self._note_begun(await self._admit(entry, ask), response_id)
+            self._note_begun(await self._admit(entry, ask), event.response_id)
         except ProxyError as error:
             # Upstream works on it already: what it has read is charged, and the end is near.
             await self._charge_refused(entry, ask, error)
             return error
         return None
 
-    def _asked_for(self) -> Turn | None:
-        """The first that was sent upstream, and has not begun there yet."""
-        return next((turn for turn in self._open.values() if not turn.response_id), None)
-
     def _note_begun(self, turn: Turn, response_id: str) -> None:
-        turn.response_id = response_id
-        self._begun[response_id] = turn
+        self._open.note_begun(turn, response_id)
         ask = turn.ask
         if ask is not None and ask.follows_session:
             # Upstream has answered all that was sent before: what the session is by now is certain.
@@ -151,15 +134,12 @@ class TurnLedger:
             turn.reprice(self._bill(facts, ask.size), facts.model)
 
     async def _ends(self, event: ServerEvent) -> ProxyError | None:
-        # An end whose beginning was not heard of is that of the first which has not begun.
-        turn = self._begun.get(event.response_id) or self._asked_for()
-        if turn is None and not event.response_id:
-            turn = next(iter(self._begun.values()), None)
+        turn = self._open.ended(event.response_id)
         self.state.told(event)
         if turn is None:
             return await self._book(self.state.model, event.usage)
         if not turn.response_id:
-            self._note_begun(turn, event.response_id or f"unnamed {next(self._unnamed)}")
+            self._note_begun(turn, event.response_id)
         is_free = event.has_failed and event.usage is None
         turn.entry.status = 200
         await self._settle(turn, event.usage, Outcome.COMPLETED, is_free=is_free)
@@ -167,19 +147,10 @@ class TurnLedger:
 
     async def _fails(self, caused_by: str | None) -> None:
         """An event of the client's has failed: perhaps one that asked for a turn, which then never begins."""
-        turn = self._failed(caused_by)
+        turn = self._open.failed(caused_by, is_realtime=self.state.is_realtime)
         if not self.state.failed(caused_by, turn.ask if turn else None) and turn is not None:
             turn.entry.status = 400
             await self._settle(turn, None, Outcome.COMPLETED, is_free=not turn.response_id)
-
-    def _failed(self, caused_by: str | None) -> Turn | None:
-        """The turn that an error is about."""
-        if not self.state.is_realtime and caused_by is None:
-            return next(iter(self._open.values()), None)  # one at a time, and an error is its end
-        turns = (turn for turn in self._open.values() if turn.event_id == caused_by)
-        if self.state.is_realtime:
-            turns = (turn for turn in turns if not turn.response_id)
-        return next(turns, None)
 
     async def _book(self, model: str, usage: Usage | None) -> ProxyError | None:
         """Work that is done before we hear of it: what was said is written down, by a model of its own."""
@@ -195,7 +166,7 @@ class TurnLedger:
             is_over = None if isinstance(error, RateLimitReached) else error
             entry.error_code = error.code
             turn = await self._hold_regardless(entry, bill)
-        turn.response_id = f"booked {next(self._unnamed)}"
+        self._open.note_begun(turn, "")
         await self._settle(turn, usage, Outcome.CUT if is_over else Outcome.COMPLETED)
         return is_over or await self._used_up()
 
@@ -229,7 +200,7 @@ class TurnLedger:
 
     def _enter(self, entry: UsageEntry, lease: Lease, bill: Bill, event_id: str | None = None) -> Turn:
         turn = Turn(self.grant, lease, bill, entry, self._limits, self.cut, event_id)
-        self._open[lease.id] = turn
+        self._open.add(turn)
         self._running.add(turn)
         return turn
 
@@ -244,12 +215,8 @@ class TurnLedger:
         await turn.settle(usage, outcome, is_free=is_free)
         # Until here it could be interrupted, and would be settled again.
         self._running.discard(turn)
-        self._forget(turn)
+        self._open.forget(turn)
         self._record(turn.entry)
-
-    def _forget(self, turn: Turn) -> None:
-        self._open.pop(turn.lease.id, None)
-        self._begun.pop(turn.response_id, None)
 
     async def _used_up(self) -> ProxyError | None:
         """Whether a budget is spent, now that a turn is counted."""
