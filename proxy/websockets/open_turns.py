@@ -2,12 +2,16 @@
 about. Pure.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import count
 from uuid import UUID
 
 from proxy.websockets import server_events
 from proxy.websockets.turns import Turn
+
+MAX_REMEMBERED = 64
+"""Responses that have ended."""
 
 
 class OpenTurns:
@@ -16,6 +20,8 @@ class OpenTurns:
         """In the order in which they were asked for."""
         self._begun: dict[str, Turn] = {}
         """Of these, by upstream's id of the response, those that upstream has begun."""
+        self._ended: deque[str] = deque(maxlen=MAX_REMEMBERED)
+        """Responses that are settled. One may have been taken for failed, and its end come yet."""
         self._unnamed = count(1)
 
     def __len__(self) -> int:
@@ -29,7 +35,8 @@ class OpenTurns:
 
     def forget(self, turn: Turn) -> None:
         self._open.pop(turn.lease.id, None)
-        self._begun.pop(turn.response_id, None)
+        if self._begun.pop(turn.response_id, None) is not None:
+            self._ended.append(turn.response_id)
 
     def note_begun(self, turn: Turn, response_id: str) -> None:
         turn.response_id = response_id or f"unnamed {next(self._unnamed)}"
@@ -44,6 +51,8 @@ class OpenTurns:
 
     def ended(self, response_id: str) -> Turn | None:
         """An end whose beginning was not heard of is that of the first which has not begun."""
+        if response_id in self._ended:
+            return None
         turn = self._begun.get(response_id) or self.asked_for()
         if turn is None and not response_id:
             turn = next(iter(self._begun.values()), None)
