@@ -2,42 +2,32 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import msgspec
 
 from projects.models import DeathPolicy
-from proxy import admission, policy
-from proxy.bill import Bill
+from proxy import policy
 from proxy.endpoints import Endpoint
 from proxy.errors import ProxyError, QuotaReached, RateLimitReached
 from proxy.facts import Facts
 from proxy.metering.usage import Usage
 from proxy.running import RunningRequests
 from proxy.websockets import server_events
+from proxy.websockets.admission_desk import AdmissionDesk
 from proxy.websockets.client_events import ClientEvent
 from proxy.websockets.open_turns import OpenTurns
-from proxy.websockets.refusals import check_own_model, error_event, model_unknown, too_many_turns, used_up
+from proxy.websockets.refusals import check_own_model, error_event, used_up
 from proxy.websockets.rules import MessageJudge, Statement
 from proxy.websockets.server_events import ServerEvent
 from proxy.websockets.state import Ask, ConversationState, size_of
 from proxy.websockets.turns import Turn, new_entry
 from tokens.grant import Grant
 from tokens.limits.values import (
-    NO_LIMITS,
-    NOTHING,
-    Estimate,
-    Lease,
-    Limits,
     LimitStore,
-    LimitsUnavailableError,
 )
 from usage.entry import UsageEntry
 from usage.outcomes import Outcome
 from usage.price_book import PriceBook
-
-MAX_OPEN_TURNS = 64
-"""Of one connection, waiting or running."""
 
 
 class TurnLedger:
@@ -53,20 +43,28 @@ class TurnLedger:
         running: RunningRequests,
         record: Callable[[UsageEntry], None],
     ) -> None:
-        self.grant = grant
         self.state = state
-        self._endpoint = endpoint
         self._judge = MessageJudge(endpoint, state, connection.note_shadow)
         self._connection = connection
         self._limits = limits
-        self._prices = prices
         self._running = running
         self._record = record
         self.cut: Callable[[ProxyError], None] = _nothing_to_cut
         """Ends the conversation."""
         self._open = OpenTurns()
+        self._desk = AdmissionDesk(
+            grant, endpoint, self._open, limits, prices, running, cut=lambda error: self.cut(error)
+        )
         self._was_guessed = False
         """Whether a turn was taken for failed that may yet begin."""
+
+    @property
+    def grant(self) -> Grant:
+        return self._desk.grant
+
+    @grant.setter
+    def grant(self, grant: Grant) -> None:
+        self._desk.grant = grant
 
     @property
     def are_running(self) -> bool:
@@ -81,7 +79,9 @@ class TurnLedger:
         rules = self.grant.rules
         stated = self._judge.judge_event(rules, event) if rules is not None else None
         if event.transcription_model:
-            self._bill(Facts(model=event.transcription_model), 0).estimate()  # has it a price, if it must?
+            self._desk.bill(
+                Facts(model=event.transcription_model), 0
+            ).estimate()  # has it a price, if it must?
         return stated
 
     async def begin(self, event: ClientEvent, stated: Statement | None) -> str | None:
@@ -92,7 +92,7 @@ class TurnLedger:
             policy.check_alive(self.grant, time.time())  # of a token that dies only what runs may finish
             if self.state.is_realtime:
                 check_own_model(event, ask)
-            turn = await self._admit(entry, ask, event.event_id)
+            turn = await self._desk.admit(entry, ask, event.event_id)
         except ProxyError as error:
             entry.outcome, entry.error_code, entry.status = Outcome.REFUSED, error.code, error.status
             self._record(entry)
@@ -176,7 +176,7 @@ class TurnLedger:
         if ask is not None and self.state.is_realtime:
             # Upstream has answered all that was sent before: what the session is by now is certain.
             facts = msgspec.structs.replace(ask.facts[-1], model=self.state.model)
-            turn.reprice(self._bill(facts, ask.size), facts.model)
+            turn.reprice(self._desk.bill(facts, ask.size), facts.model)
 
     async def _ends(self, event: ServerEvent) -> ProxyError | None:
         turn = self._open.ended(event.response_id)
@@ -208,7 +208,7 @@ class TurnLedger:
         facts = Facts(model=model, is_stream=True)
         entry = new_entry(self._connection, self.grant, facts.model)
         entry.status = 200
-        bill = self._bill(facts, 0)
+        bill = self._desk.bill(facts, 0)
         is_put_off = self.grant.death_policy is DeathPolicy.FINISH and len(self._open) > 0
         try:
             if refused is None:
@@ -216,10 +216,10 @@ class TurnLedger:
         except ProxyError as error:
             refused = error
         try:
-            turn = await self._hold(entry, bill, NOTHING)
+            turn = await self._desk.hold(entry, bill)
         except ProxyError as error:
             entry.error_code = error.code
-            turn = await self._hold_regardless(entry, bill)
+            turn = await self._desk.hold_regardless(entry, bill)
             if not is_put_off and not isinstance(error, RateLimitReached):
                 refused = refused or error
         if refused is not None:
@@ -228,64 +228,19 @@ class TurnLedger:
         await self._settle(turn, usage, Outcome.CUT if refused else Outcome.COMPLETED)
         return refused or (None if is_put_off else await self._used_up())
 
-    async def _admit(
-        self, entry: UsageEntry, ask: Ask, event_id: str | None = None, grant: Grant | None = None
-    ) -> Turn:
-        """With what it may cost at most, whichever it is. Raises ProxyError."""
-        if self.grant.counts_usage and not all(facts.model for facts in ask.facts):
-            raise model_unknown()
-        bills = [self._bill(facts, ask.size) for facts in ask.facts]
-        estimate = max(
-            (bill.estimate() for bill in bills), key=lambda worst: (worst.microusd, worst.model_tokens)
-        )
-        turn = await self._hold(entry, bills[-1], estimate, event_id, grant)
-        turn.ask = ask
-        return turn
-
     async def _admit_unasked(self, entry: UsageEntry, ask: Ask) -> Turn:
-        """It may be one that was taken for failed: that has been counted, and only costs are looked at."""
+        """It may be one that was taken for failed: that has been counted."""
         is_counted, self._was_guessed = self._was_guessed, False
         try:
-            return await self._admit(entry, ask)
+            return await self._desk.admit(entry, ask)
         except (RateLimitReached, QuotaReached):
             if not is_counted:
                 raise
-            return await self._admit(entry, ask, grant=_with_budgets_only(self.grant))
-
-    async def _hold(
-        self,
-        entry: UsageEntry,
-        bill: Bill,
-        estimate: Estimate,
-        event_id: str | None = None,
-        grant: Grant | None = None,
-    ) -> Turn:
-        if len(self._open) >= MAX_OPEN_TURNS:
-            raise too_many_turns(MAX_OPEN_TURNS)
-        lease = await admission.acquire(self._limits, grant or self.grant, entry.id, estimate)
-        return self._enter(entry, lease, bill, event_id)
-
-    async def _hold_regardless(self, entry: UsageEntry, bill: Bill) -> Turn:
-        """For work that upstream has done, or does: it counts, whatever the limits are."""
-        unlimited = tuple(replace(subject, limits=NO_LIMITS) for subject in self.grant.subjects)
-        is_counted = True
-        try:
-            lease = await self._limits.acquire(entry.id, unlimited, NOTHING)
-        except LimitsUnavailableError:
-            lease, is_counted = Lease.of_nothing(entry.id, NOTHING, int(time.time() * 1000)), False
-        turn = self._enter(entry, lease, bill)
-        entry.is_admitted = is_counted
-        return turn
-
-    def _enter(self, entry: UsageEntry, lease: Lease, bill: Bill, event_id: str | None = None) -> Turn:
-        turn = Turn(self.grant, lease, bill, entry, self._limits, self.cut, event_id)
-        self._open.add(turn)
-        self._running.add(turn)
-        return turn
+            return await self._desk.admit(entry, ask, only_costs=True)
 
     async def _charge_refused(self, entry: UsageEntry, ask: Ask, error: ProxyError) -> None:
         entry.error_code = error.code
-        turn = await self._hold_regardless(entry, self._bill(ask.facts[-1], ask.size))
+        turn = await self._desk.hold_regardless(entry, self._desk.bill(ask.facts[-1], ask.size))
         await self._settle(turn, None, Outcome.CUT)
 
     async def _settle(
@@ -301,14 +256,6 @@ class TurnLedger:
         """Whether a budget is spent, now that a turn is counted."""
         grant = self.grant
         return await used_up(self._limits, grant) if grant.has_budget else None
-
-    def _bill(self, facts: Facts, size: int) -> Bill:
-        return Bill(self.grant, self._endpoint, "POST", facts, size, self._prices)
-
-
-def _with_budgets_only(grant: Grant) -> Grant:
-    subjects = (replace(subject, limits=Limits(budgets=subject.limits.budgets)) for subject in grant.subjects)
-    return replace(grant, subjects=tuple(subjects))
 
 
 def _nothing_to_cut(error: ProxyError) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from proxy.metering.usage import Usage
+from proxy.websockets.client_events import LONGEST_ID
 
 BEGINS = "response.created"
 ENDS = frozenset({"response.done", "response.completed", "response.incomplete", "response.failed"})
@@ -139,9 +140,13 @@ def read_event(kind: str, data: bytes) -> ServerEvent:
         response_id=response.id or "",
         has_failed=response.status == "failed",
         usage=_usage(response, event.usage if kind == TRANSCRIBED else response.usage),
-        caused_by=event.error.event_id if event.error else None,
+        caused_by=_known_id(event.error.event_id) if event.error else None,
         session=_session(bytes(event.session)),
     )
+
+
+def _known_id(event_id: str | None) -> str | None:
+    return event_id if event_id and len(event_id) <= LONGEST_ID else None
 
 
 def _session(document: bytes) -> SessionReport | None:

@@ -14,9 +14,10 @@ from projects.ruleset import Ruleset, make_ready
 from proxy.endpoints import Endpoint
 from proxy.errors import ProxyError
 from proxy.running import RunningRequests
+from proxy.websockets.admission_desk import MAX_OPEN_TURNS
 from proxy.websockets.client_events import ClientEvent
 from proxy.websockets.client_events import read_event as read_client_event
-from proxy.websockets.ledger import MAX_OPEN_TURNS, TurnLedger
+from proxy.websockets.ledger import TurnLedger
 from proxy.websockets.server_events import read_event
 from proxy.websockets.state import ConversationState, RealtimeState, ResponsesState
 from tests.grants import make_grant

@@ -112,6 +112,7 @@ def test_a_session_that_cannot_be_read_is_reported_all_the_same() -> None:
 def test_an_error_says_which_event_it_is_about() -> None:
     assert read("error", error={"event_id": "mine"}).caused_by == "mine"
     assert read("error", error={"message": "no"}).caused_by is None
+    assert read("error", error={"event_id": "x" * 513}).caused_by is None
 
 
 def test_nonsense_is_no_usage() -> None:
