@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from projects.ruleset import LONGEST_MODEL
+
 SESSIONS = ("session.update", "transcription_session.update")
 TURN = "response.create"
 MAX_MEMBERS = 1000
@@ -72,10 +74,10 @@ def read_event(data: str | bytes) -> ClientEvent | None:
         kind=kind,
         document=text,
         event_id=_id(members),
-        named_model=_one_of(_text_member(part, "model") for part in (members, session, response)),
-        model=_text_member(session if changes_session else members, "model"),
+        named_model=_one_of(_model(part) for part in (members, session, response)),
+        model=_model(session if changes_session else members),
         transcription_model=_one_of(
-            _text_member(_object(part, name), "model")
+            _model(_object(part, name))
             for part, name in ((audio_input, "transcription"), (session, "input_audio_transcription"))
         ),
         output=_output_bound(session if changes_session else response),
@@ -167,6 +169,13 @@ def _text_member(members: dict[str, msgspec.Raw], name: str) -> str:
         return msgspec.json.decode(value, type=str)
     except (msgspec.DecodeError, UnicodeError):
         raise UnreadableEvent(f"An event's {name} is no text.") from None
+
+
+def _model(members: dict[str, msgspec.Raw]) -> str:
+    model = _text_member(members, "model")
+    if len(model) > LONGEST_MODEL:
+        raise UnreadableEvent("An event names a model by too long a name.")
+    return model
 
 
 def _id(members: dict[str, msgspec.Raw]) -> str | None:

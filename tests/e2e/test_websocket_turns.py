@@ -269,7 +269,7 @@ async def test_a_turn_of_a_session_cannot_name_another_model(live: LiveProxy) ->
         await client.hear_until("response.done")
     turns = (await rows(token, 3))[1:]
     assert [(turn.outcome, turn.cost_source) for turn in turns] == [
-        ("refused", ""),
+        ("refused", "free"),
         ("completed", "price"),
     ]
 

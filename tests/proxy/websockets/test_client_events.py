@@ -151,6 +151,7 @@ def test_a_name_that_stands_twice_is_refused(name: str) -> None:
         '{"type": "session.update", "session": {"model": ["a"]}}',
         '{"type": ["session.update"]}',
         '{"type": "session.update"',
+        '{"type": "response.create", "model": "%s"}' % ("m" * 201),
         '"session.update"',
         '{"type": "session.update", "session": {"audio": {"input": {}, "input": {}}}}',
         '{"type": "\\u0073ession.updat\\u0065", "session": {"model": 1}}',
@@ -167,7 +168,7 @@ def test_what_cannot_be_read_with_certainty_is_refused(message: str | bytes) -> 
 
 @given(
     st.sampled_from((*SESSIONS, TURN, "session.of_tomorrow")),
-    st.text(),
+    st.text(max_size=200),
     st.dictionaries(st.text(), JSON, max_size=3),
     st.booleans(),
 )
