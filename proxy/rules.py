@@ -163,26 +163,32 @@ def check_message(rules: Ruleset, endpoint: Endpoint, message: dict[str, Any], n
                 _check_parameter(parameter, document, note, may_be_absent=True)
 
 
-def check_required(
-    rules: Ruleset, endpoint: Endpoint, message: dict[str, Any], session: Set[str], note: Note
+def stated_in(rules: Ruleset, endpoint: Endpoint, said: Any) -> frozenset[str]:
+    """The parameters that stand in what a turn says of itself, where this endpoint reads it."""
+    return frozenset(
+        parameter.name
+        for parameter in _of_messages(rules, endpoint)
+        if isinstance(said, dict) and values_at(said, parameter.path)
+    )
+
+
+def check_turn(
+    rules: Ruleset, endpoint: Endpoint, stated: Set[str], session: Any, first_session: Any, note: Note
 ) -> None:
-    """What a turn must say: itself, in its response, or before in the session, of which these are the names
-    that are set. Raises Forbidden.
+    """What a turn does not state itself, its session must have as the rules say. What the session has had
+    from the first is as if it were not there, but for what is required. One that is no object is not known.
+
+    Raises Forbidden.
     """
-    parts = (message, message.get("response"))
     for parameter in _of_messages(rules, endpoint):
-        is_there = parameter.name in session or any(values_at(part, parameter.path) for part in parts)
-        if parameter.rule.required and not is_there:
+        if parameter.name in stated:
+            continue
+        if not isinstance(session, dict):
             _refuse(_param_not_allowed(parameter.name), note, is_shadow=parameter.is_shadow)
-
-
-def note_set(rules: Ruleset, changes: Any, names: set[str]) -> None:
-    """Keep up which parameters a session has, where `changes` of it are on their way."""
-    for parameter in rules.parameters:
-        if values_at(changes, parameter.path):
-            names.add(parameter.name)
-        elif _is_named(changes, parameter.path):
-            names.discard(parameter.name)
+        elif parameter.rule.required or (
+            values_at(session, parameter.path) != values_at(first_session, parameter.path)
+        ):
+            _check_parameter(parameter, Document(session), note, may_be_absent=False)
 
 
 def body_bound(rules: Ruleset) -> int | None:
@@ -256,17 +262,6 @@ def _of_messages(rules: Ruleset, endpoint: Endpoint) -> list[Parameter]:
         for parameter in rules.parameters
         if _holds(parameter, endpoint, SOCKET) or _holds(parameter, endpoint, "POST")
     ]
-
-
-def _is_named(value: Any, path: tuple[str, ...]) -> bool:
-    """Whether something is said of it, be it null."""
-    for name in path:
-        if not isinstance(value, dict):
-            return True
-        if name not in value:
-            return False
-        value = value[name]
-    return True
 
 
 def _refuse(error: ProxyError, note: Note, *, is_shadow: bool) -> None:

@@ -8,10 +8,14 @@ from typing import Any
 
 import msgspec
 
+from projects.ruleset import LONGEST_MODEL
+
 SESSIONS = ("session.update", "transcription_session.update")
 TURN = "response.create"
 MAX_MEMBERS = 1000
 """Of one JSON object that we look into."""
+LONGEST_ID = 512
+"""OpenAI's bound of an `event_id`; one that is longer is none."""
 _NEEDLES = ("session.update", TURN, '"model"')
 _ESCAPED = "\\u00"
 _HIDDEN = re.compile(r"\\u00(?:2[eE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])")
@@ -36,12 +40,24 @@ class ClientEvent(msgspec.Struct, frozen=True):
     document: str
     """All of it."""
     event_id: str | None
+    named_model: str
+    """Wherever it stands: in the event, its session or its response; empty if it names none."""
     model: str
-    """That it chooses for turns; empty if it names none."""
+    """The same, if it stands where it is read: in a change of the session in `session`, else in the event."""
     transcription_model: str
-    max_output_tokens: int | None
+    output: "OutputBound | None"
+    """Where it is read: in a change of the session in `session`, else in `response`; None: not said."""
     refers_elsewhere: bool
     """Whether it makes upstream add what it keeps or fetches."""
+    is_beside: bool
+    """Whether it asks for a response that does not read the conversation, or does not go into it."""
+
+
+class OutputBound(msgspec.Struct, frozen=True):
+    """What an event says of how long an output may be."""
+
+    max_tokens: int | None
+    """None: no number that we can be sure of, `"inf"` among them."""
 
 
 def read_event(data: str | bytes) -> ClientEvent | None:
@@ -53,20 +69,24 @@ def read_event(data: str | bytes) -> ClientEvent | None:
     kind = _text_member(members, "type")
     session, response = _object(members, "session"), _object(members, "response")
     audio_input = _object(_object(session, "audio"), "input")
+    changes_session = kind in SESSIONS
     event = ClientEvent(
         kind=kind,
         document=text,
-        event_id=_lenient_text(members, "event_id"),
-        model=_one_of(_text_member(part, "model") for part in (members, session, response)),
+        event_id=_id(members),
+        named_model=_one_of(_model(part) for part in (members, session, response)),
+        model=_model(session if changes_session else members),
         transcription_model=_one_of(
-            _text_member(_object(part, name), "model")
+            _model(_object(part, name))
             for part, name in ((audio_input, "transcription"), (session, "input_audio_transcription"))
         ),
-        max_output_tokens=_count(response) or _count(session),
+        output=_output_bound(session if changes_session else response),
         refers_elsewhere='"mcp"' in text
+        or _may_hide(text)
         or any(_is_set(part, "prompt") for part in (members, session, response)),
+        is_beside=_is_beside(response),
     )
-    matters = kind in (*SESSIONS, TURN) or event.model or event.transcription_model
+    matters = kind in (*SESSIONS, TURN) or event.named_model or event.transcription_model
     return event if matters else None
 
 
@@ -88,9 +108,11 @@ def _text(data: str | bytes) -> str | None:
 
 
 def _may_matter(text: str) -> bool:
-    return any(needle in text for needle in _NEEDLES) or (
-        _ESCAPED in text and _HIDDEN.search(text) is not None
-    )
+    return any(needle in text for needle in _NEEDLES) or _may_hide(text)
+
+
+def _may_hide(text: str) -> bool:
+    return _ESCAPED in text and _HIDDEN.search(text) is not None
 
 
 class _Name(str):
@@ -149,11 +171,19 @@ def _text_member(members: dict[str, msgspec.Raw], name: str) -> str:
         raise UnreadableEvent(f"An event's {name} is no text.") from None
 
 
-def _lenient_text(members: dict[str, msgspec.Raw], name: str) -> str | None:
+def _model(members: dict[str, msgspec.Raw]) -> str:
+    model = _text_member(members, "model")
+    if len(model) > LONGEST_MODEL:
+        raise UnreadableEvent("An event names a model by too long a name.")
+    return model
+
+
+def _id(members: dict[str, msgspec.Raw]) -> str | None:
     try:
-        return _text_member(members, name) or None
+        event_id = _text_member(members, "event_id")
     except UnreadableEvent:
         return None
+    return event_id if 0 < len(event_id) <= LONGEST_ID else None
 
 
 def _one_of(names: Any) -> str:
@@ -164,12 +194,24 @@ def _one_of(names: Any) -> str:
     return found.pop() if found else ""
 
 
-def _count(members: dict[str, msgspec.Raw]) -> int | None:
-    for name in ("max_output_tokens", "max_response_output_tokens"):
-        text = bytes(members.get(name, _ABSENT))
-        if text.isdigit() and len(text) < 10 and int(text) > 0:
-            return int(text)
-    return None
+def _output_bound(members: dict[str, msgspec.Raw]) -> OutputBound | None:
+    """By either name; of two the larger one."""
+    said = [bytes(members.get(name, _ABSENT)) for name in ("max_output_tokens", "max_response_output_tokens")]
+    counts = [_count(text) for text in said if text != b"null"]
+    if not counts:
+        return None
+    known = [count for count in counts if count is not None]
+    return OutputBound(max(known) if len(known) == len(counts) else None)
+
+
+def _count(text: bytes) -> int | None:
+    return int(text) if text.isdigit() and len(text) < 10 and int(text) > 0 else None
+
+
+def _is_beside(response: dict[str, msgspec.Raw]) -> bool:
+    return bytes(response.get("conversation", _ABSENT)) not in (b"null", b'"auto"') or (
+        bytes(response.get("input", _ABSENT)) != b"null"
+    )
 
 
 def _is_set(members: dict[str, msgspec.Raw], name: str) -> bool:

@@ -16,9 +16,14 @@ from proxy.websockets.client import NO_CODE, SocketClient, SocketClosed
 from proxy.websockets.client_events import TURN, ClientEvent, UnreadableEvent, read_event
 from proxy.websockets.endings import Ending
 from proxy.websockets.ledger import TurnLedger
-from proxy.websockets.upstream import UpstreamSocket
+from proxy.websockets.rules import Statement
+from proxy.websockets.server_events import ServerEvent
+from proxy.websockets.upstream import CLOSE_SECONDS, UpstreamSocket
 from tokens.grant import Grant
 from tokens.limits.values import NOTHING, Lease
+
+HEAR_SECONDS = 5.0
+"""How long the limits may take to answer for what upstream has done before the end."""
 
 log = structlog.get_logger("proxy")
 
@@ -47,6 +52,9 @@ class Conversation:
         """When a message last came or went."""
         self._watch: asyncio.TimerHandle
         self._is_restarting = False
+        self._is_cut = False
+        """Whether the next event of upstream's was the last."""
+        self._hearing: asyncio.Task[ProxyError | None] | None = None
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
     @property
@@ -67,6 +75,10 @@ class Conversation:
     def is_idle(self) -> bool:
         """Whether no turn is running that could be let end."""
         return not self._turns.are_running
+
+    @property
+    def _goes_on(self) -> bool:
+        return not self._is_cut and not self._ending.done()
 
     def used_microusd(self) -> int:
         return 0
@@ -98,10 +110,21 @@ class Conversation:
             await self._close(self._ending.result())
         return self._ending.result()
 
+    async def _hear_out(self) -> None:
+        """What was heard when the end came."""
+        if self._hearing is None or self._hearing.done():
+            return
+        await asyncio.wait([self._hearing], timeout=HEAR_SECONDS)
+        self._hearing.cancel()
+        (problem,) = await asyncio.gather(self._hearing, return_exceptions=True)
+        if isinstance(problem, Exception):
+            log.error("websocket failed", request_id=str(self.lease.id), exc_info=problem)
+
     async def _close(self, ending: Ending) -> None:
         """The client first: it need not wait for the rest."""
         try:
             await self._client.close(ending.code, ending.reason)
+            await self._hear_out()
             await self._turns.end_all(ending.turn_outcome)
         finally:
             await self._socket.close(ending.upstream_code)
@@ -113,10 +136,12 @@ class Conversation:
 
     async def _from_client(self) -> None:
         try:
-            while not self._ending.done():
+            while self._goes_on:
                 data = await self._client.next()
+                if not self._goes_on:
+                    return
                 self._heard_at = time.monotonic()
-                if await self._may_pass(data):
+                if await self._may_pass(data) and self._goes_on:
                     await self._socket.send(data)
                     self._heard_at = time.monotonic()
         except SocketClosed as closed:
@@ -132,22 +157,22 @@ class Conversation:
         try:
             self._turns.judge_size(data)
             event = read_event(data)
-            if event is not None:
-                self._turns.judge(event)
+            stated = self._turns.judge(event) if event is not None else None
         except UnreadableEvent as problem:
             self.cut(BadRequest(str(problem)))
             return False
         except ProxyError as error:
             self.cut(error)
             return False
+        if event is not None and event.kind == TURN:
+            return await self._begin_turn(event, stated)
         self._turns.state.sent(data)
-        if event is None:
-            return True
-        self._turns.state.asked(event)
-        return event.kind != TURN or await self._begin_turn(event)
+        if event is not None:
+            self._turns.state.asked(event)
+        return True
 
-    async def _begin_turn(self, event: ClientEvent) -> bool:
-        refusal = await self._turns.begin(event)
+    async def _begin_turn(self, event: ClientEvent, stated: Statement | None) -> bool:
+        refusal = await self._turns.begin(event, stated)
         if refusal is None:
             return True
         await self._client.send(refusal)
@@ -155,7 +180,7 @@ class Conversation:
 
     async def _from_upstream(self) -> None:
         try:
-            while not self._ending.done():
+            while self._goes_on:
                 message = await self._socket.receive()
                 self._heard_at = time.monotonic()
                 match message.type:
@@ -183,12 +208,30 @@ class Conversation:
             self._turns.note_piece(kind, data)
             await self._client.send(as_sent)
             return
-        error = await self._turns.hear(server_events.read_event(kind, data))
-        await self._client.send(as_sent)
+        error = await self._hear(server_events.read_event(kind, data))
         if error is not None:
+            await self._send_last(as_sent)
             self.cut(error)
-        elif self.is_idle:
+            return
+        await self._client.send(as_sent)
+        if self.is_idle:
             self._end_if_over()
+
+    async def _hear(self, event: ServerEvent) -> ProxyError | None:
+        """What upstream has done is booked, also if the end comes meanwhile."""
+        self._hearing = asyncio.create_task(self._turns.hear(event))
+        return await asyncio.shield(self._hearing)
+
+    async def _send_last(self, as_sent: str | bytes) -> None:
+        """The event behind which the connection is cut, if the client reads it in time. From here on nothing
+        passes any more.
+        """
+        self._is_cut = True
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._client.send(as_sent)
+        except TimeoutError:
+            pass
 
     def _end_if_over(self) -> None:
         """Between two turns: what was put off until the last has ended."""

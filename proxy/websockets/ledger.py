@@ -2,28 +2,29 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from itertools import count
-from uuid import UUID
 
 import msgspec
 
-from proxy import admission, policy
-from proxy.bill import Bill
+from projects.models import DeathPolicy
+from proxy import policy
 from proxy.endpoints import Endpoint
-from proxy.errors import ProxyError, RateLimitReached
+from proxy.errors import ProxyError, QuotaReached, RateLimitReached
 from proxy.facts import Facts
 from proxy.metering.usage import Usage
 from proxy.running import RunningRequests
 from proxy.websockets import server_events
+from proxy.websockets.admission_desk import AdmissionDesk
 from proxy.websockets.client_events import ClientEvent
-from proxy.websockets.refusals import error_event, model_unknown, used_up
-from proxy.websockets.rules import MessageJudge
+from proxy.websockets.open_turns import OpenTurns
+from proxy.websockets.refusals import check_own_model, error_event, used_up
+from proxy.websockets.rules import MessageJudge, Statement
 from proxy.websockets.server_events import ServerEvent
 from proxy.websockets.state import Ask, ConversationState, size_of
 from proxy.websockets.turns import Turn, new_entry
 from tokens.grant import Grant
-from tokens.limits.values import NO_LIMITS, NOTHING, Estimate, Lease, LimitStore, LimitsUnavailableError
+from tokens.limits.values import (
+    LimitStore,
+)
 from usage.entry import UsageEntry
 from usage.outcomes import Outcome
 from usage.price_book import PriceBook
@@ -42,22 +43,28 @@ class TurnLedger:
         running: RunningRequests,
         record: Callable[[UsageEntry], None],
     ) -> None:
-        self.grant = grant
         self.state = state
-        self._endpoint = endpoint
         self._judge = MessageJudge(endpoint, state, connection.note_shadow)
         self._connection = connection
         self._limits = limits
-        self._prices = prices
         self._running = running
         self._record = record
         self.cut: Callable[[ProxyError], None] = _nothing_to_cut
         """Ends the conversation."""
-        self._open: dict[UUID, Turn] = {}
-        """All that hold something of the limits, in the order in which they were asked for."""
-        self._begun: dict[str, Turn] = {}
-        """Of these, by upstream's id of the response, those that upstream has begun."""
-        self._unnamed = count(1)
+        self._open = OpenTurns()
+        self._desk = AdmissionDesk(
+            grant, endpoint, self._open, limits, prices, running, cut=lambda error: self.cut(error)
+        )
+        self._was_guessed = False
+        """Whether a turn was taken for failed that may yet begin."""
+
+    @property
+    def grant(self) -> Grant:
+        return self._desk.grant
+
+    @grant.setter
+    def grant(self, grant: Grant) -> None:
+        self._desk.grant = grant
 
     @property
     def are_running(self) -> bool:
@@ -67,35 +74,36 @@ class TurnLedger:
         """Raises RequestTooLarge."""
         self._judge.judge_size(self.grant.rules, size_of(data))
 
-    def judge(self, event: ClientEvent) -> None:
+    def judge(self, event: ClientEvent) -> Statement | None:
         """Raises ProxyError where the token may not have what the client asks for."""
-        if self.grant.rules is not None:
-            self._judge.judge_event(self.grant.rules, event)
+        rules = self.grant.rules
+        stated = self._judge.judge_event(rules, event) if rules is not None else None
         if event.transcription_model:
-            self._bill(Facts(model=event.transcription_model), 0).estimate()  # has it a price, if it must?
+            self._desk.bill(
+                Facts(model=event.transcription_model), 0
+            ).estimate()  # has it a price, if it must?
+        return stated
 
-    async def begin(self, event: ClientEvent) -> str | None:
+    async def begin(self, event: ClientEvent, stated: Statement | None) -> str | None:
         """The client asks for a turn: take its share of the limits. What to tell the client if it may not."""
         ask = self.state.turn(event, for_limits=self.grant.counts_usage)
         entry = new_entry(self._connection, self.grant, ask.facts[-1].model)
         try:
             policy.check_alive(self.grant, time.time())  # of a token that dies only what runs may finish
-            turn = await self._admit(entry, ask, event.event_id)
+            if self.state.is_realtime:
+                check_own_model(event, ask)
+            turn = await self._desk.admit(entry, ask, event.event_id)
         except ProxyError as error:
             entry.outcome, entry.error_code, entry.status = Outcome.REFUSED, error.code, error.status
             self._record(entry)
             return error_event(error, event.event_id)
-        turn.ask = ask
+        turn.stated = stated
+        self.state.sent(event.document)
+        self.state.asked(event)
         return None
 
     def note_piece(self, kind: str, data: bytes) -> None:
-        """An event that neither begins nor ends a turn has passed."""
-        if not kind.endswith(".delta") or not self._begun:
-            return
-        turn = next(iter(self._begun.values()))
-        if len(self._begun) > 1:
-            turn = self._begun.get(server_events.response_id_in(data), turn)
-        turn.note_piece(len(data), is_audio=kind in server_events.AUDIO_PIECES)
+        self._open.note_piece(kind, data)
 
     async def hear(self, event: ServerEvent) -> ProxyError | None:
         """What upstream says of turns. The error with which the conversation must end, if it must."""
@@ -105,137 +113,134 @@ class TurnLedger:
         if kind in server_events.ENDS:
             return await self._ends(event)
         if kind == server_events.TRANSCRIBED:
-            return await self._book(self.state.transcription_model, event.usage)
+            model = self.state.transcription_model
+            return await self._book(model, event.usage, self._refused_transcription(model))
         if kind == server_events.FAILS:
             await self._fails(event.caused_by)
-        else:
-            self.state.told(event)
-        return None
+            return None
+        self.state.told(event)
+        model = self.state.transcription_model
+        return self._refused_transcription(model) if model else None
 
     async def end_all(self, outcome: Outcome) -> None:
         """The conversation is over, and nothing more will be heard of what was running."""
-        for turn in list(self._open.values()):
+        for turn in self._open:
             await self._settle(turn, None, outcome)
 
     async def _begins(self, event: ServerEvent) -> ProxyError | None:
-        if event.response_id in self._begun:
+        if self._open.has_begun(event.response_id):
             return None
-        response_id = event.response_id or f"unnamed {next(self._unnamed)}"
-        turn = self._asked_for()
+        turn = self._open.asked_for()
         if turn is not None:
-            self._note_begun(turn, response_id)
-            return None
+            self._note_begun(turn, event.response_id)
+            return self._refused_beginning(turn.stated)
         ask = self.state.turn(None, for_limits=True)
         entry = new_entry(self._connection, self.grant, ask.facts[-1].model)
         try:
-            if self.grant.rules is not None:
-                self._judge.judge_unasked_turn(self.grant.rules)
-            self._note_begun(await self._admit(entry, ask), response_id)
+            if (error := self._refused_beginning(self._unstated())) is not None:
+                raise error
+            self._note_begun(await self._admit_unasked(entry, ask), event.response_id)
         except ProxyError as error:
             # Upstream works on it already: what it has read is charged, and the end is near.
             await self._charge_refused(entry, ask, error)
             return error
         return None
 
-    def _asked_for(self) -> Turn | None:
-        """The first that was sent upstream, and has not begun there yet."""
-        return next((turn for turn in self._open.values() if not turn.response_id), None)
+    def _unstated(self) -> Statement | None:
+        """Of a turn that nobody has asked for."""
+        return Statement(self.grant.rules) if self.grant.rules is not None else None
+
+    def _refused_beginning(self, stated: Statement | None) -> ProxyError | None:
+        """What the rules have against a turn, now that it begins. One that has no session was judged when it
+        was asked for.
+        """
+        if stated is None or not self.state.is_realtime:
+            return None
+        try:
+            self._judge.judge_beginning(stated)
+        except ProxyError as error:
+            return error
+        return None
+
+    def _refused_transcription(self, model: str) -> ProxyError | None:
+        try:
+            if self.grant.rules is not None:
+                self._judge.judge_transcription(self.grant.rules, model)
+        except ProxyError as error:
+            return error
+        return None
 
     def _note_begun(self, turn: Turn, response_id: str) -> None:
-        turn.response_id = response_id
-        self._begun[response_id] = turn
+        self._open.note_begun(turn, response_id)
         ask = turn.ask
-        if ask is not None and ask.follows_session:
+        if ask is not None and self.state.is_realtime:
             # Upstream has answered all that was sent before: what the session is by now is certain.
             facts = msgspec.structs.replace(ask.facts[-1], model=self.state.model)
-            turn.reprice(self._bill(facts, ask.size), facts.model)
+            turn.reprice(self._desk.bill(facts, ask.size), facts.model)
 
     async def _ends(self, event: ServerEvent) -> ProxyError | None:
-        # An end whose beginning was not heard of is that of the first which has not begun.
-        turn = self._begun.get(event.response_id) or self._asked_for()
-        if turn is None and not event.response_id:
-            turn = next(iter(self._begun.values()), None)
-        self.state.told(event)
+        turn = self._open.ended(event.response_id)
+        self.state.told(event, turn.ask if turn is not None else None)
         if turn is None:
-            return await self._book(self.state.model, event.usage)
+            model = self.state.model or (event.usage.model if event.usage is not None else "")
+            return await self._book(model, event.usage, self._refused_beginning(self._unstated()))
+        refused = None
         if not turn.response_id:
-            self._note_begun(turn, event.response_id or f"unnamed {next(self._unnamed)}")
+            self._note_begun(turn, event.response_id)
+            refused = self._refused_beginning(turn.stated)
         is_free = event.has_failed and event.usage is None
         turn.entry.status = 200
         await self._settle(turn, event.usage, Outcome.COMPLETED, is_free=is_free)
-        return await self._used_up()
+        return refused or await self._used_up()
 
     async def _fails(self, caused_by: str | None) -> None:
         """An event of the client's has failed: perhaps one that asked for a turn, which then never begins."""
-        turn = self._failed(caused_by)
+        turn = self._open.failed(caused_by, is_realtime=self.state.is_realtime)
         if not self.state.failed(caused_by, turn.ask if turn else None) and turn is not None:
             turn.entry.status = 400
             await self._settle(turn, None, Outcome.COMPLETED, is_free=not turn.response_id)
+            self._was_guessed = caused_by is None and not turn.response_id
 
-    def _failed(self, caused_by: str | None) -> Turn | None:
-        """The turn that an error is about."""
-        if not self.state.is_realtime and caused_by is None:
-            return next(iter(self._open.values()), None)  # one at a time, and an error is its end
-        turns = (turn for turn in self._open.values() if turn.event_id == caused_by)
-        if self.state.is_realtime:
-            turns = (turn for turn in turns if not turn.response_id)
-        return next(turns, None)
-
-    async def _book(self, model: str, usage: Usage | None) -> ProxyError | None:
-        """Work that is done before we hear of it: what was said is written down, by a model of its own."""
+    async def _book(self, model: str, usage: Usage | None, refused: ProxyError | None) -> ProxyError | None:
+        """Work that is done before we hear of it: what was said is written down, by a model of its own.
+        `refused`: what the rules have against it.
+        """
         facts = Facts(model=model, is_stream=True)
         entry = new_entry(self._connection, self.grant, facts.model)
         entry.status = 200
-        bill = self._bill(facts, 0)
-        is_over = None
+        bill = self._desk.bill(facts, 0)
+        is_put_off = self.grant.death_policy is DeathPolicy.FINISH and len(self._open) > 0
         try:
-            bill.estimate()
-            turn = await self._hold(entry, bill, NOTHING)
+            if refused is None:
+                bill.estimate()
         except ProxyError as error:
-            is_over = None if isinstance(error, RateLimitReached) else error
-            entry.error_code = error.code
-            turn = await self._hold_regardless(entry, bill)
-        turn.response_id = f"booked {next(self._unnamed)}"
-        await self._settle(turn, usage, Outcome.CUT if is_over else Outcome.COMPLETED)
-        return is_over or await self._used_up()
-
-    async def _admit(self, entry: UsageEntry, ask: Ask, event_id: str | None = None) -> Turn:
-        """With what it may cost at most, whichever it is. Raises ProxyError."""
-        if self.grant.counts_usage and not all(facts.model for facts in ask.facts):
-            raise model_unknown()
-        bills = [self._bill(facts, ask.size) for facts in ask.facts]
-        estimate = max(
-            (bill.estimate() for bill in bills), key=lambda worst: (worst.microusd, worst.model_tokens)
-        )
-        return await self._hold(entry, bills[-1], estimate, event_id)
-
-    async def _hold(
-        self, entry: UsageEntry, bill: Bill, estimate: Estimate, event_id: str | None = None
-    ) -> Turn:
-        lease = await admission.acquire(self._limits, self.grant, entry.id, estimate)
-        return self._enter(entry, lease, bill, event_id)
-
-    async def _hold_regardless(self, entry: UsageEntry, bill: Bill) -> Turn:
-        """For work that upstream has done, or does: it counts, whatever the limits are."""
-        unlimited = tuple(replace(subject, limits=NO_LIMITS) for subject in self.grant.subjects)
-        is_counted = True
+            refused = error
         try:
-            lease = await self._limits.acquire(entry.id, unlimited, NOTHING)
-        except LimitsUnavailableError:
-            lease, is_counted = Lease.of_nothing(entry.id, NOTHING, int(time.time() * 1000)), False
-        turn = self._enter(entry, lease, bill)
-        entry.is_admitted = is_counted
-        return turn
+            turn = await self._desk.hold(entry, bill)
+        except ProxyError as error:
+            entry.error_code = error.code
+            turn = await self._desk.hold_regardless(entry, bill)
+            if not is_put_off and not isinstance(error, RateLimitReached):
+                refused = refused or error
+        if refused is not None:
+            entry.error_code = refused.code
+        self._open.note_begun(turn, "")
+        await self._settle(turn, usage, Outcome.CUT if refused else Outcome.COMPLETED)
+        return refused or (None if is_put_off else await self._used_up())
 
-    def _enter(self, entry: UsageEntry, lease: Lease, bill: Bill, event_id: str | None = None) -> Turn:
-        turn = Turn(self.grant, lease, bill, entry, self._limits, self.cut, event_id)
-        self._open[lease.id] = turn
-        self._running.add(turn)
-        return turn
+    async def _admit_unasked(self, entry: UsageEntry, ask: Ask) -> Turn:
+        """It may be one that was taken for failed: that has been counted."""
+        is_counted, self._was_guessed = self._was_guessed, False
+        try:
+            return await self._desk.admit(entry, ask)
+        except (RateLimitReached, QuotaReached):
+            if not is_counted:
+                raise
+            return await self._desk.admit(entry, ask, only_costs=True)
 
     async def _charge_refused(self, entry: UsageEntry, ask: Ask, error: ProxyError) -> None:
         entry.error_code = error.code
-        turn = await self._hold_regardless(entry, self._bill(ask.facts[-1], ask.size))
+        turn = await self._desk.hold_regardless(entry, self._desk.bill(ask.facts[-1], ask.size))
         await self._settle(turn, None, Outcome.CUT)
 
     async def _settle(
@@ -244,20 +249,13 @@ class TurnLedger:
         await turn.settle(usage, outcome, is_free=is_free)
         # Until here it could be interrupted, and would be settled again.
         self._running.discard(turn)
-        self._forget(turn)
+        self._open.forget(turn)
         self._record(turn.entry)
-
-    def _forget(self, turn: Turn) -> None:
-        self._open.pop(turn.lease.id, None)
-        self._begun.pop(turn.response_id, None)
 
     async def _used_up(self) -> ProxyError | None:
         """Whether a budget is spent, now that a turn is counted."""
         grant = self.grant
         return await used_up(self._limits, grant) if grant.has_budget else None
-
-    def _bill(self, facts: Facts, size: int) -> Bill:
-        return Bill(self.grant, self._endpoint, "POST", facts, size, self._prices)
 
 
 def _nothing_to_cut(error: ProxyError) -> None:

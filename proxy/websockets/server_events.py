@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from proxy.metering.usage import Usage
+from proxy.websockets.client_events import LONGEST_ID
 
 BEGINS = "response.created"
 ENDS = frozenset({"response.done", "response.completed", "response.incomplete", "response.failed"})
@@ -82,7 +83,7 @@ class _Error(msgspec.Struct):
 class _Event(msgspec.Struct):
     type: str = ""
     response: _Response | None = None
-    session: _Session | None = None
+    session: msgspec.Raw = msgspec.Raw(b"null")
     error: _Error | None = None
     usage: _Reported | None = None
 
@@ -99,28 +100,21 @@ class ServerEvent(msgspec.Struct, frozen=True):
     """None: not reported."""
     caused_by: str | None = None
     """The id of the client's event that an error is about."""
-    session: _Session | None = None
+    session: "SessionReport | None" = None
 
-    @property
-    def transcription_model(self) -> str:
-        session = self.session
-        if session is None:
-            return ""
-        audio_input = session.audio.input if session.audio else None
-        transcription = (audio_input.transcription if audio_input else None) or (
-            session.input_audio_transcription
-        )
-        return (transcription.model if transcription else None) or ""
 
-    @property
-    def max_output_tokens(self) -> int | None:
-        session = self.session
-        stated = (session.max_output_tokens or session.max_response_output_tokens) if session else None
-        return stated if isinstance(stated, int) else None
+class SessionReport(msgspec.Struct, frozen=True):
+    """What upstream says that the session is, all of it."""
+
+    document: bytes
+    model: str = ""
+    transcription_model: str = ""
+    max_output_tokens: int | None = None
 
 
 _kinds = msgspec.json.Decoder(_Kind)
 _events = msgspec.json.Decoder(_Event)
+_sessions = msgspec.json.Decoder(_Session)
 
 
 def kind_of(data: bytes) -> str:
@@ -146,8 +140,30 @@ def read_event(kind: str, data: bytes) -> ServerEvent:
         response_id=response.id or "",
         has_failed=response.status == "failed",
         usage=_usage(response, event.usage if kind == TRANSCRIBED else response.usage),
-        caused_by=event.error.event_id if event.error else None,
-        session=event.session,
+        caused_by=_known_id(event.error.event_id) if event.error else None,
+        session=_session(bytes(event.session)),
+    )
+
+
+def _known_id(event_id: str | None) -> str | None:
+    return event_id if event_id and len(event_id) <= LONGEST_ID else None
+
+
+def _session(document: bytes) -> SessionReport | None:
+    if document == b"null":
+        return None
+    try:
+        session = _sessions.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return SessionReport(document)
+    audio_input = session.audio.input if session.audio else None
+    transcription = (audio_input.transcription if audio_input else None) or session.input_audio_transcription
+    most = session.max_output_tokens or session.max_response_output_tokens
+    return SessionReport(
+        document,
+        model=session.model or "",
+        transcription_model=(transcription.model if transcription else None) or "",
+        max_output_tokens=most if isinstance(most, int) else None,
     )
 
 

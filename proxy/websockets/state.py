@@ -10,12 +10,15 @@ import msgspec
 from proxy.bill import BYTES_PER_MODEL_TOKEN
 from proxy.facts import Facts, peek
 from proxy.websockets.client_events import SESSIONS, ClientEvent
-from proxy.websockets.server_events import UPDATED, ServerEvent
+from proxy.websockets.server_events import UPDATED, ServerEvent, SessionReport
 
 AUDIO_BYTES_PER_TEXT_BYTE = 250
 """Of audio that is sent, in base64. A model token is 100 ms: 1067 bytes or more; of text it is about 4."""
 MAX_UNANSWERED = 16
 """Changes of the session that are remembered until upstream has answered them."""
+MAX_SESSION_BYTES = 256 * 1024
+"""Of a session that is kept; what a longer one says is not known."""
+OVERLONG = b"null"
 _ID = r'"event_id"\s*:\s*"[^"\\]*"'
 _TYPE = r'"type"\s*:\s*"input_audio_buffer\.append"'
 _AUDIO_BEGINS = re.compile(
@@ -32,8 +35,8 @@ class Ask:
     """All that it may be, if upstream has yet to answer a change of the session; the likeliest last."""
     size: int
     """Bytes that it reads, as if all were text."""
-    follows_session: bool = False
-    """Whether its model is the session's."""
+    seen_bytes: int = 0
+    """Of all that was ever sent in the conversation, what it reads; 0 if it is beside the conversation."""
     behind: tuple[ClientEvent, ...] = ()
     """Changes that were sent before it, and that upstream has yet to answer."""
 
@@ -43,17 +46,27 @@ class ConversationState(Protocol):
     """That answers what names none; empty: there is no such model, or it is not known."""
     transcription_model: str
     is_realtime: bool
+    """Whether there is a session, which has the model of all turns."""
+    session: bytes
+    """As upstream has last said that it is, a JSON object."""
+    first_session: bytes
+    """As it was before the client could change it."""
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether upstream has yet to answer a change of the session."""
+        ...
 
     def sent(self, data: str | bytes) -> None:
         """The client has sent this, of which nothing else is known."""
         ...
 
     def asked(self, event: ClientEvent) -> None:
-        """The client changes the session, or begins a turn."""
+        """The client changes the session, or has begun a turn."""
         ...
 
-    def told(self, event: ServerEvent) -> None:
-        """Upstream says how the session is, or what a turn has read and written."""
+    def told(self, event: ServerEvent, ask: Ask | None = None) -> None:
+        """Upstream says how the session is, or what a turn, which was this, has read and written."""
         ...
 
     def failed(self, caused_by: str | None, ask: Ask | None) -> bool:
@@ -61,7 +74,9 @@ class ConversationState(Protocol):
         ...
 
     def turn(self, event: ClientEvent | None, *, for_limits: bool) -> Ask:
-        """None: nobody asked for it, upstream has heard the end of a sentence."""
+        """None: nobody asked for it, upstream has heard the end of a sentence. An event that asks for a turn
+        is `sent` and `asked` once that may begin.
+        """
         ...
 
 
@@ -71,6 +86,8 @@ class ResponsesState:
     model = ""
     transcription_model = ""
     is_realtime = False
+    session = first_session = b"{}"
+    is_changing = False
 
     def sent(self, data: str | bytes) -> None:
         pass
@@ -78,7 +95,7 @@ class ResponsesState:
     def asked(self, event: ClientEvent) -> None:
         pass
 
-    def told(self, event: ServerEvent) -> None:
+    def told(self, event: ServerEvent, ask: Ask | None = None) -> None:
         pass
 
     def failed(self, caused_by: str | None, ask: Ask | None) -> bool:
@@ -89,7 +106,7 @@ class ResponsesState:
             return Ask((Facts(is_stream=True),), 0)
         document = event.document.encode()
         facts = peek(document, "/responses", for_limits=for_limits)
-        # The name that was checked; peeking reads the last of two.
+        # The name that was checked, where upstream reads it.
         return Ask((msgspec.structs.replace(facts, model=event.model, is_stream=True),), len(document))
 
 
@@ -104,31 +121,39 @@ class RealtimeState:
     """Whether the conversation has begun elsewhere."""
     transcription_model: str = ""
     is_realtime: bool = field(default=True, init=False)
+    session: bytes = b"{}"
+    first_session: bytes = b"{}"
     _max_output_tokens: int | None = None
     _unanswered: deque[ClientEvent] = field(default_factory=lambda: deque(maxlen=MAX_UNANSWERED))
     _context_tokens: int = 0
-    _new_bytes: int = 0
-    _read_bytes: int = 0
+    """The most that a turn has read and written."""
+    _sent_bytes: int = 0
+    """All that ever was."""
+    _counted_bytes: int = 0
+    """Of these, what the context has in model tokens."""
     _refers_elsewhere: bool = False
+
+    @property
+    def is_changing(self) -> bool:
+        return bool(self._unanswered)
 
     def sent(self, data: str | bytes) -> None:
         size = size_of(data)
-        self._new_bytes += size // AUDIO_BYTES_PER_TEXT_BYTE if _is_audio(data) else size
+        self._sent_bytes += size // AUDIO_BYTES_PER_TEXT_BYTE if _is_audio(data) else size
 
     def asked(self, event: ClientEvent) -> None:
         self._refers_elsewhere = self._refers_elsewhere or event.refers_elsewhere
         if event.kind in SESSIONS:
             self._unanswered.append(msgspec.structs.replace(event, document=""))
 
-    def told(self, event: ServerEvent) -> None:
+    def told(self, event: ServerEvent, ask: Ask | None = None) -> None:
         if event.session is not None:
-            self._confirm(event)
-        elif event.usage is not None:
-            # A response beside the conversation reads less than the next one in it.
-            tokens = (event.usage.input_tokens or 0) + (event.usage.output_tokens or 0)
+            self._confirm(event.kind, event.session)
+        elif event.usage is not None and event.usage.input_tokens:
+            tokens = event.usage.input_tokens + (event.usage.output_tokens or 0)
             self._context_tokens = max(self._context_tokens, tokens)
-            self._new_bytes -= self._read_bytes
-            self._read_bytes = 0
+            if ask is not None:
+                self._counted_bytes = max(self._counted_bytes, ask.seen_bytes)
 
     def failed(self, caused_by: str | None, ask: Ask | None) -> bool:
         refused = next((change for change in self._unanswered if change.event_id == caused_by), None)
@@ -139,36 +164,42 @@ class RealtimeState:
 
     def turn(self, event: ClientEvent | None, *, for_limits: bool) -> Ask:
         # Upstream has answered all that was sent before a turn of its own began.
-        unanswered = self._unanswered if event is not None else ()
-        most = [self._max_output_tokens, *(change.max_output_tokens or None for change in unanswered)]
-        if event is not None and event.max_output_tokens is not None:
-            most = [event.max_output_tokens]
-        own = event.model if event is not None else ""
-        models = [own] if own else [self.model, *(change.model for change in unanswered if change.model)]
+        unanswered = tuple(self._unanswered) if event is not None else ()
+        seen_bytes = self._sent_bytes + (size_of(event.document) if event is not None else 0)
+        refers_elsewhere = event is not None and event.refers_elsewhere
         facts = Facts(
             is_stream=True,
-            max_output_tokens=_largest(most),
-            has_input_elsewhere=self._refers_elsewhere or self.joins,
+            max_output_tokens=self._most_output(event, unanswered),
+            has_input_elsewhere=refers_elsewhere or self._refers_elsewhere or self.joins,
         )
-        self._read_bytes = self._new_bytes
+        models = [self.model, *(change.model for change in unanswered if change.model)]
         return Ask(
             tuple(msgspec.structs.replace(facts, model=model) for model in dict.fromkeys(models)),
-            self._context_tokens * BYTES_PER_MODEL_TOKEN + self._new_bytes,
-            follows_session=not own,
-            behind=tuple(unanswered),
+            self._context_tokens * BYTES_PER_MODEL_TOKEN + seen_bytes - self._counted_bytes,
+            seen_bytes=0 if event is not None and event.is_beside else seen_bytes,
+            behind=unanswered,
         )
 
-    def _confirm(self, event: ServerEvent) -> None:
+    def _most_output(self, event: ClientEvent | None, unanswered: tuple[ClientEvent, ...]) -> int | None:
+        """None if it is not known. What a turn says of itself holds, whatever the session is."""
+        if event is not None and event.output is not None:
+            return event.output.max_tokens
+        said = [change.output.max_tokens for change in unanswered if change.output is not None]
+        return _largest([self._max_output_tokens, *said])
+
+    def _confirm(self, kind: str, session: SessionReport) -> None:
         """Of what upstream does not say it has taken what it was asked for."""
-        accepted = self._unanswered.popleft() if event.kind in UPDATED and self._unanswered else None
-        assert event.session is not None
-        self.model = event.session.model or (accepted.model if accepted else "") or self.model
+        accepted = self._unanswered.popleft() if kind in UPDATED and self._unanswered else None
+        self.model = session.model or (accepted.model if accepted else "") or self.model
         self.transcription_model = (
-            event.transcription_model
+            session.transcription_model
             or (accepted.transcription_model if accepted else "")
             or self.transcription_model
         )
-        self._max_output_tokens = event.max_output_tokens
+        self._max_output_tokens = session.max_output_tokens
+        self.session = session.document if len(session.document) <= MAX_SESSION_BYTES else OVERLONG
+        if kind not in UPDATED:
+            self.first_session = self.session
 
 
 def _largest(counts: list[int | None]) -> int | None:

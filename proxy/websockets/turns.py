@@ -11,6 +11,7 @@ import uuid_utils
 from proxy.bill import Bill
 from proxy.errors import ProxyError
 from proxy.metering.usage import Usage
+from proxy.websockets.rules import Statement
 from proxy.websockets.server_events import BYTES_PER_AUDIO_TOKEN
 from proxy.websockets.state import Ask
 from tokens.grant import Grant
@@ -41,6 +42,8 @@ class Turn:
         self.response_id = ""
         """Upstream's, once it has begun; where upstream gives it none, one of ours."""
         self.ask: Ask | None = None
+        self.stated: Statement | None = None
+        """None: there were no rules when it was asked for."""
         self.grant = grant
         self.lease = lease
         self.entry = entry

@@ -214,3 +214,73 @@ async def test_a_turn_that_upstream_begins_lacks_what_turns_must_say(live: LiveP
         await client.say("session.update", session={"max_output_tokens": None})
         await client.say("input_audio_buffer.append", audio="AAAA" * 100)
         assert (await client.end())[1].startswith("param_not_allowed: ")
+
+
+REQUIRED = {"parameters": [{"name": "max_output_tokens", "required": True, "maximum": 10}]}
+
+
+@talking
+async def test_what_turns_must_say_is_not_set_by_a_change_that_upstream_refuses(live: LiveProxy) -> None:
+    _, plain = await new_token(rules=REQUIRED)
+    async with talk(live, plain, chunks=50) as client:
+        await client.say("session.update", session={"model": "other", "max_output_tokens": 10})
+        await client.say("response.create")  # before upstream has answered
+        assert (await client.end())[1].startswith("param_not_allowed: ")
+
+
+@talking
+async def test_what_turns_must_say_may_be_set_without_waiting_for_upstream(live: LiveProxy) -> None:
+    _, plain = await new_token(rules=REQUIRED)
+    async with talk(live, plain, chunks=50) as client:
+        await client.say("session.update", session={"max_output_tokens": 10})
+        await client.say("response.create", response={"output_modalities": ["text"]})
+        done = await client.hear_until("response.done")
+    assert done["response"]["usage"]["output_tokens"] == 10
+
+
+@pytest.mark.parametrize(
+    ("path", "turn"),
+    [
+        ("/responses", {"model": "gpt-4o-mini", "input": "x", "response": {"max_output_tokens": 3}}),
+        ("/realtime?model=gpt-realtime", {"max_output_tokens": 3, "response": {}}),
+    ],
+)
+@talking
+async def test_what_turns_must_say_is_said_where_upstream_reads_it(
+    live: LiveProxy, path: str, turn: dict[str, Any]
+) -> None:
+    token, plain = await new_token(rules=REQUIRED)
+    async with talk(live, plain, path) as client:
+        await client.say("response.create", **turn)
+        assert (await client.end())[1].startswith("param_not_allowed: ")
+    assert {row.error_code for row in await rows(token, 1)} == {"param_not_allowed"}
+
+
+@talking
+async def test_rules_that_are_set_meanwhile_hold_for_what_was_set_before(live: LiveProxy) -> None:
+    token, plain = await new_token()
+    async with talk(live, plain) as client:
+        await client.say("session.update", session={"max_output_tokens": 900})
+        await client.hear_until("session.updated")
+        parameters = [{"name": "max_output_tokens", "maximum": 100}]
+        await set_rules(token, {"models": ["gpt-realtime"], "parameters": parameters})
+        await sync_to_async(eventually)(lambda: _models(live, plain) == ["gpt-realtime"])
+        await client.say("response.create")
+        assert (await client.end())[1].startswith("param_not_allowed: ")
+
+
+@talking
+async def test_rules_that_are_set_meanwhile_hold_for_what_is_written_down(live: LiveProxy) -> None:
+    token, plain = await new_token()
+    transcription = {"model": "gpt-4o-transcribe"}
+    async with talk(live, plain) as client:
+        await client.say("session.update", session={"audio": {"input": {"transcription": transcription}}})
+        await client.hear_until("session.updated")
+        await set_rules(token, {"models": ["gpt-realtime"]})
+        await sync_to_async(eventually)(lambda: _models(live, plain) == ["gpt-realtime"])
+        await client.say("input_audio_buffer.append", audio="AAAA" * 100)
+        await client.say("input_audio_buffer.commit")
+        assert (await client.end())[1].startswith("model_not_allowed: ")
+    turn = next(row for row in await rows(token, 2) if row.method == "TURN")
+    assert (turn.outcome, turn.model) == ("cut", "gpt-4o-transcribe")
+    assert turn.cost_microusd

@@ -232,3 +232,53 @@ async def test_what_must_be_seen_and_cannot_be_read_is_refused(live: LiveProxy, 
     assert close_code == 1008
     assert reason.startswith("bad_request: ")
     assert (await upstream_socket(live, str(token.id)))["socket"]["received"] == 0
+
+
+@talking
+async def test_a_turn_that_takes_back_its_sessions_bound_is_held_as_unbounded(live: LiveProxy) -> None:
+    _, plain = await new_token(total_budget_microusd=20_000)
+    async with talk(live, plain) as client:
+        await client.say("session.update", session={"max_output_tokens": 1})
+        await client.hear_until("session.updated")
+        await client.say("response.create", response={"max_output_tokens": "inf"})
+        error = await client.hear_until("error")
+        assert error["error"]["code"] == "budget_exceeded"
+        await client.say("response.create")
+        await client.hear_until("response.done")
+
+
+@talking
+async def test_a_turn_that_was_refused_is_not_what_the_next_one_reads(live: LiveProxy) -> None:
+    _, plain = await new_token(total_budget_microusd=20_000)
+    async with talk(live, plain) as client:
+        await client.say("response.create", response={"max_output_tokens": 8, "instructions": "x" * 100_000})
+        error = await client.hear_until("error")
+        assert error["error"]["code"] == "budget_exceeded"
+        await client.say("response.create", response={"max_output_tokens": 8})
+        await client.hear_until("response.done")
+
+
+@talking
+async def test_a_turn_of_a_session_cannot_name_another_model(live: LiveProxy) -> None:
+    token, plain = await new_token(total_budget_microusd=10_000_000)
+    async with talk(live, plain) as client:
+        await client.say("response.create", response={"model": "nobody-knows-it"})
+        error = await client.hear_until("error")
+        assert (error["status"], error["error"]["param"]) == (400, "model")
+        await ask(client, "hello", model="gpt-realtime")
+        await client.hear_until("response.done")
+    turns = (await rows(token, 3))[1:]
+    assert [(turn.outcome, turn.cost_source) for turn in turns] == [
+        ("refused", "free"),
+        ("completed", "price"),
+    ]
+
+
+@talking
+async def test_a_connection_has_so_many_turns_open_and_no_more(live: LiveProxy) -> None:
+    _, plain = await new_token()
+    async with talk(live, plain, "/responses", chunk_delay_ms=600_000) as client:
+        for _ in range(65):
+            await client.say("response.create", model="gpt-4o-mini", input="x")
+        error = await client.hear_until("error")
+    assert (error["status"], error["error"]["code"]) == (429, "rate_limit_exceeded")

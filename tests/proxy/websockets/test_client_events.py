@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.websockets.client_events import MAX_MEMBERS, SESSIONS, TURN, UnreadableEvent, read_event
+from proxy.websockets.client_events import (
+    MAX_MEMBERS,
+    SESSIONS,
+    TURN,
+    OutputBound,
+    UnreadableEvent,
+    read_event,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -55,16 +62,64 @@ def test_what_a_session_chooses_is_read() -> None:
     assert event is not None
     assert (event.kind, event.event_id) == ("session.update", "mine")
     assert (event.model, event.transcription_model) == ("gpt-realtime", "whisper-1")
-    assert (event.max_output_tokens, event.refers_elsewhere) == (100, False)
+    assert (event.output, event.refers_elsewhere) == (OutputBound(100), False)
 
 
 def test_a_response_may_choose_a_model_and_a_maximum() -> None:
     event = read_event('{"type":"response.create","response":{"model":"m","max_output_tokens":"inf"}}')
     assert event is not None
-    assert (event.kind, event.model, event.max_output_tokens) == ("response.create", "m", None)
+    assert (event.kind, event.named_model, event.output) == ("response.create", "m", OutputBound(None))
 
 
-@pytest.mark.parametrize("member", ['"prompt": {"id": "pmpt_1"}', '"tools": [{"type": "mcp"}]'])
+@pytest.mark.parametrize(
+    ("response", "output"),
+    [
+        ("{}", None),
+        ('{"max_output_tokens":null}', None),
+        ('{"max_output_tokens":7}', OutputBound(7)),
+        ('{"max_output_tokens":7,"max_response_output_tokens":9}', OutputBound(9)),
+        ('{"max_output_tokens":"inf","max_response_output_tokens":1}', OutputBound(None)),
+        *(
+            (f'{{"max_output_tokens":{value}}}', OutputBound(None))
+            for value in ('"inf"', "1.5", '"7"', "0", "-1", "1e2", "[1]", "true", "9999999999")
+        ),
+    ],
+)
+def test_an_output_that_is_not_bounded_by_a_number_is_not_unsaid(
+    response: str, output: OutputBound | None
+) -> None:
+    event = read_event(
+        f'{{"type":"response.create","session":{{"max_output_tokens":1}},"response":{response}}}'
+    )
+    assert event is not None
+    assert event.output == output
+
+
+def test_a_model_counts_where_it_is_read() -> None:
+    named = {
+        '{"type":"response.create","session":{"model":"m"}}': "",
+        '{"type":"response.create","response":{"model":"m"}}': "",
+        '{"type":"response.create","model":"m"}': "m",
+        '{"type":"session.update","model":"m"}': "",
+        '{"type":"session.update","session":{"model":"m"}}': "m",
+    }
+    for text, model in named.items():
+        event = read_event(text)
+        assert event is not None
+        assert (event.named_model, event.model) == ("m", model)
+
+
+@pytest.mark.parametrize("length", [0, 513])
+def test_an_event_id_that_is_none_is_not_kept(length: int) -> None:
+    event = read_event(json.dumps({"type": "response.create", "event_id": "x" * length}))
+    assert event is not None
+    assert event.event_id is None
+
+
+@pytest.mark.parametrize(
+    "member",
+    ['"prompt": {"id": "pmpt_1"}', '"tools": [{"type": "mcp"}]', '"tools": [{"type": "\\u006dcp"}]'],
+)
 def test_what_upstream_adds_of_its_own_is_noticed(member: str) -> None:
     event = read_event(f'{{"type": "session.update", "session": {{{member}}}}}')
     assert event is not None
@@ -96,6 +151,7 @@ def test_a_name_that_stands_twice_is_refused(name: str) -> None:
         '{"type": "session.update", "session": {"model": ["a"]}}',
         '{"type": ["session.update"]}',
         '{"type": "session.update"',
+        '{"type": "response.create", "model": "%s"}' % ("m" * 201),
         '"session.update"',
         '{"type": "session.update", "session": {"audio": {"input": {}, "input": {}}}}',
         '{"type": "\\u0073ession.updat\\u0065", "session": {"model": 1}}',
@@ -112,7 +168,7 @@ def test_what_cannot_be_read_with_certainty_is_refused(message: str | bytes) -> 
 
 @given(
     st.sampled_from((*SESSIONS, TURN, "session.of_tomorrow")),
-    st.text(),
+    st.text(max_size=200),
     st.dictionaries(st.text(), JSON, max_size=3),
     st.booleans(),
 )
@@ -130,7 +186,7 @@ def test_an_event_is_found_however_it_is_written(
         assert event is None
         return
     assert event is not None
-    assert (event.kind, event.model) == (kind, model)
+    assert (event.kind, event.named_model) == (kind, model)
 
 
 @given(st.text() | st.binary() | JSON.map(json.dumps))

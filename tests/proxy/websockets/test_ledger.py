@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
-from projects.models import UnpricedPolicy
+from projects.models import DeathPolicy, UnpricedPolicy
+from projects.rules import parse_rules
+from projects.ruleset import Ruleset, make_ready
 from proxy.endpoints import Endpoint
 from proxy.errors import ProxyError
 from proxy.running import RunningRequests
+from proxy.websockets.admission_desk import MAX_OPEN_TURNS
+from proxy.websockets.client_events import ClientEvent
 from proxy.websockets.client_events import read_event as read_client_event
 from proxy.websockets.ledger import TurnLedger
 from proxy.websockets.server_events import read_event
@@ -28,7 +32,21 @@ from usage.price_book import PriceBook
 PRICES = PriceBook()
 REALTIME = Endpoint(path="/realtime", methods=(), websocket=True, usage="openai")
 RESPONSES = Endpoint(path="/responses", methods=("POST",), websocket=True, usage="openai")
+TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
+LIMITED = {"parameters": [{"name": "max_output_tokens", "required": True, "maximum": 100}]}
 USAGE = {"input_tokens": 100, "output_tokens": 10}
+
+
+def client_event(kind: str, **members: Any) -> ClientEvent:
+    event = read_client_event(json.dumps({"type": kind, **members}))
+    assert event is not None
+    return event
+
+
+def rules(document: dict[str, Any]) -> Ruleset:
+    ready = make_ready(parse_rules(document))
+    assert ready is not None
+    return ready
 
 
 class World:
@@ -61,10 +79,15 @@ class World:
 
     async def ask(self, **members: Any) -> Any:
         """The error that the client is told; None if the turn passes."""
-        event = read_client_event(json.dumps({"type": "response.create", **members}))
-        assert event is not None
-        told = await self.turns.begin(event)
+        event = client_event("response.create", **members)
+        told = await self.turns.begin(event, self.turns.judge(event))
         return None if told is None else json.loads(told)["error"]
+
+    def change(self, **session: Any) -> None:
+        """The client asks for a change of the session, which may pass."""
+        event = client_event("session.update", session=session)
+        self.turns.judge(event)
+        self.state.asked(event)
 
     async def hear(self, kind: str, **members: Any) -> ProxyError | None:
         return await self.turns.hear(read_event(kind, json.dumps(members).encode()))
@@ -336,3 +359,135 @@ async def test_a_refused_turn_that_was_interrupted_in_settling_is_settled_at_the
     await world.turns.end_all(Outcome.CUT)
     assert [row.outcome for row in world.rows] == ["cut"]
     assert (await world.standing()).active == 0
+
+
+async def test_a_turn_without_a_bound_is_not_held_as_its_bounded_session() -> None:
+    world = World(budgets=(20_000, None, None, None))
+    await world.hear("session.updated", session={"model": "gpt-realtime", "max_output_tokens": 1})
+    assert await world.ask() is None
+    assert (await world.ask(response={"max_output_tokens": "inf"}))["code"] == "budget_exceeded"
+
+
+async def test_a_turn_of_a_session_names_no_other_model() -> None:
+    world = World(budgets=(10_000_000, None, None, None))
+    assert (await world.ask(response={"model": "nobody-knows-it"}))["param"] == "model"
+    assert (await world.ask(model="nobody-knows-it"))["param"] == "model"
+    assert await world.ask(response={"model": "gpt-realtime"}) is None
+    assert [row.outcome for row in world.rows] == ["refused", "refused"]
+
+
+async def test_a_turn_is_judged_again_when_it_begins() -> None:
+    """Whether upstream has taken a change of the session is known then."""
+    world = World()
+    world.turns.grant = replace(world.grant, rules=rules(LIMITED))
+    world.change(model="other", max_output_tokens=10)
+    assert await world.ask() is None
+    await world.hear("error", error={"event_id": None})  # about the change
+    refused = await world.hear("response.created", response={"id": "r"})
+    assert refused is not None
+    assert refused.code == "param_not_allowed"
+    world.change(max_output_tokens=10)
+    assert await world.ask() is None
+    await world.hear("session.updated", session={"max_output_tokens": 10})
+    assert await world.hear("response.created", response={"id": "s"}) is None
+
+
+async def test_an_end_without_a_beginning_is_judged_too() -> None:
+    world = World()
+    world.turns.grant = replace(world.grant, rules=rules(LIMITED))
+    world.change(max_output_tokens=10)
+    assert await world.ask() is None
+    refused = await world.done()
+    assert refused is not None
+    assert [row.outcome for row in world.rows] == ["completed"]
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-transcribe", ""])
+async def test_a_transcription_that_the_rules_of_now_do_not_allow_is_charged_and_is_the_end(
+    model: str,
+) -> None:
+    world = World(max_requests=10)
+    world.state.transcription_model = model
+    assert await world.hear(TRANSCRIBED, usage=USAGE) is None
+    world.turns.grant = replace(world.grant, rules=rules({"models": ["gpt-realtime"]}))
+    refused = await world.hear(TRANSCRIBED, usage=USAGE)
+    assert refused is not None
+    assert refused.code == "model_not_allowed"
+    assert [(row.outcome, row.error_code) for row in world.rows] == [
+        ("completed", ""),
+        ("cut", "model_not_allowed"),
+    ]
+    assert world.rows[1].cost_microusd
+
+
+async def test_a_session_that_transcribes_by_a_model_that_is_not_allowed_is_ended() -> None:
+    world = World()
+    world.turns.grant = replace(world.grant, rules=rules({"models": ["gpt-realtime"]}))
+    assert await world.hear("session.created", session={"model": "gpt-realtime"}) is None
+    audio = {"input": {"transcription": {"model": "whisper-1"}}}
+    refused = await world.hear("session.updated", session={"audio": audio})
+    assert refused is not None
+    assert refused.code == "model_not_allowed"
+
+
+async def test_where_the_project_says_finish_a_transcription_ends_no_turn_that_runs() -> None:
+    world = World(max_requests=100)
+    world.state.transcription_model = "gpt-4o-transcribe"
+    world.turns.grant = replace(world.grant, death_policy=DeathPolicy.FINISH)
+    await world.ask()
+    await world.hear("response.created", response={"id": "r"})
+    world.turns.grant = replace(world.turns.grant, token_revoked=True)
+    assert await world.hear(TRANSCRIBED, usage=USAGE) is None
+    assert world.turns.are_running
+    await world.done()
+    refused = await world.hear(TRANSCRIBED, usage=USAGE)
+    assert refused is not None
+    assert [row.outcome for row in world.rows] == ["completed", "completed", "cut"]
+
+
+async def test_so_many_turns_may_be_open_and_no_more() -> None:
+    world = World()
+    for _ in range(MAX_OPEN_TURNS):
+        assert await world.ask() is None
+    assert (await world.ask())["code"] == "rate_limit_exceeded"
+    assert await world.hear(TRANSCRIBED, usage=USAGE) is None
+    await world.done()
+    assert await world.ask() is None
+
+
+async def test_a_turn_that_was_taken_for_failed_may_begin() -> None:
+    """An error without an id may be about any event without one."""
+    world = World(max_requests=1, budgets=(10_000_000, None, None, None))
+    await world.ask()
+    await world.hear("error", error={"code": "input_audio_buffer_commit_empty"})
+    assert await world.hear("response.created", response={"id": "r"}) is None
+    await world.done()
+    assert [(row.status, row.outcome) for row in world.rows] == [(400, "completed"), (200, "completed")]
+    refused = await world.hear("response.created", response={"id": "s"})
+    assert refused is not None
+    assert refused.code == "request_limit_reached"
+
+
+async def test_a_turn_that_was_taken_for_failed_may_not_begin_beyond_a_budget() -> None:
+    world = World(budgets=(20_000, None, None, None))
+    await world.ask(response={"max_output_tokens": 1})
+    await world.hear("error", error={})
+    refused = await world.hear("response.created", response={"id": "r"})
+    assert refused is not None
+    assert refused.code == "budget_exceeded"
+
+
+async def test_an_end_behind_an_error_is_no_other_turns() -> None:
+    world = World(endpoint=RESPONSES, budgets=(10_000_000, None, None, None))
+    await world.ask(model="gpt-4o", input="x")
+    await world.hear("response.created", response={"id": "a"})
+    await world.ask(model="gpt-4o-mini", input="y")
+    await world.hear("error", error={"message": "no such event"})
+    used = {"input_tokens": 100_000, "output_tokens": 10_000}
+    for response_id, model in (("a", "gpt-4o"), ("b", "gpt-4o-mini")):
+        response = {"id": response_id, "model": model, "usage": used}
+        assert await world.hear("response.completed", response=response) is None
+    assert [(row.model, row.input_tokens, row.cost_microusd) for row in world.rows[1:]] == [
+        ("gpt-4o", 100_000, 350_000),
+        ("gpt-4o-mini", 100_000, 21_000),
+    ]

@@ -10,8 +10,9 @@ from projects.ruleset import Ruleset, make_ready
 from proxy.endpoints import Endpoint
 from proxy.errors import BadRequest, Forbidden, RequestTooLarge
 from proxy.websockets.client_events import read_event
-from proxy.websockets.rules import MessageJudge
-from proxy.websockets.state import RealtimeState, ResponsesState
+from proxy.websockets.rules import MessageJudge, Statement
+from proxy.websockets.server_events import read_event as read_server_event
+from proxy.websockets.state import MAX_SESSION_BYTES, ConversationState, RealtimeState, ResponsesState
 
 REALTIME = Endpoint(path="/realtime", methods=(), websocket=True, usage="openai", family="realtime")
 RESPONSES = Endpoint(path="/responses", methods=("POST",), websocket=True, usage="openai", family="responses")
@@ -29,16 +30,31 @@ class World:
     def __init__(self, document: dict[str, Any], *, endpoint: Endpoint = REALTIME) -> None:
         self.rules = rules(document)
         self.noted: list[str] = []
-        state = RealtimeState("gpt-realtime", joins=False) if endpoint is REALTIME else ResponsesState()
-        self.judge = MessageJudge(endpoint, state, self.noted.append)
+        self.state: ConversationState = (
+            RealtimeState("gpt-realtime", joins=False) if endpoint is REALTIME else ResponsesState()
+        )
+        self.judge = MessageJudge(endpoint, self.state, self.noted.append)
 
-    def say(self, kind: str, **members: Any) -> None:
-        self.say_text(json.dumps({"type": kind, **members}))
+    def say(self, kind: str, **members: Any) -> Statement:
+        return self.say_text(json.dumps({"type": kind, **members}))
 
-    def say_text(self, text: str) -> None:
+    def say_text(self, text: str) -> Statement:
         event = read_event(text)
         assert event is not None
-        self.judge.judge_event(self.rules, event)
+        statement = self.judge.judge_event(self.rules, event)
+        self.state.asked(event)
+        return statement
+
+    def begin(self) -> None:
+        """As upstream does by itself."""
+        self.judge.judge_beginning(Statement(self.rules))
+
+    def hear(self, kind: str, **session: Any) -> None:
+        self.state.told(read_server_event(kind, json.dumps({"type": kind, "session": session}).encode()))
+
+    def set(self, **session: Any) -> None:
+        self.say("session.update", session=session)
+        self.hear("session.updated", **session)
 
 
 def test_a_turn_of_the_sessions_model_is_judged_by_the_rules_of_now() -> None:
@@ -46,13 +62,13 @@ def test_a_turn_of_the_sessions_model_is_judged_by_the_rules_of_now() -> None:
     with pytest.raises(Forbidden):
         world.say("response.create")
     with pytest.raises(Forbidden):
-        world.judge.judge_unasked_turn(world.rules)
+        world.begin()
 
 
 def test_a_model_of_the_session_that_is_allowed_may_be_used() -> None:
     world = World({"models": ["gpt-realtime*"]})
     world.say("response.create")
-    world.judge.judge_unasked_turn(world.rules)
+    world.begin()
 
 
 @pytest.mark.parametrize(
@@ -83,15 +99,111 @@ def test_what_a_turn_must_say_is_found(endpoint: Endpoint, turn: dict[str, Any])
 
 def test_what_a_turn_must_say_may_stand_in_the_session_until_it_is_taken_back() -> None:
     world = World(LIMITED)
-    world.say("session.update", session={"max_output_tokens": 7})
-    world.say("session.update", session={"instructions": "x"})
+    world.set(max_output_tokens=7)
+    world.set(max_output_tokens=7, instructions="x")
     world.say("response.create")
-    world.judge.judge_unasked_turn(world.rules)
-    world.say("session.update", session={"max_output_tokens": None})
+    world.begin()
+    world.set(max_output_tokens=None)
     with pytest.raises(Forbidden):
         world.say("response.create")
     with pytest.raises(Forbidden):
-        world.judge.judge_unasked_turn(world.rules)
+        world.begin()
+
+
+def test_what_stands_in_a_change_that_upstream_refuses_is_not_set() -> None:
+    world = World(LIMITED)
+    world.say("session.update", event_id="c", session={"max_output_tokens": 7})
+    turn = world.say("response.create")  # upstream has yet to answer: perhaps
+    assert world.state.failed("c", None)
+    with pytest.raises(Forbidden):
+        world.judge.judge_beginning(turn)
+    with pytest.raises(Forbidden):
+        world.say("response.create")
+
+
+def test_a_turn_that_says_what_it_must_begins_whatever_its_session_is() -> None:
+    world = World(LIMITED)
+    world.hear("session.created", max_output_tokens="inf")
+    turn = world.say("response.create", response={"max_output_tokens": 7})
+    world.judge.judge_beginning(turn)
+    with pytest.raises(Forbidden):
+        world.begin()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "turn"),
+    [
+        (REALTIME, {"max_output_tokens": 7}),
+        (REALTIME, {"response": [{"max_output_tokens": 7}]}),
+        (REALTIME, {"session": {"max_output_tokens": 7}}),
+        (RESPONSES, {"model": "gpt-5", "response": {"max_output_tokens": 7}}),
+    ],
+)
+def test_what_a_turn_must_say_is_not_looked_for_where_nobody_reads_it(
+    endpoint: Endpoint, turn: dict[str, Any]
+) -> None:
+    with pytest.raises(Forbidden):
+        World(LIMITED, endpoint=endpoint).say("response.create", **turn)
+
+
+@pytest.mark.parametrize("place", ["session", "response"])
+def test_a_turn_of_responses_names_its_model_where_it_is_read(place: str) -> None:
+    world = World({"models": ["ok"]}, endpoint=RESPONSES)
+    with pytest.raises(Forbidden):
+        world.say("response.create", **{place: {"model": "ok"}})
+    world.say("response.create", model="ok")
+
+
+def test_the_sessions_model_is_judged_though_a_turn_names_another() -> None:
+    with pytest.raises(Forbidden):
+        World({"models": ["ok"]}).say("response.create", response={"model": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("rule", "session"),
+    [
+        ({"name": "max_output_tokens", "maximum": 100}, {"max_output_tokens": 900}),
+        ({"name": "max_output_tokens", "maximum": 100, "required": True}, {"max_output_tokens": 900}),
+        ({"name": "tools[].type", "allowed": ["function"]}, {"tools": [{"type": "mcp"}]}),
+        ({"name": "prompt", "forbidden": True}, {"prompt": {"id": "p"}}),
+    ],
+)
+def test_what_was_set_before_a_rule_is_judged_by_it(rule: dict[str, Any], session: dict[str, Any]) -> None:
+    world = World({"networks": ["0.0.0.0/0"]})
+    world.hear("session.created", max_output_tokens="inf", tools=[], prompt=None)
+    world.set(**session)
+    world.say("response.create")
+    world.begin()
+    world.rules = rules({"parameters": [rule]})
+    with pytest.raises(Forbidden):
+        world.say("response.create")
+    with pytest.raises(Forbidden):
+        world.begin()
+
+
+def test_what_was_set_before_it_was_required_is_there() -> None:
+    world = World({"models": ["gpt-realtime"]})
+    world.set(max_output_tokens=5)
+    world.rules = rules(LIMITED)
+    world.say("response.create")
+    world.begin()
+
+
+def test_what_a_session_has_from_the_first_breaks_no_rule() -> None:
+    world = World({"parameters": [{"name": "max_output_tokens", "maximum": 100}]})
+    world.hear("session.created", max_output_tokens="inf")
+    world.begin()
+    world.hear("session.updated", max_output_tokens="inf", instructions="x")
+    world.begin()
+
+
+def test_a_session_that_is_too_long_to_be_kept_is_as_no_rule_allows() -> None:
+    world = World({"parameters": [{"name": "tools[].type", "allowed": ["function"]}]})
+    world.set(instructions="x" * 1000)
+    world.begin()
+    world.set(instructions="x" * MAX_SESSION_BYTES)
+    with pytest.raises(Forbidden):
+        world.begin()
 
 
 def test_a_message_is_no_larger_than_rules_and_endpoint_allow() -> None:

@@ -96,15 +96,23 @@ def test_a_session_says_its_models_and_its_maximum() -> None:
         "max_output_tokens": 70,
         "audio": {"input": {"transcription": {"model": "whisper-1"}}},
     }
-    event = read("session.updated", session=session)
-    assert (event.session.model, event.transcription_model) == ("gpt-realtime", "whisper-1")
-    assert event.max_output_tokens == 70
-    assert read("session.updated", session={"max_output_tokens": "inf"}).max_output_tokens is None
+    report = read("session.updated", session=session).session
+    assert (report.model, report.transcription_model) == ("gpt-realtime", "whisper-1")
+    assert report.max_output_tokens == 70
+    assert json.loads(report.document) == session
+    assert read("session.updated", session={"max_output_tokens": "inf"}).session.max_output_tokens is None
+    assert read("session.updated", session=None).session is None
+
+
+def test_a_session_that_cannot_be_read_is_reported_all_the_same() -> None:
+    report = read("session.updated", session={"model": 5}).session
+    assert (report.model, report.document) == ("", b'{"model": 5}')
 
 
 def test_an_error_says_which_event_it_is_about() -> None:
     assert read("error", error={"event_id": "mine"}).caused_by == "mine"
     assert read("error", error={"message": "no"}).caused_by is None
+    assert read("error", error={"event_id": "x" * 513}).caused_by is None
 
 
 def test_nonsense_is_no_usage() -> None:

@@ -21,6 +21,11 @@ def told(kind: str, **members: Any) -> Any:
     return server_events.read_event(kind, json.dumps({"type": kind, **members}).encode())
 
 
+def done(input_tokens: int, output_tokens: int = 0) -> Any:
+    usage = {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    return told("response.done", response={"id": "r", "usage": usage})
+
+
 def test_a_change_of_the_session_holds_once_upstream_has_taken_it() -> None:
     state = realtime()
     change = asked("session.update", event_id="c", session={"model": "cheap", "max_output_tokens": 9})
@@ -56,31 +61,70 @@ def test_what_upstream_does_not_repeat_is_as_it_was_asked_for() -> None:
     assert (state.model, state.transcription_model) == ("other", "whisper-1")
 
 
-def test_a_response_may_be_of_another_model_and_length_once() -> None:
+def test_a_response_may_be_of_another_length_once() -> None:
     state = realtime()
-    create = asked("response.create", response={"model": "other", "max_output_tokens": 5})
-    state.asked(create)
+    state.told(told("session.updated", session={"max_output_tokens": 3}))
+    create = asked("response.create", response={"max_output_tokens": 5})
     (facts,) = state.turn(create, for_limits=True).facts
-    assert (facts.model, facts.max_output_tokens) == ("other", 5)
-    assert state.turn(None, for_limits=True).facts[-1].model == "gpt-realtime"
+    assert (facts.model, facts.max_output_tokens) == ("gpt-realtime", 5)
+    assert state.turn(None, for_limits=True).facts[-1].max_output_tokens == 3
+
+
+@pytest.mark.parametrize("length", ["inf", 1.5, "7"])
+def test_a_response_without_a_bound_is_not_bounded_by_its_session(length: Any) -> None:
+    state = realtime()
+    state.told(told("session.updated", session={"max_output_tokens": 1}))
+    create = asked("response.create", response={"max_output_tokens": length})
+    assert state.turn(create, for_limits=True).facts[-1].max_output_tokens is None
+
+
+def test_a_session_that_is_about_to_have_no_bound_has_none() -> None:
+    state = realtime()
+    state.told(told("session.updated", session={"max_output_tokens": 1}))
+    create = asked("response.create")
+    state.asked(asked("session.update", session={"instructions": "x"}))
+    assert state.turn(create, for_limits=True).facts[-1].max_output_tokens == 1
+    state.asked(asked("session.update", session={"max_output_tokens": "inf"}))
+    assert state.turn(create, for_limits=True).facts[-1].max_output_tokens is None
 
 
 def test_a_turn_reads_all_that_was_said_before() -> None:
     state = realtime()
     state.sent("x" * 100)
-    assert state.turn(None, for_limits=True).size == 100
+    ask = state.turn(None, for_limits=True)
+    assert ask.size == 100
     state.sent("y" * 7)  # while the turn runs: the next one's
-    usage = {"input_tokens": 30, "output_tokens": 20}
-    state.told(told("response.done", response={"id": "r", "usage": usage}))
+    state.turn(None, for_limits=True)  # which begins before the first has ended
+    state.told(done(30, 20), ask)
+    assert state.turn(None, for_limits=True).size == 50 * 4 + 7
+    state.told(done(0, 0), state.turn(None, for_limits=True))  # interrupted before it has read
     assert state.turn(None, for_limits=True).size == 50 * 4 + 7
 
 
 def test_a_response_beside_the_conversation_does_not_make_it_shorter() -> None:
     state = realtime()
     for tokens in (100, 3):
-        usage = {"input_tokens": tokens, "output_tokens": 0}
-        state.told(told("response.done", response={"id": "r", "usage": usage}))
+        state.told(done(tokens))
     assert state.turn(None, for_limits=True).size == 400
+
+
+@pytest.mark.parametrize("response", [{"conversation": "none"}, {"input": []}])
+def test_a_response_beside_the_conversation_has_not_read_it(response: dict[str, Any]) -> None:
+    state = realtime()
+    state.sent("x" * 9000)
+    create = asked("response.create", response=response)
+    ask = state.turn(create, for_limits=True)
+    state.told(done(3), ask)
+    assert state.turn(asked("response.create"), for_limits=True).size > 9000
+
+
+def test_what_is_asked_for_counts_once_it_may_begin() -> None:
+    state = realtime()
+    create = asked("response.create", response={"instructions": "x" * 9000})
+    assert state.turn(create, for_limits=True).size > 9000
+    assert state.turn(asked("response.create"), for_limits=True).size < 100
+    state.sent(create.document)
+    assert state.turn(asked("response.create"), for_limits=True).size > 9000
 
 
 def test_audio_counts_as_what_it_is() -> None:
