@@ -227,11 +227,11 @@ async def test_garbage_ends_the_connection_and_no_other(live: LiveProxy, garbage
 @talking
 async def test_pings_are_answered_on_both_sides(live: LiveProxy) -> None:
     token, plain = await new_token()
-    async with talk(live, plain, ping_ms=50, headers={"x-marker": str(token.id)}) as client:
+    async with talk(live, plain, ping_ms=600, headers={"x-marker": str(token.id)}) as client:
         await client.hear()
         await client.socket.ping(b"hello")
         with pytest.raises(asyncio.TimeoutError):  # no message comes, and upstream has not hung up
-            await client.socket.receive(timeout=0.5)
+            await client.socket.receive(timeout=1.5)
         assert await asyncio.to_thread(is_running, live, str(token.id))
 
 
