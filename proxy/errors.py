@@ -208,7 +208,7 @@ class UpstreamUnavailable(ProxyError):
     code = "upstream_unavailable"
     message = "The upstream API has failed too often just now. The proxy will try it again soon."
 
-    def __init__(self, retry_after_seconds: float) -> None:
+    def __init__(self, retry_after_seconds: float = 1.0) -> None:
         super().__init__(self.message)
         self.retry_after_ms = max(1000, round(retry_after_seconds * 1000))
 

@@ -37,6 +37,13 @@ class LiveProxy:
         requests: list[dict[str, Any]] = self._fake("requests", mentioning=marker)
         return requests
 
+    def fault_key(self, upstream_key: str, **faults: str) -> None:
+        """What the fake upstream does to requests with this key from now on; nothing: as usual."""
+        script = {f"x-fake-{name.replace('_', '-')}": value for name, value in faults.items()}
+        httpx.put(
+            self.upstream_url.removesuffix("/v1") + f"/_fake/keys/{upstream_key}", json=script
+        ).raise_for_status()
+
     def rss_bytes(self) -> int:
         rss: int = psutil.Process(self.process.pid).memory_info().rss
         return rss
