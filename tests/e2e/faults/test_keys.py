@@ -87,9 +87,8 @@ def test_with_one_key_the_client_sees_upstreams_own_truth(resting: LiveProxy) ->
     project = ProjectFactory.create(upstream_key__plain=key)
     seen = [ask(resting, "post", project) for _ in range(3)]
 
-    assert [(each.status, each.code, each.record.attempts) for each in seen] == [
-        (401, "invalid_api_key", 1)
-    ] * 3
+    facts = [(each.status, each.code, each.record.attempts) for each in seen]
+    assert facts == [(401, "invalid_api_key", 1)] * 3
 
 
 def test_when_all_rest_the_one_is_used_that_ends_first_and_what_it_says_passes(resting: LiveProxy) -> None:
