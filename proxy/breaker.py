@@ -24,6 +24,11 @@ class Pass(Enum):
     PROBE = 1
 
 
+# An enum's members are slow to get at, and every request does.
+_CLOSED = State.CLOSED
+_REGULAR, _PROBE = Pass.REGULAR, Pass.PROBE
+
+
 @dataclass(frozen=True, slots=True)
 class BreakerRules:
     failure_percent: int
@@ -48,40 +53,40 @@ class Breaker:
 
     def admit(self, now: float) -> Pass | None:
         """Leave to ask upstream; None: it is not to be asked now."""
-        if self.state is State.CLOSED:
-            return Pass.REGULAR
+        if self.state is _CLOSED:
+            return _REGULAR
         if self._is_probing or now < self._open_until:
             return None
         self._is_probing = True
         self._become(State.HALF_OPEN)
-        return Pass.PROBE
+        return _PROBE
 
     def seconds_to_wait(self, now: float) -> float:
         """Until it may be worth asking again; 0: now."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return 0.0
         return max(1.0, self._open_until - now) if self._is_probing or now < self._open_until else 0.0
 
     def succeeded(self, leave: Pass, now: float) -> None:
-        if leave is Pass.PROBE:
+        if leave is _PROBE:
             self._is_probing = False
             self._slices.clear()
             self._become(State.CLOSED)
-        elif self.state is State.CLOSED:
+        elif self.state is _CLOSED:
             self._slice(now)[1] += 1
 
     def failed(self, leave: Pass, now: float) -> None:
-        if leave is Pass.PROBE:
+        if leave is _PROBE:
             self._is_probing = False
             self._open(now)
-        elif self.state is State.CLOSED:
+        elif self.state is _CLOSED:
             self._slice(now)[2] += 1
             if self._has_failed_too_often(now):
                 self._open(now)
 
     def forget(self, leave: Pass) -> None:
         """It has no result: the next one may try."""
-        if leave is Pass.PROBE:
+        if leave is _PROBE:
             self._is_probing = False
 
     def counts(self, now: float) -> tuple[int, int]:

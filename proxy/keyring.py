@@ -6,7 +6,7 @@ rest ends first, so that the client sees upstream's own truth.
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -42,12 +42,12 @@ class KeyRing:
         self._on_change = on_change
         self._failed: OrderedDict[UUID, KeyHealth] = OrderedDict()
 
-    def choose(self, keys: Sequence[RingKey], now: float) -> tuple[RingKey, ...]:
+    def choose(self, keys: tuple[RingKey, ...], now: float) -> tuple[RingKey, ...]:
         """In the order in which they are to be tried: by chance and weight those that do not rest; only if
         there is none, those that do. `now` is seconds since the epoch.
         """
         if len(keys) == 1:
-            return tuple(keys)
+            return keys
         awake = [key for key in keys if not self.is_resting(key, now)]
         if awake:
             # The largest of random numbers to the power of 1/weight: as often as its weight says.
@@ -55,6 +55,8 @@ class KeyRing:
         return (min(keys, key=lambda key: self._failed[key.id].cooling_until),)
 
     def is_resting(self, key: RingKey, now: float) -> bool:
+        if not self._failed:
+            return False
         health = self._failed.get(key.id)
         return health is not None and health.cooling_until > now
 

@@ -44,12 +44,19 @@ class Leave:
     __slots__ = ("_is_told", "_of_connection", "_of_key", "_ring", "_route", "_was_resting", "key")
 
     def __init__(
-        self, key: RingKey, route: Route, ring: KeyRing, passes: tuple[Pass, Pass], *, was_resting: bool
+        self,
+        key: RingKey,
+        route: Route,
+        ring: KeyRing,
+        of_connection: Pass,
+        of_key: Pass,
+        was_resting: bool,
     ) -> None:
         self.key = key
         self._route = route
         self._ring = ring
-        self._of_connection, self._of_key = passes
+        self._of_connection = of_connection
+        self._of_key = of_key
         self._was_resting = was_resting
         self._is_told = False
 

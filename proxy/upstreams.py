@@ -51,9 +51,10 @@ class Upstreams:
             open_seconds=settings.BREAKER_OPEN_SECONDS,
         )
         self._upstreams: OrderedDict[str, Upstream] = OrderedDict()
-        self._routes: OrderedDict[tuple[str, UUID], Route] = OrderedDict()
-        self._troubled: set[tuple[str, UUID | None]] = set()
-        """Whose breakers are not closed."""
+        # A UUID's number is its hash, without a call.
+        self._routes: OrderedDict[tuple[str, int], Route] = OrderedDict()
+        self._troubled: set[Breaker] = set()
+        """Those that are not closed."""
 
     def admit(self, base_url: str, keys: tuple[RingKey, ...]) -> Leave:
         """Leave for one request's first attempt. Raises UpstreamUnavailable."""
@@ -73,7 +74,7 @@ class Upstreams:
             of_key = route.breaker.admit(now)
             if of_key is not None:
                 resting = ring.is_resting(key, wall)
-                return Leave(key, route, ring, (of_connection, of_key), was_resting=resting)
+                return Leave(key, route, ring, of_connection, of_key, resting)
             route.upstream.breaker.forget(of_connection)
         raise UpstreamUnavailable(self._seconds_to_wait(base_url, keys, now))
 
@@ -90,7 +91,10 @@ class Upstreams:
         now = time.monotonic()
         breakers: list[tuple[str, UUID | None, Breaker]] = [
             *((base_url, None, upstream.breaker) for base_url, upstream in self._upstreams.items()),
-            *((base_url, key_id, route.breaker) for (base_url, key_id), route in self._routes.items()),
+            *(
+                (base_url, UUID(int=number), route.breaker)
+                for (base_url, number), route in self._routes.items()
+            ),
         ]
         states = [BreakerState(url, key_id, each.state, *each.counts(now)) for url, key_id, each in breakers]
         return [state for state in states if state.successes or state.failures or state.state != State.CLOSED]
@@ -101,7 +105,7 @@ class Upstreams:
         return max(of_keys, routes[0].upstream.breaker.seconds_to_wait(now))
 
     def _route(self, base_url: str, key_id: UUID) -> Route:
-        name = base_url, key_id
+        name = base_url, key_id.int
         route = self._routes.get(name)
         if route is not None:
             self._routes.move_to_end(name)
@@ -109,7 +113,7 @@ class Upstreams:
         route = Route(self._upstream(base_url), self._breaker(base_url, key_id))
         self._routes[name] = route
         if len(self._routes) > MAX_ROUTES:
-            self._troubled.discard(self._routes.popitem(last=False)[0])
+            self._troubled.discard(self._routes.popitem(last=False)[1].breaker)
         return route
 
     def _upstream(self, base_url: str) -> Upstream:
@@ -118,7 +122,7 @@ class Upstreams:
             budget = RetryBudget(settings.UPSTREAM_RETRY_BUDGET_PERCENT)
             found = self._upstreams[base_url] = Upstream(self._breaker(base_url, None), budget)
             if len(self._upstreams) > MAX_ROUTES:
-                self._troubled.discard((self._upstreams.popitem(last=False)[0], None))
+                self._troubled.discard(self._upstreams.popitem(last=False)[1].breaker)
         return found
 
     def _breaker(self, base_url: str, key_id: UUID | None) -> Breaker:
@@ -126,9 +130,9 @@ class Upstreams:
 
         def tell(breaker: Breaker) -> None:
             if breaker.state is State.CLOSED:
-                self._troubled.discard((base_url, key_id))
+                self._troubled.discard(breaker)
             else:
-                self._troubled.add((base_url, key_id))
+                self._troubled.add(breaker)
             say = log.info if breaker.state is State.CLOSED else log.warning
             say("the breaker of an upstream changes", url=base_url, state=breaker.state.value, **of)
 
