@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 import httpx
 
-from proxy.client import Client, ClientDisconnected
+from proxy.client import Client
 from proxy.endpoints import Endpoint
 from proxy.errors import NoFreeConnection, ProxyError, UpstreamTimeout, UpstreamUnavailable
 from proxy.failover import Failover
@@ -102,12 +102,16 @@ class Attempts:
             self._tell(leave, failure)
             return failure
         except BaseException:
-            if isinstance(self._client.failure, UpstreamTimeout) and self._is_connected:
-                leave.was_silent()  # all the time that there is was spent waiting for it
+            if self._is_connected and self._client.body_ended and self._has_run_out_of_time:
+                leave.was_silent()
             leave.forget()
             raise
         leave.answered(response.status_code)
         return response
+
+    @property
+    def _has_run_out_of_time(self) -> bool:
+        return isinstance(self._client.failure, UpstreamTimeout)
 
     def _connected(self) -> None:
         self._is_connected = True
@@ -137,7 +141,8 @@ class Attempts:
         return following
 
     async def _following(self, outcome: httpx.Response | ProxyError, leave: Leave) -> Leave | None:
-        can_be_sent_again = isinstance(self._body, bytes) or not self._is_connected
+        is_whole = isinstance(self._body, bytes) or not self._is_connected
+        can_be_sent_again = is_whole and not self._client.is_gone
         refusal = await refusal_in(outcome) if isinstance(outcome, httpx.Response) else None
         if refusal is not None and isinstance(outcome, httpx.Response):
             if self._failover is None:
@@ -173,7 +178,7 @@ class Attempts:
             return None
         await asyncio.sleep(seconds)
         if self._client.is_gone:
-            raise ClientDisconnected
+            return None
         self._retries_made += 1
         try:
             return self._upstreams.try_again(self._base_url, self._grant.upstream_keys)

@@ -27,6 +27,7 @@ class HealthWriter:
     async def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         if self._writing is not None:
             await self._writing
         if self._changed:
@@ -38,7 +39,7 @@ class HealthWriter:
 
     async def _write_after(self, earlier: asyncio.Task[None] | None) -> None:
         if earlier is not None:
-            await earlier
+            await asyncio.wait({earlier})
         await self._write()
 
     async def _write(self) -> None:

@@ -1,5 +1,6 @@
 """Real servers for tests: the fake upstream and `manage.py serve`, on free ports."""
 
+import asyncio
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -105,3 +106,12 @@ def eventually(found: Callable[[], T], *, within_seconds: float = 10) -> T:
             return value
         assert time.monotonic() < deadline, f"not within {within_seconds} s; last seen: {value!r}"
         time.sleep(0.01)
+
+
+async def eventually_async(found: Callable[[], T], *, within_seconds: float = 10) -> T:
+    """As `eventually`, for what comes about on this event loop."""
+    deadline = time.monotonic() + within_seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"not within {within_seconds} s; last seen: {value!r}"
+        await asyncio.sleep(0.01)
+    return value

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from uuid import UUID
 
 import aiohttp
 import httpx
@@ -169,7 +170,7 @@ async def test_a_websocket_takes_the_next_key_too(resting: LiveProxy) -> None:
     assert await asyncio.to_thread(ring.uses) == (1, 1)
 
 
-def _ring_with_token(live: LiveProxy) -> tuple[Ring, str, object]:
+def _ring_with_token(live: LiveProxy) -> tuple[Ring, str, UUID]:
     ring = Ring(live)
     live.fault_key(ring.first, status="401")
     token, plain = issue_token(project=ring.project)
