@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from statistics import median
 
+import aiohttp
 import httpx
 import pytest
 
@@ -157,3 +158,22 @@ async def _at_once(live: LiveProxy, project: Project, count: int) -> list[int]:
     async with httpx.AsyncClient(headers=headers, timeout=60) as client:
         answers = [client.post(f"{live.base_url}/chat/completions", json=CHAT) for _ in range(count)]
         return [answer.status_code for answer in await asyncio.gather(*answers)]
+
+
+@touchy
+async def test_a_websocket_is_refused_too_while_its_breaker_is_open(private_live: LiveProxy) -> None:
+    plain = await asyncio.to_thread(_token_of_an_open_breaker, private_live)
+    url = f"{private_live.base_url}/realtime?model=gpt-realtime"
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {plain}"}) as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+            await session.ws_connect(url)
+
+    assert (raised.value.status, raised.value.headers["retry-after"] in ("1", "2")) == (503, True)
+
+
+def _token_of_an_open_breaker(live: LiveProxy) -> str:
+    project = project_with("sk-bad-for-sockets")
+    live.fault_key("sk-bad-for-sockets", status="500")
+    fail_until_open(live, project)
+    _, plain = issue_token(project=project)
+    return plain
