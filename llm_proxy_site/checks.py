@@ -28,6 +28,8 @@ def check_values(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
         problems.append(f"LOG_LEVEL: must be one of {', '.join(LEVELS)}")
     if settings.LOG_FORMAT not in FORMATS:
         problems.append(f"LOG_FORMAT: must be one of {', '.join(FORMATS)}")
+    if settings.BREAKER_FAILURE_PERCENT > 100:
+        problems.append("BREAKER_FAILURE_PERCENT: must be at most 100; 0 is never")
     return [
         Error(problem, hint="docs/settings.md describes every setting.", id="llm_proxy.E001")
         for problem in problems

@@ -12,10 +12,10 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from audit import trail
 from audit.actors import of_user
 from projects import lifecycle
 from projects.forms import ProjectAddForm, ProjectChangeForm, ProjectForm
+from projects.key_health import health_text
 from projects.limits import BUDGETS, LIMITS
 from projects.models import Project, UpstreamKey
 from projects.policy import UPSTREAM
@@ -58,12 +58,17 @@ class CountedProject(Protocol):
 
 
 class UpstreamKeyInline(TabularInline):
-    """The keys as `…abcd`: each can be switched off and on, none shown, added or deleted."""
+    """The keys as `…abcd`: each has a name and a weight and can be switched off; none is shown, added or
+    deleted.
+    """
 
     model = UpstreamKey
-    fields = ["is_active", "created_at"]
-    readonly_fields = ["created_at"]
+    fields = ["name", "weight", "is_active", "health", "created_at"]
+    readonly_fields = ["health", "created_at"]
     can_delete = False
+
+    def health(self, key: UpstreamKey) -> str:
+        return health_text(key, timezone.now())
 
     def has_add_permission(self, request: HttpRequest, obj: Project | None = None) -> bool:
         return False
@@ -171,11 +176,7 @@ class ProjectAdmin(ModelAdmin):
         formset: forms.BaseModelFormSet[UpstreamKey, forms.ModelForm[UpstreamKey]],
         change: bool,
     ) -> None:
-        for key in formset.save(commit=False):
-            key.save(update_fields=["is_active", "updated_at"])
-            trail.record(
-                "upstream_key.activated" if key.is_active else "upstream_key.deactivated",
-                key,
-                actor=of_user(request.user),
-                project_id=key.project_id,
-            )
+        formset.save(commit=False)
+        for key, edited in formset.changed_objects:
+            edits = {field: getattr(key, field) for field in edited}
+            lifecycle.update_upstream_key(key, **edits, actor=of_user(request.user))

@@ -55,14 +55,42 @@ def update_project(project: Project, *, actor: str, **edits: Any) -> bool:
 
 
 @transaction.atomic
-def add_upstream_key(project: Project, plain: str, *, actor: str) -> UpstreamKey:
-    """Store `plain` for the project, encrypted. Raises ValidationError for a string that cannot be a key."""
+def add_upstream_key(
+    project: Project, plain: str, *, name: str = "", weight: int = 1, actor: str
+) -> UpstreamKey:
+    """Store `plain` for the project, encrypted. Raises ValidationError for a string that cannot be a key, and
+    for a bad name or weight.
+    """
     validate_key(plain)
-    key = UpstreamKey(project=project)
+    key = UpstreamKey(project=project, name=name.strip(), weight=weight)
     key.conceal(plain)
+    key.full_clean()
     key.save()
-    trail.record("upstream_key.added", key, actor=actor, project_id=project.id)
+    details = {
+        field: value for field, value in (("name", key.name), ("weight", weight)) if value not in ("", 1)
+    }
+    trail.record("upstream_key.added", key, actor=actor, project_id=project.id, details=details)
     return key
+
+
+@transaction.atomic
+def update_upstream_key(key: UpstreamKey, *, actor: str, **edits: Any) -> bool:
+    """Change name, weight or whether it is active, by field; True if that was one. Raises ValidationError."""
+    key.refresh_from_db(from_queryset=UpstreamKey.objects.select_for_update())
+    before = {field: getattr(key, field) for field in edits}
+    for field, value in edits.items():
+        setattr(key, field, value)
+    changes = differences(before, key, edits)
+    if not changes:
+        return False
+    key.full_clean()
+    key.save(update_fields=[*changes, "updated_at"])
+    if changes.pop("is_active", None):
+        act = "upstream_key.activated" if key.is_active else "upstream_key.deactivated"
+        trail.record(act, key, actor=actor, project_id=key.project_id)
+    if changes:
+        trail.record("upstream_key.changed", key, actor=actor, project_id=key.project_id, details=changes)
+    return True
 
 
 @transaction.atomic

@@ -20,6 +20,7 @@ from projects.rules import validate_rules
 validate_key = RegexValidator(r"^[\x21-\x7e]{8,512}\Z", "An upstream key is 8 to 512 printable characters.")
 
 validate_header_value = RegexValidator(r"^[\x21-\x7e]+\Z", "Printable ASCII characters without spaces.")
+MAX_WEIGHT = 1000
 _ONE_WORD = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")
 
 
@@ -228,7 +229,17 @@ class UpstreamKey(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="upstream_keys")
     ciphertext = models.TextField(editable=False)
     last_four = models.CharField(max_length=4, editable=False)
+    name = models.CharField(max_length=100, blank=True, help_text="To tell it from the others.")
+    weight = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_WEIGHT)],
+        help_text="How often it is used, beside the project's other keys.",
+    )
     is_active = models.BooleanField("active", default=True)
+    last_failure_code = models.CharField(max_length=50, blank=True, editable=False)
+    last_failed_at = models.DateTimeField(null=True, editable=False)
+    cooling_until = models.DateTimeField(null=True, editable=False)
+    """These three are what a serving process has seen last; they do not move `updated_at`."""
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True, db_index=True)
 
@@ -236,10 +247,13 @@ class UpstreamKey(models.Model):
         ordering = ["created_at"]
         constraints = [
             models.CheckConstraint(condition=~Q(ciphertext=""), name="upstream_key_is_not_empty"),
+            models.CheckConstraint(
+                condition=Q(weight__gte=1, weight__lte=MAX_WEIGHT), name="upstream_key_weight_is_bounded"
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"…{self.last_four}"
+        return f"{self.name} …{self.last_four}" if self.name else f"…{self.last_four}"
 
     def conceal(self, plain: str) -> None:
         """Take `plain` as this key's value, encrypted. The caller has validated it, and saves."""

@@ -16,6 +16,7 @@ from proxy.errors import (
 )
 from proxy.limit_headers import duration_text, rate_headers
 from proxy.providers import Provider, Providers
+from proxy.upstreams import Upstreams
 from tokens.directory import Directory, DirectoryUnavailableError, UnknownTokenError
 from tokens.grant import Grant
 from tokens.limits.values import (
@@ -54,10 +55,16 @@ def provider_of(providers: Providers, grant: Grant) -> Provider:
     return provider
 
 
+def check_upstream(upstreams: Upstreams, grant: Grant, provider: Provider) -> None:
+    """Whether upstream may be asked now: a request that it would fail uses up no limit. Raises ProxyError."""
+    if grant.upstream_keys:
+        upstreams.check(grant.base_url or provider.base_url, grant.upstream_keys)
+
+
 async def acquire(limits: LimitStore, grant: Grant, request_id: UUID, estimate: Estimate) -> Lease:
     """Take the request's share of its limits, last of all checks. Raises ProxyError."""
     policy.check_alive(grant, time.time())
-    if grant.upstream_key is None:
+    if not grant.upstream_keys:
         raise UpstreamKeyUnavailable
     try:
         return await limits.acquire(request_id, grant.subjects, estimate)

@@ -134,6 +134,10 @@ class Client:
         self._pending_cut = error
         self._cut_timer = asyncio.get_running_loop().call_later(CUT_AFTER_SECONDS, self._fail, error)
 
+    def expire(self, error: ProxyError) -> None:
+        """Upstream has had all its time: the request ends with this error, wherever its answer stands."""
+        self._fail(error)
+
     def drain_no_more(self) -> None:
         """From here on the request ends with the hang-up; now, if that has been. Not for the request's own
         task, which would be cancelled where it does not wait.

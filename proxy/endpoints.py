@@ -40,7 +40,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     max_request_bytes: int = sys.maxsize
     """Of its requests' bodies."""
     timeout: dict[str, float] = {}
-    """For its requests: `connect` and `read`, in seconds, as the transport takes them."""
+    """For its requests, in seconds: `connect`, `first_byte` and `read` as the transport takes them, and
+    `total`, where 0 is for ever.
+    """
 
     @property
     def reports_usage(self) -> bool:

@@ -13,6 +13,8 @@
     ├── UpstreamKeyUnavailable  503
     ├── ProviderNotConfigured   503
     ├── UpstreamUnreachable     502
+    │   └── NoFreeConnection
+    ├── UpstreamUnavailable     503
     ├── UpstreamTimeout         504
     ├── ServiceUnavailable      503
     └── InternalError           500
@@ -188,6 +190,27 @@ class UpstreamUnreachable(ProxyError):
     code = "upstream_unreachable"
     message = "The upstream API could not be reached, or broke off before it answered."
     retry_after_ms = 1000
+
+    def __init__(self, *, was_connected: bool = False) -> None:
+        super().__init__(self.message)
+        self.was_connected = was_connected
+
+
+class NoFreeConnection(UpstreamUnreachable):
+    """All that UPSTREAM_MAX_CONNECTIONS allows are busy: that is not upstream's doing."""
+
+
+class UpstreamUnavailable(ProxyError):
+    """Nobody has asked upstream: it has failed too often just now."""
+
+    is_upstreams = True
+    status = 503
+    code = "upstream_unavailable"
+    message = "The upstream API has failed too often just now. The proxy will try it again soon."
+
+    def __init__(self, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(self.message)
+        self.retry_after_ms = max(1000, round(retry_after_seconds * 1000))
 
 
 class UpstreamTimeout(ProxyError):

@@ -1,12 +1,15 @@
 """One admitted request while it runs: what it holds, what it has used, and how it can be cut short."""
 
+import asyncio
+
 import httpx
 
 from proxy.asking import traces_of_asking
+from proxy.attempts import Attempts
 from proxy.bill import Bill, finished
 from proxy.client import Client, ClientDisconnected
 from proxy.endpoints import Endpoint
-from proxy.errors import ProxyError, UpstreamUnreachable
+from proxy.errors import ProxyError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnreachable
 from proxy.headers import first, to_client
 from proxy.limit_headers import tell
 from proxy.metering.guarded import Guarded
@@ -16,7 +19,8 @@ from proxy.metering.usage import Usage
 from proxy.providers import Provider
 from proxy.relay import relay
 from proxy.request import ProxyRequest, StreamedBody
-from proxy.upstream import UpstreamCut, open_stream
+from proxy.upstream import UpstreamCut
+from proxy.upstreams import Upstreams
 from tokens.grant import Grant
 from tokens.limits.values import Charge, Lease, LimitStore
 from usage.entry import UsageEntry
@@ -45,6 +49,7 @@ class Exchange:
 
     async def run(
         self,
+        upstreams: Upstreams,
         transport: httpx.AsyncBaseTransport,
         request: ProxyRequest,
         provider: Provider,
@@ -61,9 +66,10 @@ class Exchange:
         """
         if self._bill.may_cost and self._may_drain:
             self._client.drain_seconds = self.grant.drain_seconds
+        timer = self._bound_time(endpoint)
         try:
             with self._client.failure_cancels():
-                response = await self._open(transport, request, provider, endpoint, body)
+                response = await self._open(upstreams, transport, request, provider, endpoint, body)
                 try:
                     await self._answer(response, endpoint, is_asking=is_asking)
                 finally:
@@ -71,10 +77,15 @@ class Exchange:
         except ClientDisconnected:
             if self._client.is_gone or not self._meter.has_ended:
                 raise
-        except (ProxyError, UpstreamCut):
+        except (ProxyError, UpstreamCut) as problem:
             if self._client.is_gone:
                 raise ClientDisconnected from None
+            if isinstance(problem, UpstreamTimeout) and self._client.status is not None:
+                raise UpstreamCut from None
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
         if self._client.is_gone:
             raise ClientDisconnected
 
@@ -93,8 +104,15 @@ class Exchange:
         self._may_drain = False
         self._client.drain_no_more()
 
+    def _bound_time(self, endpoint: Endpoint) -> asyncio.TimerHandle | None:
+        seconds = endpoint.timeout.get("total")
+        if not seconds:
+            return None
+        return asyncio.get_running_loop().call_later(seconds, self._client.expire, UpstreamTimeout())
+
     async def _open(
         self,
+        upstreams: Upstreams,
         transport: httpx.AsyncBaseTransport,
         request: ProxyRequest,
         provider: Provider,
@@ -102,17 +120,19 @@ class Exchange:
         body: bytes | StreamedBody,
     ) -> httpx.Response:
         try:
-            response = await open_stream(
+            response = await Attempts(
+                upstreams,
                 transport,
                 provider,
+                endpoint,
                 self.grant,
                 request,
                 body,
                 self._client,
-                endpoint.timeout,
+                self._entry,
                 self._connected,
-            )
-        except UpstreamUnreachable:
+            ).answer()
+        except (UpstreamUnreachable, UpstreamUnavailable):
             self._is_free = True
             raise
         self._is_free = response.status_code >= 300

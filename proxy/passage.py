@@ -84,7 +84,11 @@ class Passage:
 
     async def run(self) -> None:
         """Admit the request, and forward it. Raises what `Exchange.run` does."""
-        running, transport = self._runtime.running, self._runtime.transport
+        running, upstreams, transport = (
+            self._runtime.running,
+            self._runtime.upstreams,
+            self._runtime.transport,
+        )
         exchange = await self._admit()
         running.add(exchange)
         if self._runtime.directory.generation != self._generation:
@@ -93,7 +97,13 @@ class Passage:
             asked = ask_for_usage(self._request, self._endpoint, self._facts, self._body)
             request, body = asked or (self._request, self._body)
             await exchange.run(
-                transport, request, self._provider, self._endpoint, body, is_asking=asked is not None
+                upstreams,
+                transport,
+                request,
+                self._provider,
+                self._endpoint,
+                body,
+                is_asking=asked is not None,
             )
         finally:
             running.discard(exchange)
@@ -103,6 +113,7 @@ class Passage:
         runtime, grant, request, body = self._runtime, self._grant, self._request, self._body
         body_bytes = len(body) if isinstance(body, bytes) else request.content_length or 0
         bill = Bill(grant, self._endpoint, request.method, self._facts, body_bytes, runtime.prices)
+        admission.check_upstream(runtime.upstreams, grant, self._provider)
         lease = await admission.acquire(runtime.limits, grant, self._entry.id, bill.estimate())
         self._entry.is_admitted = True
         return Exchange(grant, lease, bill, self._client, self._entry, runtime.limits)

@@ -107,10 +107,6 @@ def _provider(name: str, entry: ProviderEntry, schema: Schema) -> Provider:
 
 def _endpoint(family: str, entry: EndpointEntry, provider: ProviderEntry) -> Endpoint:
     """What the endpoint says goes before what its provider says, and that before the settings."""
-    connect_seconds = provider.connect_timeout_seconds or settings.UPSTREAM_CONNECT_TIMEOUT_SECONDS
-    read_seconds = (
-        entry.read_timeout_seconds or provider.read_timeout_seconds or settings.UPSTREAM_READ_TIMEOUT_SECONDS
-    )
     max_bytes = entry.max_request_bytes or provider.max_request_bytes or settings.REQUEST_MAX_BYTES
     return Endpoint(
         path=entry.path,
@@ -123,5 +119,23 @@ def _endpoint(family: str, entry: EndpointEntry, provider: ProviderEntry) -> End
         asks_usage=entry.asks_usage,
         background=entry.background,
         max_request_bytes=max_bytes,
-        timeout={"connect": connect_seconds, "read": read_seconds},
+        timeout=_timeouts(entry, provider),
     )
+
+
+def _timeouts(entry: EndpointEntry, provider: ProviderEntry) -> dict[str, float]:
+    totals = (entry.total_timeout_seconds, provider.total_timeout_seconds)
+    read_seconds = (
+        entry.read_timeout_seconds or provider.read_timeout_seconds or settings.UPSTREAM_READ_TIMEOUT_SECONDS
+    )
+    return {
+        "connect": provider.connect_timeout_seconds or settings.UPSTREAM_CONNECT_TIMEOUT_SECONDS,
+        "first_byte": entry.first_byte_timeout_seconds
+        or provider.first_byte_timeout_seconds
+        or settings.UPSTREAM_FIRST_BYTE_TIMEOUT_SECONDS
+        or read_seconds,
+        "read": read_seconds,
+        "total": next(
+            (seconds for seconds in totals if seconds is not None), settings.UPSTREAM_TOTAL_TIMEOUT_SECONDS
+        ),
+    }

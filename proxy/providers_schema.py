@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 Bytes = Annotated[int, msgspec.Meta(ge=1, le=2**50)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+SecondsOrNone = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+"""0: for ever."""
 
 MAX_PATH_CHARACTERS = 100
 """As long as the ledger's column."""
@@ -50,7 +52,9 @@ class ProviderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: HeadersEntry = HeadersEntry()
     max_request_bytes: Bytes | None = None
     connect_timeout_seconds: Seconds | None = None
+    first_byte_timeout_seconds: Seconds | None = None
     read_timeout_seconds: Seconds | None = None
+    total_timeout_seconds: SecondsOrNone | None = None
 
 
 class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,7 +67,9 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asks_usage: bool = False
     background: bool = False
     max_request_bytes: Bytes | None = None
+    first_byte_timeout_seconds: Seconds | None = None
     read_timeout_seconds: Seconds | None = None
+    total_timeout_seconds: SecondsOrNone | None = None
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,17 +15,21 @@ from django.conf import settings
 from django.db import Error, connection
 from django.utils import timezone
 
+from projects.key_health import store_health
 from proxy.access_log import AccessLog
 from proxy.bodies import HeldBodies
 from proxy.client import Client
 from proxy.configuration import configured_providers, read_providers
 from proxy.cors import Allowance
 from proxy.headers import first
+from proxy.key_health import HealthWriter
+from proxy.keyring import KeyHealth
 from proxy.origins import KnownOrigins
 from proxy.providers import InvalidProvidersError, Providers
 from proxy.running import RunningRequests
 from proxy.transport import AiohttpTransport
 from proxy.types import Headers
+from proxy.upstreams import Upstreams
 from proxy.websockets.open_sockets import OpenSockets
 from proxy.websockets.upstream import SocketTransport
 from tokens.changes import ChangePoller
@@ -61,6 +65,8 @@ class Runtime:
         self.transport: httpx.AsyncBaseTransport = AiohttpTransport(
             max_connections=settings.UPSTREAM_MAX_CONNECTIONS
         )
+        self.key_health = HealthWriter(self._store_health)
+        self.upstreams = Upstreams(self.key_health.note)
         self.socket_transport = SocketTransport(
             max_connections=settings.UPSTREAM_MAX_CONNECTIONS,
             connect_seconds=settings.UPSTREAM_CONNECT_TIMEOUT_SECONDS,
@@ -113,6 +119,7 @@ class Runtime:
         runtime, cls._current = cls._current, None
         await runtime.running.stop()
         runtime._price_reader.cancel()
+        await runtime.key_health.stop()
         await runtime.transport.aclose()
         await runtime.socket_transport.aclose()
         runtime._access_log.flush()
@@ -202,6 +209,14 @@ class Runtime:
             await self.in_thread(keep_alive, token_ids, timezone.now())
         except Error as problem:
             log.error("the use of access tokens cannot be noted", error=str(problem))
+
+    async def _store_health(self, healths: list[KeyHealth]) -> bool:
+        try:
+            await self.in_thread(store_health, healths)
+        except Error as problem:
+            log.error("the health of upstream keys cannot be noted", error=str(problem))
+            return False
+        return True
 
     def _correct(self, days: list[DayOfUse]) -> None:
         for day in days:

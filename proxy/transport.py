@@ -17,7 +17,11 @@ from multidict import CIMultiDict
 from yarl import URL
 
 MAX_HEADER_BYTES = 64 * 1024
+LARGE_BODY_BYTES = 64 * 1024
+"""What fits into a socket's buffers whether or not the other end reads."""
 _on_connected: ContextVar[Callable[[], None] | None] = ContextVar("on_connected", default=None)
+is_dialing: ContextVar[bool] = ContextVar("is_dialing", default=False)
+"""Whether a connection that did not come in time was being made; else all of them were busy."""
 _ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 # The first match wins: the more special stand first.
@@ -41,12 +45,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The `on_connected` extension is called when there is a connection, before the request goes out.
+        Nothing is sent twice.
 
-        Raises httpx.TransportError.
+        Raises httpx.TransportError; PoolTimeout where no connection was free.
         """
         if self._session is None:
             self._session = self._open_session()
         timeout = request.extensions.get("timeout", {})
+        read = timeout.get("read")
+        first_byte = timeout.get("first_byte", read)
         _on_connected.set(request.extensions.get("on_connected"))
         with _mapped_errors():
             response = await self._session.request(
@@ -55,8 +62,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=CIMultiDict((_text(name), _text(value)) for name, value in request.headers.raw),
                 data=_data(request),
                 allow_redirects=False,
-                timeout=_timeout(timeout.get("connect"), timeout.get("read")),
+                timeout=_timeout(timeout.get("connect"), first_byte),
             )
+        if first_byte != read:
+            _wait_between_bytes(response, read)
         return httpx.Response(
             response.status, headers=response.raw_headers, stream=_ResponseStream(response), request=request
         )
@@ -67,22 +76,41 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             self._session = None
 
     def _open_session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=_Connector(limit=self._max_connections),
+        session = aiohttp.ClientSession(
+            request_class=_Request,
+            connector=Connector(limit=self._max_connections),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_ADDED_BY_AIOHTTP,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
+        session._retry_connection = False  # it would repeat requests behind the back of those who count
+        return session
 
 
-class _Connector(aiohttp.TCPConnector):
+class _Request(aiohttp.ClientRequest):
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        """The time for the first byte runs from the last of the request. Of one that upstream may never read
+        to its end it runs from here.
+        """
+        if isinstance(self.body, aiohttp.BytesPayload) and (self.body.size or 0) > LARGE_BODY_BYTES:
+            conn.protocol.start_timeout()
+        return await super().send(conn)
+
+
+class Connector(aiohttp.TCPConnector):
     async def connect(self, *arguments: Any, **options: Any) -> Any:
         connection = await super().connect(*arguments, **options)
         told = _on_connected.get()
         if told is not None:
             told()
+        return connection
+
+    async def _create_connection(self, *arguments: Any, **options: Any) -> Any:
+        is_dialing.set(True)
+        connection = await super()._create_connection(*arguments, **options)
+        is_dialing.set(False)
         return connection
 
 
@@ -104,6 +132,14 @@ class _ResponseStream(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         # Read to its end, the connection went back to the pool by itself; otherwise it must not.
         self._response.close()
+
+
+def _wait_between_bytes(response: aiohttp.ClientResponse, seconds: float | None) -> None:
+    """From here on the time between two pieces counts. Without a connection the answer is there already."""
+    connection = response.connection
+    if connection is not None and connection.protocol is not None:
+        connection.protocol.read_timeout = seconds
+        connection.protocol.start_timeout()
 
 
 def _target_url(request: httpx.Request) -> URL:
@@ -140,6 +176,9 @@ def _mapped_errors() -> Iterator[None]:
         yield
     except (aiohttp.ClientError, ConnectionError) as problem:
         kind = next(to for from_, to in _ERRORS if isinstance(problem, from_))
+        if kind is httpx.ConnectTimeout and not is_dialing.get():
+            kind = httpx.PoolTimeout
+        is_dialing.set(False)
         raise kind(_reason(problem)) from problem
 
 

@@ -7,7 +7,7 @@ import httpx
 import structlog
 
 from proxy.client import Client
-from proxy.errors import ProxyError, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import NoFreeConnection, ProxyError, UpstreamTimeout, UpstreamUnreachable
 from proxy.headers import to_upstream
 from proxy.providers import Provider
 from proxy.request import ProxyRequest
@@ -22,22 +22,23 @@ class UpstreamCut(ConnectionAbortedError):
 
 async def open_stream(
     transport: httpx.AsyncBaseTransport,
+    base_url: str,
     provider: Provider,
     grant: Grant,
+    upstream_key: str,
     request: ProxyRequest,
     body: bytes | httpx.AsyncByteStream,
     client: Client,
     timeout: dict[str, float],
     on_connected: Callable[[], None],
 ) -> httpx.Response:
-    """Upstream's answer, its headers read, its body not. Whoever opens it closes it. `on_connected` is called
-    when there is a connection, before the request goes out.
+    """Upstream's answer to one attempt, its headers read, its body not. Whoever opens it closes it.
+    `on_connected` is called when there is a connection, before the request goes out.
 
     Raises UpstreamUnreachable, UpstreamTimeout, and the client's failure where its body broke off on the way.
     """
-    assert grant.upstream_key is not None, "admission lets no such grant pass"
-    url = _url(grant.base_url or provider.base_url)
-    headers = to_upstream(request.headers, grant.upstream_key, provider.headers, grant.upstream_headers)
+    url = _url(base_url)
+    headers = to_upstream(request.headers, upstream_key, provider.headers, grant.upstream_headers)
     upstream_request = httpx.Request(
         request.method,
         url,
@@ -63,6 +64,8 @@ async def open_stream(
 
 
 def _named(problem: httpx.TransportError) -> ProxyError:
+    if isinstance(problem, httpx.PoolTimeout):
+        return NoFreeConnection()
     if isinstance(problem, httpx.TimeoutException) and not isinstance(problem, httpx.ConnectTimeout):
         return UpstreamTimeout()
     return UpstreamUnreachable()

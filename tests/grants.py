@@ -5,7 +5,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from tokens.grant import Grant
+from tokens.grant import Grant, RingKey
 from tokens.limits.values import Kind, Limits, Subject
 
 BASE_URL = "http://upstream.test/v1"
@@ -31,7 +31,7 @@ def make_grant(
         "project_active": True,
         "expires_at": float("inf"),
         "base_url": BASE_URL,
-        "upstream_key": "sk-upstream-very-secret",
+        "upstream_keys": (RingKey(uuid7(), "sk-upstream-very-secret"),),
         "subjects": tuple(subjects),
     }
     return Grant(**(values | fields))

@@ -1,5 +1,6 @@
 """Real servers for tests: the fake upstream and `manage.py serve`, on free ports."""
 
+import asyncio
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,13 @@ class LiveProxy:
         """The requests that upstream has received with this text in a header or in their target."""
         requests: list[dict[str, Any]] = self._fake("requests", mentioning=marker)
         return requests
+
+    def fault_key(self, upstream_key: str, **faults: str) -> None:
+        """What the fake upstream does to requests with this key from now on; nothing: as usual."""
+        script = {f"x-fake-{name.replace('_', '-')}": value for name, value in faults.items()}
+        httpx.put(
+            self.upstream_url.removesuffix("/v1") + f"/_fake/keys/{upstream_key}", json=script
+        ).raise_for_status()
 
     def rss_bytes(self) -> int:
         rss: int = psutil.Process(self.process.pid).memory_info().rss
@@ -98,3 +106,12 @@ def eventually(found: Callable[[], T], *, within_seconds: float = 10) -> T:
             return value
         assert time.monotonic() < deadline, f"not within {within_seconds} s; last seen: {value!r}"
         time.sleep(0.01)
+
+
+async def eventually_async(found: Callable[[], T], *, within_seconds: float = 10) -> T:
+    """As `eventually`, for what comes about on this event loop."""
+    deadline = time.monotonic() + within_seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"not within {within_seconds} s; last seen: {value!r}"
+        await asyncio.sleep(0.01)
+    return value

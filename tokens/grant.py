@@ -11,6 +11,16 @@ from tokens.limits.values import Subject
 
 
 @dataclass(frozen=True, slots=True)
+class RingKey:
+    """One of the upstream keys that a project has."""
+
+    id: UUID
+    value: str = field(repr=False)
+    weight: int = 1
+    """How often it is used, beside the others."""
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """Instants are seconds since the epoch; infinity: never."""
 
@@ -24,8 +34,8 @@ class Grant:
     expires_at: float
     base_url: str
     """Empty: its provider's."""
-    upstream_key: str | None = field(repr=False)
-    """None: the project has no usable upstream key."""
+    upstream_keys: tuple[RingKey, ...]
+    """Empty: the project has no usable upstream key."""
     provider: str = ""
     """By name; empty: the first."""
     upstream_headers: tuple[tuple[bytes, bytes], ...] = ()

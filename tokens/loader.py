@@ -13,7 +13,7 @@ from projects.encryption import UndecryptableError
 from projects.models import DeathPolicy, DisconnectPolicy, Project, UnpricedPolicy, UpstreamKey
 from projects.rules import InvalidRulesError, parse_rules
 from projects.ruleset import REFUSE_ALL, Ruleset, make_ready
-from tokens.grant import Grant
+from tokens.grant import Grant, RingKey
 from tokens.limits.values import Kind, Limits, Subject
 from tokens.models import AccessToken
 
@@ -34,7 +34,6 @@ def load_grant(digest: str) -> Grant | None:
         return None
     project = token.project
     digest_dies_at = None if digest == token.digest else token.previous_digest_dies_at
-    key = UpstreamKey.objects.filter(project=project, is_active=True).first()
     return Grant(
         token_id=token.id,
         project_id=project.id,
@@ -44,7 +43,7 @@ def load_grant(digest: str) -> Grant | None:
         project_active=project.is_active,
         expires_at=_seconds(token.expires_at),
         base_url=project.base_url,
-        upstream_key=_reveal(key),
+        upstream_keys=_keys(project),
         provider=project.provider,
         upstream_headers=_upstream_headers(project),
         permits_leading_past_us=project.permits_leading_past_us,
@@ -115,11 +114,12 @@ def _text(instant: datetime | None) -> bytes:
     return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z").encode()
 
 
-def _reveal(key: UpstreamKey | None) -> str | None:
-    if key is None:
-        return None
-    try:
-        return key.reveal()
-    except UndecryptableError:
-        log.error("upstream key cannot be decrypted", upstream_key_id=str(key.id))
-        return None
+def _keys(project: Project) -> tuple[RingKey, ...]:
+    """Those that are usable."""
+    keys = []
+    for key in UpstreamKey.objects.filter(project=project, is_active=True):
+        try:
+            keys.append(RingKey(key.id, key.reveal(), key.weight))
+        except UndecryptableError:
+            log.error("upstream key cannot be decrypted", upstream_key_id=str(key.id))
+    return tuple(keys)

@@ -75,6 +75,7 @@ class UsageRecordAdmin(RecordAdmin):
                     "error_code",
                     "shadow_refusals",
                     "is_admitted",
+                    "attempts",
                     "response_bytes",
                     "upstream_request_id",
                 ]

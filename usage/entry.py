@@ -28,6 +28,8 @@ class UsageEntry(msgspec.Struct, kw_only=True):
     shadow_refusals: str = ""
     """Codes, separated by commas."""
     is_admitted: bool = False
+    attempts: int = 0
+    """How often upstream was asked."""
     usage_source: UsageSource = UsageSource.NONE
     input_tokens: int | None = None
     output_tokens: int | None = None

@@ -43,6 +43,10 @@ class UsageRecord(models.Model):
         "admitted", default=False, help_text="Counts towards the token's limit."
     )
 
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="How often upstream was asked; 0: not at all, or by the turns of a WebSocket."
+    )
+
     usage_source = models.CharField(max_length=10, choices=UsageSource.choices, default=UsageSource.NONE)
     input_tokens = models.PositiveBigIntegerField(null=True)
     output_tokens = models.PositiveBigIntegerField(null=True)

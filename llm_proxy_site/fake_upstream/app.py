@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
@@ -26,6 +27,7 @@ from .background import FINISHED, create_batch, found_or
 from .calls import Call
 from .errors import ApiError
 from .exchanges import Endpoint, route
+from .faults import KEY_FAULTS, SEEN, set_key_faults
 from .generic import answer_to
 from .operations import published
 from .sockets import route_socket
@@ -63,6 +65,7 @@ def create_app(*, record: bool = True) -> web.Application:
     """With `record=False` requests are counted but not remembered. Serve it with `running` or `serve`."""
     app = web.Application()
     app[recording.LOG] = recording.RequestLog(remember=record)
+    app[KEY_FAULTS], app[SEEN] = {}, Counter()
     app[files.FILES] = {}
     app[FINISHED] = {}
     for base in ("/v1", f"{PREFIX}/v1"):
@@ -74,6 +77,7 @@ def create_app(*, record: bool = True) -> web.Application:
             app.router.add_route(served, f"{PREFIX}{path}", route(endpoint))
     app.router.add_get("/_fake/requests", recording.list_requests)
     app.router.add_delete("/_fake/requests", recording.clear_requests)
+    app.router.add_put("/_fake/keys/{key}", set_key_faults)
     app.router.add_get("/_fake/stats", recording.stats)
     app.router.add_route("*", "/{anything:.*}", route(_unknown_url))
     return app

@@ -9,13 +9,19 @@ from .errors import ApiError
 _KEY_PROTOCOL = "openai-insecure-api-key."
 
 
-def authorize(request: web.Request) -> None:
+def key_of(request: web.Request) -> tuple[str, str]:
+    """The scheme and the key that the request carries; empty where there is none."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if "Api-Key" in request.headers:
         scheme, key = "bearer", request.headers["Api-Key"]
     for name in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
         if not key and name.strip().startswith(_KEY_PROTOCOL):
             scheme, key = "Bearer", name.strip().removeprefix(_KEY_PROTOCOL)
+    return scheme, key
+
+
+def authorize(request: web.Request) -> None:
+    scheme, key = key_of(request)
     if scheme.lower() != "bearer" or not key:
         raise ApiError(
             401,

@@ -44,6 +44,8 @@ async def deliver(answer: Answer, faults: Faults, request: web.Request, record: 
         await asyncio.sleep(faults.delay_ms / 1000)
     if faults.hang == "1":
         await _forever()
+    if faults.reset:
+        await _cut(request, record)
     headers = _headers(answer, faults, record)
     if isinstance(answer.body, bytes) and not faults.affect_body:
         return web.Response(body=answer.body, status=answer.status, headers=headers)
@@ -69,6 +71,8 @@ def _headers(answer: Answer, faults: Faults, record: Record) -> CIMultiDict[str]
     headers.extend(answer.headers)
     if faults.retry_after is not None:
         headers["retry-after"] = faults.retry_after
+    if faults.should_retry is not None:
+        headers["x-should-retry"] = faults.should_retry
     return headers
 
 

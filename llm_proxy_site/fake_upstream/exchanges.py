@@ -42,7 +42,7 @@ async def _exchange(endpoint: Endpoint, request: web.Request, record: Record) ->
         faults = scripted_faults(request)
         authorize(request)
         if faults.status:
-            raise scripted_error(faults.status)
+            raise scripted_error(faults.status, faults.code)
         if refusal:
             raise refusal
         answer = endpoint(Call(request, faults, body, digest_of(record, faults)))

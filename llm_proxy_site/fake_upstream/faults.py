@@ -1,11 +1,15 @@
-"""Faults and pace that a client scripts by `x-fake-*` headers or query parameters; the header wins."""
+"""Faults and pace that a client scripts by `x-fake-*` headers or query parameters; the header wins. A key can
+have faults too (`PUT /_fake/keys/{key}`, a JSON object of such names and values), which both go before.
+"""
 
 import re
+from collections import Counter
 from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
 
+from .authorization import key_of
 from .errors import ApiError
 
 PREFIX = "x-fake-"
@@ -26,6 +30,10 @@ class Faults(
 
     status: Annotated[int, msgspec.Meta(ge=300, le=599)] | None = None
     retry_after: HeaderValue | None = None  # sent as it is, with any status
+    code: HeaderValue | None = None  # of the error, such as insufficient_quota
+    should_retry: Literal["true", "false"] | None = None  # sent as x-should-retry, with any status
+    times: Count | None = None  # for so many requests with this seed; those that follow have no faults
+    reset: Literal["1"] | None = None  # in place of an answer
     delay_ms: Milliseconds = 0  # before the response's head
     chunk_delay_ms: Milliseconds = 0  # between chunks
     end_delay_ms: Milliseconds = 0  # between the last chunk and the end
@@ -64,13 +72,16 @@ class Faults(
 
 
 UNSCRIPTED = Faults()
+KEY_FAULTS = web.AppKey("key_faults", dict[str, dict[str, str]])
+SEEN = web.AppKey("seen", Counter[str])
+"""Requests that have counted their times, by seed."""
 
 
 def scripted_faults(request: web.Request) -> Faults:
     """Raise `ApiError` for a bad value, and for a name that does not exist: typos must be loud."""
-    script = {}
+    script = dict(request.app[KEY_FAULTS].get(key_of(request)[1], {}))
     if PREFIX in request.raw_path.lower():
-        script = {name.lower(): value for name, value in request.query.items()}
+        script |= {name.lower(): value for name, value in request.query.items()}
     for name, value in request.raw_headers:
         if name[:7].lower() == b"x-fake-":
             script[name.decode("latin-1").lower()] = value.decode("latin-1")
@@ -78,16 +89,32 @@ def scripted_faults(request: web.Request) -> Faults:
     if not script:
         return UNSCRIPTED
     try:
-        return msgspec.convert(script, Faults, strict=False)
+        faults = msgspec.convert(script, Faults, strict=False)
     except msgspec.ValidationError as error:
         culprit = _NAME.search(str(error))
         raise ApiError(
             400, f"Invalid fault: {error}", param=culprit[0] if culprit else None, code="invalid_value"
         ) from error
+    if faults.times is not None:
+        seen = request.app[SEEN]
+        seen[faults.seed or ""] += 1
+        return faults if seen[faults.seed or ""] <= faults.times else UNSCRIPTED
+    return faults
 
 
-def scripted_error(status: int) -> ApiError:
-    """OpenAI's type and code for a status, as far as it has them."""
+async def set_key_faults(request: web.Request) -> web.Response:
+    """Of the key in the path, from now on; an empty object takes them away."""
+    request.app[KEY_FAULTS][request.match_info["key"]] = msgspec.json.decode(
+        await request.read(), type=dict[str, str]
+    )
+    return web.Response(status=204)
+
+
+def scripted_error(status: int, code_told: str | None = None) -> ApiError:
+    """OpenAI's type and code for a status, as far as it has them; or this code."""
+    if code_told is not None:
+        kind = code_told if status == 429 else "invalid_request_error"
+        return ApiError(status, f"The fake upstream was told to answer {status}.", type=kind, code=code_told)
     error_type, code = {
         401: ("invalid_request_error", "invalid_api_key"),
         403: ("permission_error", None),

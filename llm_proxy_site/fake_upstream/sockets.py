@@ -112,7 +112,7 @@ def route_socket(converse: Converse) -> Callable[[web.Request], Awaitable[web.St
             faults = scripted_faults(request)
             authorize(request)
             if faults.status:
-                raise scripted_error(faults.status)
+                raise scripted_error(faults.status, faults.code)
             socket = Socket(request, faults, record)
             if not socket.response.can_prepare(request):
                 raise ApiError(426, "This is a WebSocket endpoint.")

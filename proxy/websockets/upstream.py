@@ -12,9 +12,9 @@ import structlog
 from multidict import CIMultiDict
 from yarl import URL
 
-from proxy.errors import UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import NoFreeConnection, UpstreamTimeout, UpstreamUnreachable
 from proxy.providers import Provider
-from proxy.transport import MAX_HEADER_BYTES
+from proxy.transport import MAX_HEADER_BYTES, Connector, is_dialing
 from proxy.types import Headers
 from proxy.websockets.handshake import Handshake
 from tokens.grant import Grant
@@ -94,19 +94,17 @@ class SocketTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def open(
-        self, provider: Provider, grant: Grant, handshake: Handshake
+        self, base_url: str, provider: Provider, grant: Grant, upstream_key: str, handshake: Handshake
     ) -> tuple[UpstreamSocket, Headers]:
         """A WebSocket and the headers of upstream's answer. Whoever opens it closes it.
 
         Raises UpstreamRefusal, UpstreamUnreachable and UpstreamTimeout.
         """
-        assert grant.upstream_key is not None, "nobody comes so far without"
         if self._session is None:
             self._session = self._open_session()
         answer = _Answer()
         _answer.set(answer)
-        headers = handshake.headers_to_upstream(grant.upstream_key, provider.headers, grant.upstream_headers)
-        base_url = grant.base_url or provider.base_url
+        headers = handshake.headers_to_upstream(upstream_key, provider.headers, grant.upstream_headers)
         try:
             async with asyncio.timeout(self._connect_seconds + HANDSHAKE_SECONDS):
                 socket = await self._session.ws_connect(
@@ -136,14 +134,17 @@ class SocketTransport:
 
     def _unreachable(self, base_url: str, problem: Exception) -> UpstreamUnreachable:
         log.warning("upstream failed", error=type(problem).__name__, url=base_url)
-        return UpstreamUnreachable()
+        if isinstance(problem, aiohttp.ConnectionTimeoutError) and not is_dialing.get():
+            return NoFreeConnection()
+        was_connected = not isinstance(problem, aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError)
+        return UpstreamUnreachable(was_connected=was_connected)
 
     def _open_session(self) -> aiohttp.ClientSession:
         tracing = aiohttp.TraceConfig()
         tracing.on_request_end.append(_keep_answer)
         tracing.on_request_redirect.append(_refuse_redirect)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._max_connections),
+            connector=Connector(limit=self._max_connections),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),

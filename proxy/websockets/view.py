@@ -21,6 +21,7 @@ from proxy.websockets.client import GOING_AWAY, SocketClient, SocketClosed
 from proxy.websockets.conversation import Conversation
 from proxy.websockets.handshake import Handshake
 from proxy.websockets.ledger import TurnLedger
+from proxy.websockets.opening import open_socket
 from proxy.websockets.refusals import model_unknown, used_up
 from proxy.websockets.rules import judge_handshake
 from proxy.websockets.state import ConversationState, RealtimeState, ResponsesState
@@ -114,7 +115,7 @@ def _state(handshake: Handshake) -> ConversationState:
 
 async def _check(runtime: Runtime, grant: Grant, handshake: Handshake) -> None:
     """What can be known before anything is sent. Raises ProxyError."""
-    if grant.upstream_key is None:
+    if not grant.upstream_keys:
         raise UpstreamKeyUnavailable
     has_model = handshake.model or handshake.joins or handshake.only_transcribes
     if grant.counts_usage and handshake.is_realtime and not has_model:
@@ -133,7 +134,9 @@ async def _open(
 ) -> UpstreamSocket | None:
     """Upstream's WebSocket, and the client's accepted; None: the client has got upstream's refusal."""
     try:
-        socket, answer = await runtime.socket_transport.open(provider, grant, handshake)
+        socket, answer = await open_socket(
+            runtime.upstreams, runtime.socket_transport, provider, grant, handshake, entry
+        )
     except UpstreamRefusal as refusal:
         entry.outcome = Outcome.COMPLETED
         _note_upstream(entry, refusal.headers)

@@ -142,3 +142,33 @@ async def test_a_padded_answer_is_of_that_size_and_still_json(upstream: Upstream
 
     assert len(body) == int(response.headers["content-length"]) == max(size, len(plain))
     assert msgspec.json.decode(body).items() >= msgspec.json.decode(plain).items()
+
+
+async def test_an_error_has_the_code_that_is_scripted(upstream: Upstream) -> None:
+    response = await upstream.chat(status=429, code="insufficient_quota", should_retry="false")
+    error = (await response.json())["error"]
+
+    assert (error["type"], error["code"]) == ("insufficient_quota", "insufficient_quota")
+    assert response.headers["x-should-retry"] == "false"
+
+
+async def test_a_fault_can_end_after_some_requests_with_its_seed(upstream: Upstream) -> None:
+    statuses = [(await upstream.chat(status=503, times=2, seed="a")).status for _ in range(3)]
+    other = await upstream.chat(status=503, times=1, seed="b")
+
+    assert (statuses, other.status) == ([503, 503, 200], 503)
+
+
+async def test_a_reset_comes_in_place_of_an_answer(upstream: Upstream) -> None:
+    with pytest.raises(aiohttp.ClientError):
+        await upstream.chat(reset=1)
+
+
+async def test_a_key_can_have_faults_of_its_own(upstream: Upstream) -> None:
+    key = upstream.session.headers["Authorization"].removeprefix("Bearer ")
+    faults = f"{upstream.base_url.removesuffix('/v1')}/_fake/keys/{key}"
+    await upstream.session.put(faults, json={"x-fake-status": "500"})
+    of_key, of_request = await upstream.chat(), await upstream.chat(status=418)
+    await upstream.session.put(faults, json={})
+
+    assert (of_key.status, of_request.status, (await upstream.chat()).status) == (500, 418, 200)

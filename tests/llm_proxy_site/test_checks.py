@@ -32,6 +32,7 @@ def test_the_shipped_configuration_is_sound() -> None:
     [
         ("LOG_LEVEL", "LOUD", "llm_proxy.E001"),
         ("LOG_FORMAT", "xml", "llm_proxy.E001"),
+        ("BREAKER_FAILURE_PERCENT", 101, "llm_proxy.E001"),
         ("MISSING_SECRETS", ["SECRET_KEY"], "llm_proxy.E002"),
         ("ENCRYPTION_KEYS", ["short"], "llm_proxy.E003"),
         ("UPSTREAM_BASE_URL", "api.openai.com", "llm_proxy.E005"),

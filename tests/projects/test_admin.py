@@ -48,6 +48,7 @@ def change_form(project: Project, **values: Any) -> dict[str, Any]:
     for number, key in enumerate(keys):
         form[f"upstream_keys-{number}-id"] = key.pk
         form[f"upstream_keys-{number}-project"] = project.pk
+        form |= {f"upstream_keys-{number}-name": key.name, f"upstream_keys-{number}-weight": key.weight}
         form |= {f"upstream_keys-{number}-is_active": "on"} if key.is_active else {}
     return form | values
 

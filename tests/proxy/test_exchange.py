@@ -15,6 +15,7 @@ from proxy.exchange import Exchange
 from proxy.facts import Facts
 from proxy.request import ProxyRequest
 from proxy.types import Message
+from proxy.upstreams import Upstreams
 from tests.grants import make_grant
 from tokens.limits.memory import MemoryStore
 from tokens.limits.values import NOTHING, Lease, Subject, Tally
@@ -48,7 +49,7 @@ class World:
     async def run(self) -> None:
         provider = configured_providers().default
         try:
-            await self.exchange.run(Upstream(self), REQUEST, provider, CHAT, b"{}")
+            await self.exchange.run(Upstreams(), Upstream(self), REQUEST, provider, CHAT, b"{}")
         finally:
             await asyncio.sleep(0)  # as for Redis: here nothing must be cancelled any more
 

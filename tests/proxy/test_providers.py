@@ -74,10 +74,10 @@ def test_a_provider_says_what_differs_from_the_settings(tmp_path: Path, settings
         if (endpoint := provider.endpoints.find(path))
     ]
     assert limits == [
-        (1000, {"connect": 10, "read": 600}),
-        (7, {"connect": 10, "read": 1}),
-        (5000, {"connect": 2, "read": 30.5}),
-        (7, {"connect": 2, "read": 1}),
+        (1000, {"connect": 10, "first_byte": 600, "read": 600, "total": 0}),
+        (7, {"connect": 10, "first_byte": 1, "read": 1, "total": 0}),
+        (5000, {"connect": 2, "first_byte": 30.5, "read": 30.5, "total": 0}),
+        (7, {"connect": 2, "first_byte": 1, "read": 1, "total": 0}),
     ]
 
 

@@ -17,7 +17,7 @@ from tests.factories import (
     issue_token,
 )
 from tokens.format import digest
-from tokens.grant import Grant
+from tokens.grant import Grant, RingKey
 from tokens.limits.values import Kind, Limits, Subject
 from tokens.loader import keep_alive, load_grant
 from tokens.models import AccessToken
@@ -44,7 +44,7 @@ def test_grant_says_all_that_a_token_allows() -> None:
         project_active=True,
         expires_at=1893553445.0,
         base_url="http://upstream.test/v1",
-        upstream_key=UPSTREAM_KEY,
+        upstream_keys=(RingKey(project.upstream_keys.get().id, UPSTREAM_KEY),),
         subjects=(Subject(Kind.TOKEN, token.id, Limits(max_requests=5)),),
         token_name="laptop",
         project_name=project.name,
@@ -144,17 +144,18 @@ def test_what_the_project_says_of_its_upstream_is_in_the_grant() -> None:
     assert grant.upstream_headers == ((b"openai-organization", b"org-1"), (b"openai-project", b"proj_2"))
 
 
-def test_first_active_upstream_key_is_used() -> None:
+def test_all_active_upstream_keys_are_in_the_grant_with_their_weights() -> None:
     project = ProjectFactory.create(upstream_key__is_active=False)
     UpstreamKeyFactory.create(project=project, plain="sk-upstream-second")
-    UpstreamKeyFactory.create(project=project, plain="sk-upstream-third")
+    UpstreamKeyFactory.create(project=project, plain="sk-upstream-third", weight=3)
     UpstreamKeyFactory.create(plain="sk-upstream-of-another-project")
-    assert load(AccessTokenFactory.create(project=project)).upstream_key == "sk-upstream-second"
+    keys = load(AccessTokenFactory.create(project=project)).upstream_keys
+    assert [(key.value, key.weight) for key in keys] == [("sk-upstream-second", 1), ("sk-upstream-third", 3)]
 
 
 def test_project_without_an_active_upstream_key_has_none() -> None:
     project = ProjectFactory.create(upstream_key__is_active=False)
-    assert load(AccessTokenFactory.create(project=project)).upstream_key is None
+    assert load(AccessTokenFactory.create(project=project)).upstream_keys == ()
 
 
 def test_upstream_key_that_cannot_be_decrypted_is_reported_and_is_none(settings: Settings) -> None:
@@ -162,7 +163,7 @@ def test_upstream_key_that_cannot_be_decrypted_is_reported_and_is_none(settings:
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     with capture_logs() as logs:
         grant = load(token)
-    assert grant.upstream_key is None
+    assert grant.upstream_keys == ()
     assert logs == [
         {
             "event": "upstream key cannot be decrypted",
@@ -174,5 +175,5 @@ def test_upstream_key_that_cannot_be_decrypted_is_reported_and_is_none(settings:
 
 def test_printed_grant_does_not_show_the_upstream_key() -> None:
     grant = load(AccessTokenFactory.create())
-    assert grant.upstream_key == UPSTREAM_KEY
+    assert grant.upstream_keys[0].value == UPSTREAM_KEY
     assert UPSTREAM_KEY not in repr(grant)

@@ -148,6 +148,7 @@ def test_every_fact_of_a_request_is_written_to_its_column(token: AccessToken) ->
         "error_code": "upstream_timeout",
         "shadow_refusals": "model_not_allowed",
         "is_admitted": True,
+        "attempts": 2,
         "usage_source": UsageSource.UPSTREAM,
         "input_tokens": 11,
         "output_tokens": 22,

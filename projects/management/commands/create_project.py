@@ -1,13 +1,12 @@
 """`manage.py create_project`."""
 
-import sys
 from argparse import ArgumentParser
-from getpass import getpass
 from typing import Any
 
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
 from projects.lifecycle import create_project
+from projects.management.keys import read_key
 from projects.management.options import (
     add_limit_options,
     add_policy_options,
@@ -42,7 +41,7 @@ class Command(FactsCommand):
         add_limit_options(parser)
 
     def facts(self, *, name: str, upstream_key: str, base_url: str, **options: Any) -> dict[str, Any]:
-        key = _read_key() if upstream_key == "-" else upstream_key
+        key = read_key(upstream_key)
         project = create_project(
             name=name,
             upstream_key=key,
@@ -56,8 +55,3 @@ class Command(FactsCommand):
 
     def text(self, facts: dict[str, Any]) -> str:
         return f"Project {facts['name']} ({facts['id']})"
-
-
-def _read_key() -> str:
-    """From standard input; a person at a terminal is asked, and does not see what they type."""
-    return (getpass("Upstream key: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()

@@ -1,0 +1,190 @@
+"""One request's attempts to get an answer from upstream: with which key, how often, and when no more. All of
+them come before the first byte to the client; what the last one brought is what the client gets.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+
+import httpx
+
+from proxy.client import Client
+from proxy.endpoints import Endpoint
+from proxy.errors import NoFreeConnection, ProxyError, UpstreamTimeout, UpstreamUnavailable
+from proxy.failover import Failover
+from proxy.leave import Leave
+from proxy.providers import Provider
+from proxy.refusals import refusal_in
+from proxy.request import ProxyRequest, StreamedBody
+from proxy.retry import can_be_repeated, may_ask_again, retries_for, seconds_to_wait
+from proxy.types import Headers
+from proxy.upstream import open_stream
+from proxy.upstreams import Upstreams
+from tokens.grant import Grant
+from usage.entry import UsageEntry
+
+
+class Attempts:
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        transport: httpx.AsyncBaseTransport,
+        provider: Provider,
+        endpoint: Endpoint,
+        grant: Grant,
+        request: ProxyRequest,
+        body: bytes | StreamedBody,
+        client: Client,
+        entry: UsageEntry,
+        on_connected: Callable[[], None],
+    ) -> None:
+        """`entry` counts the attempts. `on_connected` is called in each one that has a connection, before the
+        request goes out.
+        """
+        self._upstreams = upstreams
+        self._transport = transport
+        self._provider = provider
+        self._endpoint = endpoint
+        self._grant = grant
+        self._request = request
+        self._body = body
+        self._client = client
+        self._entry = entry
+        self._on_connected = on_connected
+        self._base_url = grant.base_url or provider.base_url
+        self._is_connected = False
+        self._retries_made = 0
+        self._failover: Failover | None = None
+
+    async def answer(self) -> httpx.Response:
+        """Upstream's answer, its headers read, its body not. Whoever asks closes it.
+
+        Raises UpstreamUnavailable, UpstreamUnreachable, UpstreamTimeout, and the client's failure where its
+        body broke off on the way.
+        """
+        leave = self._upstreams.admit(self._base_url, self._grant.upstream_keys)
+        while True:
+            outcome = await self._ask(leave)
+            if isinstance(outcome, httpx.Response) and outcome.status_code < HTTPStatus.BAD_REQUEST:
+                if self._failover is not None:
+                    self._failover.settle()
+                return outcome
+            next_leave = await self._closing_on_failure(outcome, leave)
+            if next_leave is None:
+                break
+            leave = next_leave
+        if isinstance(outcome, ProxyError):
+            raise outcome
+        return outcome
+
+    async def _ask(self, leave: Leave) -> httpx.Response | ProxyError:
+        """Upstream's answer, or how upstream failed."""
+        self._entry.attempts += 1
+        self._is_connected = False
+        try:
+            response = await open_stream(
+                self._transport,
+                self._base_url,
+                self._provider,
+                self._grant,
+                leave.key.value,
+                self._request,
+                self._body,
+                self._client,
+                self._endpoint.timeout,
+                self._connected,
+            )
+        except ProxyError as failure:
+            if not failure.is_upstreams:  # the client's body is too large
+                leave.forget()
+                raise
+            self._tell(leave, failure)
+            return failure
+        except BaseException:
+            if self._is_connected and self._client.body_ended and self._has_run_out_of_time:
+                leave.was_silent()
+            leave.forget()
+            raise
+        leave.answered(response.status_code)
+        return response
+
+    @property
+    def _has_run_out_of_time(self) -> bool:
+        return isinstance(self._client.failure, UpstreamTimeout)
+
+    def _connected(self) -> None:
+        self._is_connected = True
+        self._on_connected()
+
+    def _tell(self, leave: Leave, failure: ProxyError) -> None:
+        if isinstance(failure, NoFreeConnection):
+            leave.forget()
+        elif self._is_connected:
+            leave.was_silent()
+        else:
+            leave.was_unreachable()
+
+    async def _closing_on_failure(self, outcome: httpx.Response | ProxyError, leave: Leave) -> Leave | None:
+        """Leave for the next attempt, the answer of this one closed; None: this one's is the last."""
+        following: Leave | None = None
+        try:
+            following = await self._following(outcome, leave)
+            if following is not None and isinstance(outcome, httpx.Response):
+                await outcome.aclose()
+        except BaseException:
+            if following is not None:
+                following.forget()
+            if isinstance(outcome, httpx.Response):
+                await outcome.aclose()
+            raise
+        return following
+
+    async def _following(self, outcome: httpx.Response | ProxyError, leave: Leave) -> Leave | None:
+        is_whole = isinstance(self._body, bytes) or not self._is_connected
+        can_be_sent_again = is_whole and not self._client.is_gone
+        refusal = await refusal_in(outcome) if isinstance(outcome, httpx.Response) else None
+        if refusal is not None and isinstance(outcome, httpx.Response):
+            if self._failover is None:
+                self._failover = Failover(self._upstreams, self._base_url, self._grant.upstream_keys)
+            self._failover.note(leave.key, refusal, _lowered(outcome.headers.raw))
+            following = self._failover.another() if can_be_sent_again else None
+            if following is not None:
+                return following
+        if self._failover is not None:
+            self._failover.settle(refusal)
+        if not can_be_sent_again:
+            return None
+        return await self._repetition(outcome, leave, is_quota=refusal is not None and refusal.is_quota)
+
+    async def _repetition(
+        self, outcome: httpx.Response | ProxyError, leave: Leave, *, is_quota: bool
+    ) -> Leave | None:
+        """Leave for it, after the time that it has to wait."""
+        request = self._request
+        if self._retries_made >= retries_for(request.headers, self._upstreams.max_retries):
+            return None
+        headers: Headers = []
+        is_harmless = can_be_repeated(request.method, request.headers)
+        if isinstance(outcome, httpx.Response):
+            headers = _lowered(outcome.headers.raw)
+            status = outcome.status_code
+            if not may_ask_again(status, headers, is_harmless=is_harmless, is_quota=is_quota):
+                return None
+        elif isinstance(outcome, NoFreeConnection) or (self._is_connected and not is_harmless):
+            return None
+        seconds = seconds_to_wait(self._retries_made, headers, now=time.time())
+        if seconds is None or not leave.take_retry():
+            return None
+        await asyncio.sleep(seconds)
+        if self._client.is_gone:
+            return None
+        self._retries_made += 1
+        try:
+            return self._upstreams.try_again(self._base_url, self._grant.upstream_keys)
+        except UpstreamUnavailable:
+            return None
+
+
+def _lowered(headers: list[tuple[bytes, bytes]]) -> Headers:
+    return [(name.lower(), value) for name, value in headers]

@@ -1,0 +1,77 @@
+"""Opens upstream's side of a WebSocket: with which of the project's keys, and whether upstream is asked at
+all. A key that is refused gives way to the next one. Nothing else is repeated: clients connect again by
+themselves.
+"""
+
+from proxy.errors import NoFreeConnection, UpstreamTimeout, UpstreamUnreachable
+from proxy.failover import Failover
+from proxy.leave import Leave
+from proxy.providers import Provider
+from proxy.refusals import refusal_of
+from proxy.types import Headers
+from proxy.upstreams import Upstreams
+from proxy.websockets.handshake import Handshake
+from proxy.websockets.upstream import SocketTransport, UpstreamRefusal, UpstreamSocket
+from tokens.grant import Grant
+from usage.entry import UsageEntry
+
+SWITCHING_PROTOCOLS = 101
+
+
+async def open_socket(
+    upstreams: Upstreams,
+    transport: SocketTransport,
+    provider: Provider,
+    grant: Grant,
+    handshake: Handshake,
+    entry: UsageEntry,
+) -> tuple[UpstreamSocket, Headers]:
+    """As SocketTransport.open, and raises UpstreamUnavailable besides. `entry` counts the attempts."""
+    base_url = grant.base_url or provider.base_url
+    failover = Failover(upstreams, base_url, grant.upstream_keys)
+    leave: Leave | None = upstreams.admit(base_url, grant.upstream_keys)
+    while True:
+        assert leave is not None
+        entry.attempts += 1
+        try:
+            opened = await _ask(leave, transport, base_url, provider, grant, handshake)
+        except UpstreamRefusal as answer:
+            refusal = refusal_of(answer.status, answer.body)
+            if refusal is not None:
+                failover.note(leave.key, refusal, answer.headers)
+                leave = failover.another()
+            if refusal is None or leave is None:
+                failover.settle(refusal)
+                raise
+        else:
+            failover.settle()
+            return opened
+
+
+async def _ask(
+    leave: Leave,
+    transport: SocketTransport,
+    base_url: str,
+    provider: Provider,
+    grant: Grant,
+    handshake: Handshake,
+) -> tuple[UpstreamSocket, Headers]:
+    try:
+        opened = await transport.open(base_url, provider, grant, leave.key.value, handshake)
+    except UpstreamRefusal as answer:
+        leave.answered(answer.status)
+        raise
+    except UpstreamTimeout:
+        leave.was_silent()
+        raise
+    except NoFreeConnection:
+        leave.forget()
+        raise
+    except UpstreamUnreachable as failure:
+        (leave.was_silent if failure.was_connected else leave.was_unreachable)()
+        raise
+    except BaseException:
+        leave.forget()
+        raise
+    leave.answered(SWITCHING_PROTOCOLS)
+    return opened
