@@ -1,6 +1,4 @@
-"""What must hold of the ledger whatever happened: all that clients saw end is in it, and its sums are those of
-its rows.
-"""
+"""What must hold of the ledger whatever happened: it has what clients saw end, and its sums are its rows'."""
 
 from collections import Counter
 from collections.abc import Iterable
