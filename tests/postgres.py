@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, to be stopped and started. It does not run as root, so it has its own user."""
+"""A PostgreSQL of a test's own, to be stopped and started. It does not run as root: it has its own user."""
 
 import os
 import pwd

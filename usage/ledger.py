@@ -63,7 +63,7 @@ class Ledger:
         self._on_adopted = on_adopted
         self._find_price = find_price
         self._memory = InMemory()
-        self._own: list[Source] = [self._memory] if spool is None else [spool, self._memory]
+        self._own: list[Source] = [self._memory] if spool is None else [self._memory, spool]
         self._lost = 0
         self._failures = 0
         self._is_in_doubt = False
@@ -157,7 +157,6 @@ class Ledger:
                 while batch := orphan.peek(BATCH_ROWS):
                     self._write(orphan, batch, is_new=False, told=_tell_nobody)
                     adopted += len(batch)
-                    self._look_after_spool()
                     self._write_own()
                 log.info("usage that a process had left was read", records=adopted)
         self._adopt_at = time.monotonic() + ADOPT_SECONDS
@@ -174,6 +173,7 @@ class Ledger:
         told: Callable[[dict[UUID, int]], None],
     ) -> None:
         """`is_new`: none of the batch can be in the database already."""
+        self._look_after_spool()
         try:
             if is_new:
                 write_batch(batch, self._on_corrected, self._find_price)
