@@ -31,7 +31,7 @@ async def relay(
     assert isinstance(response.stream, httpx.AsyncByteStream)
     left = _declared_length(headers)
     if not has_body or left == 0:
-        client.status = response.status_code
+        client.status = None if client.is_gone else response.status_code
         await before_end(0)  # the headers are all that comes
     await client.start(response.status_code, headers)
     chunks = aiter(response.stream)

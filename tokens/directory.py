@@ -23,7 +23,7 @@ MAX_LOADS = 1000
 MAX_READS = 3
 PATIENCE_SECONDS = 5.0
 PATIENCE_WITH_KNOWN_SECONDS = 1.0
-"""How long a request waits for the database before that is taken to be away; a known token can do without."""
+"""How long a request waits for the database. A known token can do without, for a while."""
 IDLE_RECHECK_SECONDS = 1.0
 """So long a token that was found idle is taken for dead without another query."""
 
@@ -116,7 +116,7 @@ class Directory:
             async with asyncio.timeout(PATIENCE_WITH_KNOWN_SECONDS if is_known else PATIENCE_SECONDS):
                 return await self._load_once(digest)
         except TimeoutError:
-            self._reach.failed("it takes too long")
+            self._reach.keeps_waiting()
             raise DirectoryUnavailableError from None
 
     def _holds(self, grant: Grant) -> bool:

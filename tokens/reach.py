@@ -8,6 +8,8 @@ from collections.abc import Callable
 import structlog
 
 PROBE_SECONDS = 1.0
+SILENT_SECONDS = 3.0
+"""Some looks of the change poller."""
 
 log = structlog.get_logger("tokens")
 
@@ -41,6 +43,11 @@ class Reach:
         if self.is_away:
             self.is_away = False
             log.info("the database answers again")
+
+    def keeps_waiting(self) -> None:
+        """Somebody has waited for an answer, and has given up: it is away if others have none either."""
+        if self._clock() - self._answered_at > SILENT_SECONDS:
+            self.failed("it does not answer in time")
 
     def failed(self, problem: str) -> None:
         self._asked_at = self._clock()

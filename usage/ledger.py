@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from uuid import UUID
 
@@ -107,7 +107,8 @@ class Ledger:
         self._write_what_is_there()
         connection.close()
         if self._spool is not None:
-            self._spool.close()
+            with suppress(OSError):
+                self._spool.close()
 
     def _write_what_is_there(self) -> float:
         """After how many seconds to look again."""
@@ -131,7 +132,8 @@ class Ledger:
         connection.close()
         self._is_in_doubt = True
         if self._spool is not None:
-            self._spool.sync()
+            with suppress(OSError):  # the spool tells of it when it is written next
+                self._spool.sync()
         self._failures += 1
         backoff = RETRY_SECONDS * 2.0 ** min(self._failures - 1, 10)
         return min(backoff, max(RETRY_SECONDS, MAX_RETRY_SECONDS))
@@ -151,18 +153,24 @@ class Ledger:
         """Write what dead processes have left, and ours between their batches."""
         if self._spool is None or time.monotonic() < self._adopt_at:
             return
-        with closing(self._spool.orphans()) as orphans:
-            for orphan in orphans:
-                adopted = 0
-                while batch := orphan.peek(BATCH_ROWS):
-                    self._write(orphan, batch, is_new=False, told=_tell_nobody)
-                    adopted += len(batch)
-                    self._write_own()
-                log.info("usage that a process had left was read", records=adopted)
+        try:
+            with closing(self._spool.orphans()) as orphans:
+                for orphan in orphans:
+                    self._adopt_one(orphan)
+        except OSError as problem:
+            log.error("what processes have left in the spool cannot be read", error=str(problem))
         self._adopt_at = time.monotonic() + ADOPT_SECONDS
         if not self._has_adopted:
             self._has_adopted = True
             self._on_adopted()
+
+    def _adopt_one(self, orphan: Source) -> None:
+        adopted = 0
+        while batch := orphan.peek(BATCH_ROWS):
+            self._write(orphan, batch, is_new=False, told=_tell_nobody)
+            adopted += len(batch)
+            self._write_own()
+        log.info("usage that a process had left was read", records=adopted)
 
     def _write(
         self,
