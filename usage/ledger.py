@@ -49,11 +49,10 @@ class Ledger:
         find_price: FindPrice = lambda model, tier: None,
     ) -> None:
         """`max_pending` bounds what is kept in memory. `on_written` is called, from any thread, with the
-        numbers of admitted requests of this process that are written, or
-        given up, by subject: of each token and of each project. `on_corrected`, likewise, with what is
-        charged to earlier requests, perhaps less than nothing, and to those of processes that have died.
-        `on_adopted`, once: all that was left before us is written. `find_price` prices work that is found
-        finished.
+        numbers of admitted requests of this process that are written, or given up, by subject: of each token
+        and of each project. `on_corrected`, likewise, with what is charged to earlier requests, perhaps less
+        than nothing, and to those of processes that have died. `on_adopted`, once: all that was left before
+        us is written. `find_price` prices work that is found finished.
         """
         self._batch_seconds = batch_seconds
         self._max_pending = max_pending

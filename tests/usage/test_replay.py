@@ -16,7 +16,7 @@ from usage import ledger as ledger_module
 from usage.daily_spend import DayOfUse
 from usage.entry import UsageEntry
 from usage.ledger import Ledger, write_batch
-from usage.models import BudgetAlert, UsageRecord
+from usage.models import BackgroundWork, BudgetAlert, UsageRecord
 from usage.outcomes import CostSource
 from usage.spool.spool import Spool
 
@@ -102,7 +102,7 @@ def test_what_is_written_already_moves_nothing_again(tmp_path: Path, token: Acce
     assert BudgetAlert.objects.filter(subject_id=token.id).count() == 2
 
 
-def test_work_that_was_found_finished_is_charged_once(tmp_path: Path, token: AccessToken) -> None:
+def test_work_that_goes_on_upstream_is_begun_once(tmp_path: Path, token: AccessToken) -> None:
     begun = usage_entry(token, work_id="resp_1", begins_work=True, cost_source="price", cost_microusd=5)
     write_batch([begun])
     left_behind(tmp_path, begun)
@@ -111,6 +111,7 @@ def test_work_that_was_found_finished_is_charged_once(tmp_path: Path, token: Acc
     eventually(lambda: process.adopted)
     process.ledger.stop()
 
+    assert BackgroundWork.objects.count() == 1
     assert_sums_are_those_of_the_rows()
 
 
