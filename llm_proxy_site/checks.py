@@ -67,16 +67,16 @@ def check_secrets_file(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
 
 @register
 def check_data_dir(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    directory = settings.DATA_DIR
-    if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK):
-        return [
-            Error(
-                f"The data directory {directory} is not writable.",
-                hint="Give it to the user who runs the proxy, or set DATA_DIR.",
-                id="llm_proxy.E004",
-            )
-        ]
-    return []
+    directories = {"DATA_DIR": settings.DATA_DIR, "SPOOL_DIR": settings.SPOOL_DIR}
+    return [
+        Error(
+            f"The directory {directory} is not writable.",
+            hint=f"Give it to the user who runs the proxy, or set {name}.",
+            id="llm_proxy.E004",
+        )
+        for name, directory in directories.items()
+        if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK)
+    ]
 
 
 @register

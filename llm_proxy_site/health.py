@@ -16,10 +16,14 @@ from redis.retry import Retry
 from llm_proxy_site.schema import unapplied_migrations
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.version import __version__
+from proxy.runtime import Runtime
 
 OK = "ok"
 LIMITS_ARE_LOCAL = "unreachable, limits are local"
 """Said of Redis where the settings permit to go on without it: such a process is ready."""
+IN_GRACE = "unreachable, known tokens go on"
+"""Said of the database. To take all processes out of service would make its outage one of everything."""
+UNKNOWN = "unknown"
 _known: set[str] = set()
 
 
@@ -41,13 +45,11 @@ def live(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """200, or 503 with the part that fails."""
+    """200, or 503 with the part that fails. `degraded` is 200: what can be done without that part is done."""
     checks = _run_checks()
-    is_ready = all(result in (OK, LIMITS_ARE_LOCAL) for result in checks.values())
+    status = _status(checks)
     return _uncached(
-        JsonResponse(
-            {"status": OK if is_ready else "unready", "checks": checks}, status=200 if is_ready else 503
-        )
+        JsonResponse({"status": status, "checks": checks}, status=503 if status == "unready" else 200)
     )
 
 
@@ -55,6 +57,16 @@ def ready(request: HttpRequest) -> JsonResponse:
 def health(request: HttpRequest) -> JsonResponse:
     """The version, and the checks of `/ready`; always 200: for people, not for load balancers."""
     return _uncached(JsonResponse({"status": OK, "version": __version__, "checks": _run_checks()}))
+
+
+def _status(checks: dict[str, str]) -> str:
+    troubles = {name: result for name, result in checks.items() if result not in (OK, LIMITS_ARE_LOCAL)}
+    if not troubles:
+        return OK
+    if checks["database"] == IN_GRACE and checks["migrations"] == UNKNOWN:
+        del troubles["migrations"]  # the process has begun with them
+    is_degraded = all(name == "spool" or result == IN_GRACE for name, result in troubles.items())
+    return "degraded" if is_degraded else "unready"
 
 
 def _run_checks() -> dict[str, str]:
@@ -65,15 +77,22 @@ def _run_checks() -> dict[str, str]:
     }
     if settings.REDIS_URL:
         checks["redis"] = _redis
+    if (runtime := Runtime.started()) is not None:
+        checks["changes"] = lambda: runtime.poller.state or OK
+        checks["ledger"] = lambda: runtime.ledger.state or OK
+        checks["spool"] = lambda: runtime.spool.state or OK
     return {name: check() for name, check in checks.items()}
 
 
 def _database() -> str:
+    runtime = Runtime.started()
+    if runtime is not None and runtime.reach.is_away:  # a probe need not wait for it
+        return IN_GRACE if runtime.reach.is_in_grace else "unreachable"
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except Error:
-        return "unreachable"
+        return IN_GRACE if runtime is not None and runtime.reach.is_in_grace else "unreachable"
     return OK
 
 
@@ -81,10 +100,13 @@ def _migrations() -> str:
     """Once they are applied they stay so: another look would cost a walk through all of them."""
     if "migrated" in _known:
         return OK
+    runtime = Runtime.started()
+    if runtime is not None and runtime.reach.is_away:
+        return UNKNOWN
     try:
         waiting = unapplied_migrations()
     except Error:
-        return "unknown"
+        return UNKNOWN
     if waiting:
         return f"{waiting} not applied"
     _known.add("migrated")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llm_proxy_site.environment import SQLITE, Environment
 from llm_proxy_site.logs import logging_config
+from projects.lifetime import parse_period
 from tokens.lifetime import parse_ttl
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -59,10 +60,13 @@ TOKEN_DEFAULT_TTL: timedelta = env.read("TOKEN_DEFAULT_TTL", parse_ttl, timedelt
 DIRECTORY_MAX_TOKENS = env.whole("DIRECTORY_MAX_TOKENS", 10_000)
 DIRECTORY_TTL_SECONDS = env.seconds("DIRECTORY_TTL_SECONDS", 60)
 DIRECTORY_POLL_SECONDS = env.seconds("DIRECTORY_POLL_SECONDS", 1)
+DIRECTORY_GRACE: timedelta = env.read("DIRECTORY_GRACE", parse_period, timedelta(hours=1))
 
 # The ledger of requests
 LEDGER_BATCH_SECONDS = env.seconds("LEDGER_BATCH_SECONDS", 0.5)
 LEDGER_MAX_PENDING = env.whole("LEDGER_MAX_PENDING", 100_000)
+SPOOL_DIR = Path(env.text("SPOOL_DIR", str(DATA_DIR / "spool"))).absolute()
+SPOOL_MAX_BYTES = env.whole("SPOOL_MAX_BYTES", 1024 * 1024 * 1024, minimum=1024 * 1024)
 
 # Limits: in this process's memory, or in a Redis for any number of processes.
 REDIS_URL = env.text("REDIS_URL")
@@ -84,8 +88,11 @@ if DATABASES["default"]["ENGINE"] == SQLITE:
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;",
     }
 else:
-    # A database that does not answer must not hold up those who ask it.
+    # A database that does not answer must not hold up those who ask it, nor must a connection that has died.
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+    if "postgresql" in DATABASES["default"]["ENGINE"]:
+        DATABASES["default"]["OPTIONS"].setdefault("tcp_user_timeout", 10_000)
 
 INSTALLED_APPS = [
     "llm_proxy_site",
@@ -114,6 +121,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "llm_proxy_site.outages.DatabaseOutageMiddleware",
 ]
 TEMPLATES = [
     {

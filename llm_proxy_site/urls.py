@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 admin.site.site_header = admin.site.site_title = "LLM Proxy"
 admin.site.index_title = "Control room"
 
+handler500 = "llm_proxy_site.outages.handler500"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),

@@ -36,6 +36,8 @@ class Client:
         self.is_gone = False
         """Whether the client has hung up and the request goes on."""
         self.first_byte_seconds: float | None = None
+        self.before_end: Callable[[int], None] = _nothing_to_do
+        """Called with the number of bytes that go out next, where they may be the end to the client."""
         self.rewrite: Callable[[Headers], Headers] | None = None
         """What becomes of the headers of every answer; None: they stay as they are."""
         self._began = time.perf_counter()
@@ -50,6 +52,10 @@ class Client:
         self._task: asyncio.Task[None] | None = None
         self._watcher: asyncio.Future[Message] | None = None
         self._watch_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def received_bytes(self) -> int:
+        return self.body_bytes
 
     def elapsed_seconds(self) -> float:
         """Since the request began."""
@@ -146,6 +152,13 @@ class Client:
         if self.is_gone:
             self._fail(ClientDisconnected())
 
+    def announce_end(self, coming_bytes: int = 0) -> None:
+        """What goes out next may be the end to the client. To one that has gone it is none, and where a cut
+        is due, that is the end.
+        """
+        if not self.is_gone and self._pending_cut is None:
+            self.before_end(coming_bytes)
+
     async def start(self, status: int, headers: Headers) -> None:
         if self.is_gone:
             return
@@ -199,6 +212,8 @@ class Client:
             *error.headers(),
             *more_headers,
         ]
+        self.status = error.status
+        self.before_end(len(body))
         await self.start(error.status, headers)
         self.sent_bytes += len(body)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
@@ -207,9 +222,11 @@ class Client:
         if self._events is None or not self._events.is_between:
             raise ConnectionAbortedError(error.message)
         self._pending_cut = None
+        event = error.event()
+        self.before_end(len(event))
         try:
             async with asyncio.timeout(CUT_AFTER_SECONDS):
-                await self.write(error.event())
+                await self.write(event)
         except TimeoutError:
             raise ConnectionAbortedError(error.message) from None  # the client does not read
         await self.end()
@@ -252,6 +269,10 @@ class Client:
     def _failed(self, failure: ClientDisconnected | ProxyError) -> Exception:
         self.failure = failure
         return failure
+
+
+def _nothing_to_do(coming_bytes: int) -> None:
+    """Where nobody wants to know."""
 
 
 class _EventsSent:

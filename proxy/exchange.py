@@ -1,6 +1,7 @@
 """One admitted request while it runs: what it holds, what it has used, and how it can be cut short."""
 
 import asyncio
+from collections.abc import Callable
 
 import httpx
 
@@ -24,6 +25,7 @@ from proxy.upstreams import Upstreams
 from tokens.grant import Grant
 from tokens.limits.values import Charge, Lease, LimitStore
 from usage.entry import UsageEntry
+from usage.outcomes import Outcome
 
 
 class Exchange:
@@ -46,6 +48,8 @@ class Exchange:
         self._is_whole = False
         """Whether all that the answer has to report has passed."""
         self._silence = Silence()
+        self.before_end: Callable[[], None] = lambda: None
+        """Called before the record is made: the last moment to note something in it."""
 
     async def run(
         self,
@@ -158,12 +162,18 @@ class Exchange:
         traces = None
         if is_asking:
             traces, headers = traces_of_asking(response.status_code, headers)
-        await relay(response, headers, self._client, self._meter, traces, before_end=self._end)
+        has_body = entry.method != "HEAD" and response.status_code not in (204, 304)
+        await relay(
+            response, headers, self._client, self._meter, traces, before_end=self._end, has_body=has_body
+        )
 
-    async def _end(self) -> None:
+    async def _end(self, coming_bytes: int) -> None:
         self._is_whole = True
         self._client.drain_seconds = 0  # a hang-up from here on is none: the client has its answer
         await self.settle()
+        self.before_end()
+        self._entry.outcome = Outcome.COMPLETED
+        self._client.announce_end(coming_bytes)
 
     def _charge(self) -> Charge:
         if self._is_free or not self._client.body_ended:

@@ -64,8 +64,12 @@ class Passage:
             yield
         finally:
             runtime.held_bodies.give_back(held_bytes)
-            if self._grant.rules is not None and request.content_length is None:
-                note_length(self._grant.rules, self._client.body_bytes, self._entry.note_shadow)
+            self.note_length()
+
+    def note_length(self) -> None:
+        """At the end of the request: how long a body was that did not say so."""
+        if self._grant.rules is not None and self._request.content_length is None:
+            note_length(self._grant.rules, self._client.body_bytes, self._entry.note_shadow)
 
     async def read_body(self) -> None:
         entry = self._entry
@@ -90,6 +94,7 @@ class Passage:
             self._runtime.transport,
         )
         exchange = await self._admit()
+        exchange.before_end = self.note_length
         running.add(exchange)
         if self._runtime.directory.generation != self._generation:
             running.doubt(exchange)

@@ -19,27 +19,31 @@ async def relay(
     meter: Meter,
     traces: TraceRemover | None = None,
     *,
-    before_end: Callable[[], Awaitable[None]],
+    before_end: Callable[[int], Awaitable[None]],
+    has_body: bool = True,
 ) -> None:
-    """`before_end` runs before the client can see that the answer is complete: perhaps twice. With `traces`
-    the headers declare no length.
+    """`before_end` runs before the client can see that the answer is complete, with the number of bytes that
+    are still to come: perhaps twice. With `traces` the headers declare no length.
 
     Raises UpstreamCut if upstream breaks off, or ends a stream before its last event; the client then sees a
     broken connection, not an end.
     """
     assert isinstance(response.stream, httpx.AsyncByteStream)
-    await client.start(response.status_code, headers)
     left = _declared_length(headers)
+    if not has_body or left == 0:
+        client.status = None if client.is_gone else response.status_code
+        await before_end(0)  # the headers are all that comes
+    await client.start(response.status_code, headers)
     chunks = aiter(response.stream)
     while (chunk := await _next(chunks)) is not None:
         meter.feed(chunk)
         left -= len(chunk)
-        if left == 0 or meter.has_ended:
-            await before_end()
         if traces is not None:
             chunk = traces.feed(chunk)
-            if not chunk:
-                continue
+        if left == 0 or meter.has_ended:
+            await before_end(len(chunk))
+        if traces is not None and not chunk:
+            continue
         await client.write(chunk, is_last=left == 0)
         if left == 0:
             return
@@ -47,7 +51,7 @@ async def relay(
         await client.write(rest)
     if meter.is_cut_off and response.status_code == 200:
         raise UpstreamCut
-    await before_end()
+    await before_end(0)
     await client.end()
 
 

@@ -39,14 +39,18 @@ from tokens.limits.opening import open_store
 from tokens.limits.values import NO_LIMITS, Kind, LimitsUnavailableError, Subject, Tally
 from tokens.loader import keep_alive, load_grant
 from tokens.origins import load_origins
+from tokens.reach import Reach
 from usage.daily_spend import DayOfUse
 from usage.entry import UsageEntry
 from usage.ledger import Ledger
 from usage.price_book import PriceBook
 from usage.price_overrides import load_overrides
+from usage.spool.spool import Spool
 from usage.tally import load_tally
 
 LOADER_THREADS = 2
+ADOPTION_SECONDS = 2.0
+"""How long a request waits at the start for what earlier processes have left."""
 PRICES_SECONDS = 10.0
 """How often prices that were set are read anew."""
 
@@ -77,20 +81,28 @@ class Runtime:
         self.held_bodies = HeldBodies()
         self.prices = PriceBook()
         self._has_prices = False
+        self.reach = Reach(grace_seconds=settings.DIRECTORY_GRACE.total_seconds())
         self.directory = Directory(
             self._load_grant,
             max_tokens=settings.DIRECTORY_MAX_TOKENS,
             ttl_seconds=settings.DIRECTORY_TTL_SECONDS,
+            reach=self.reach,
         )
         self.running = RunningRequests(self.directory, self.limits, self._keep_alive)
         self.origins = KnownOrigins(self._load_origins)
         self._loop = asyncio.get_running_loop()
         self._access_log = AccessLog(self._loop)
         self._loaders = ThreadPoolExecutor(LOADER_THREADS, thread_name_prefix="directory")
-        self._poller = ChangePoller(self._changed, interval_seconds=settings.DIRECTORY_POLL_SECONDS)
-        self._ledger = Ledger(
+        self.poller = ChangePoller(
+            self._changed, interval_seconds=settings.DIRECTORY_POLL_SECONDS, reach=self.reach
+        )
+        self._is_adopted = asyncio.Event()
+        self.spool = Spool(settings.SPOOL_DIR, max_bytes=settings.SPOOL_MAX_BYTES)
+        self.ledger = Ledger(
             batch_seconds=settings.LEDGER_BATCH_SECONDS,
             max_pending=settings.LEDGER_MAX_PENDING,
+            spool=self.spool,
+            on_adopted=lambda: self._on_loop(lambda _: self._is_adopted.set(), None),
             on_written=lambda counts: self._on_loop(self.limits.written, counts),
             on_corrected=lambda days: self._on_loop(self._correct, days),
             find_price=self.prices.find,
@@ -102,6 +114,11 @@ class Runtime:
         if cls._current is None:
             cls._current = cls()
             cls._current._start()
+        return cls._current
+
+    @classmethod
+    def started(cls) -> "Runtime | None":
+        """This process's runtime, if it is started. From any thread."""
         return cls._current
 
     @classmethod
@@ -142,10 +159,12 @@ class Runtime:
         log.info("providers are reloaded", providers=providers.names)
 
     def record(self, entry: UsageEntry) -> None:
-        """A finished request: into the log, and into the ledger if it came with a token that we know."""
+        """A finished request: into the log, and into the ledger if it came with a token that we know. Not to
+        be edited any more.
+        """
         self._access_log.write(entry)
         if entry.token_id is not None:
-            self._ledger.record(entry)
+            self.ledger.record(entry)
 
     async def let_pages_read(self, client: Client, headers: Headers) -> None:
         """What is wrong, where it is said before it is known which token asks."""
@@ -158,16 +177,18 @@ class Runtime:
         return await self._loop.run_in_executor(self._loaders, _closing_broken, function, *arguments)
 
     def _start(self) -> None:
-        self._poller.start()
-        self._ledger.start()
+        self.poller.start()
+        self.ledger.start()
         self.running.start()
         self._price_reader = self._loop.create_task(self._read_prices_now_and_then())
 
     def _stop_threads(self) -> None:
-        self._poller.stop()
-        unwritten = self._ledger.stop()
+        self.poller.stop()
+        unwritten = self.ledger.stop()
         if unwritten:
             log.error("usage records could not be written before the end", dropped=unwritten)
+        if self.spool.pending:
+            log.warning("usage records stay in the spool for the next process", pending=self.spool.pending)
 
     async def _load_grant(self, digest: str) -> Grant | None:
         try:
@@ -176,9 +197,11 @@ class Runtime:
             return await self.in_thread(load_grant, digest)
         except Error as problem:
             log.error("access tokens cannot be read", error=str(problem))
-            raise DirectoryUnavailableError from None
+            raise DirectoryUnavailableError(str(problem)) from None
 
     async def _load_origins(self) -> frozenset[bytes] | None:
+        if self.reach.is_away:
+            return None
         try:
             return await self.in_thread(load_origins, timezone.now())
         except Error as problem:
@@ -186,10 +209,18 @@ class Runtime:
             return None
 
     async def _load_tally(self, subject: Subject) -> Tally:
+        """Once the ledger has all that was left by processes that died."""
+        if self.reach.is_away:
+            raise LimitsUnavailableError
         try:
+            async with asyncio.timeout(ADOPTION_SECONDS):
+                await self._is_adopted.wait()
             return await self.in_thread(load_tally, subject, timezone.now())
         except Error as problem:
             log.error("the ledger cannot be read", error=str(problem))
+            raise LimitsUnavailableError from None
+        except TimeoutError:
+            log.warning("what processes have left is still being read, limits cannot be counted yet")
             raise LimitsUnavailableError from None
 
     async def _read_prices(self) -> None:

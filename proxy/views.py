@@ -9,6 +9,7 @@ import uuid_utils
 from proxy.client import Client, ClientDisconnected
 from proxy.errors import InternalError, ProxyError, RequestTooLarge
 from proxy.passage import Passage
+from proxy.record import Record
 from proxy.runtime import Runtime
 from proxy.types import Receive, Scope, Send
 from proxy.upstream import UpstreamCut
@@ -19,7 +20,9 @@ log = structlog.get_logger("proxy")
 
 
 async def forward(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one HTTP request. Once, on every way out, the request is recorded and logged."""
+    """Answer one HTTP request. Once, on every way out, it is recorded and logged: before its client can see
+    the end.
+    """
     runtime = Runtime.current()
     client = Client(receive, send, max_body_bytes=runtime.max_body_bytes)
     entry = UsageEntry(
@@ -28,6 +31,8 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         method=scope["method"],
         path=scope["path"],
     )
+    record = Record(entry, client, runtime.record)
+    client.before_end = record.seal
     try:
         await _forward(runtime, scope, client, entry)
         entry.outcome = Outcome.COMPLETED
@@ -44,7 +49,7 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         log.exception("request failed", request_id=str(entry.id))
         await _refuse(client, InternalError(), entry)
     finally:
-        _close(runtime, client, entry)
+        record.seal()
 
 
 def _outcome_of(error: ProxyError, client: Client) -> Outcome:
@@ -67,12 +72,3 @@ async def _forward(runtime: Runtime, scope: Scope, client: Client, entry: UsageE
     with passage.room_for_body():
         await passage.read_body()
         await passage.run()
-
-
-def _close(runtime: Runtime, client: Client, entry: UsageEntry) -> None:
-    """The request's end: what the client saw is recorded."""
-    entry.status = client.status
-    entry.request_bytes, entry.response_bytes = client.body_bytes, client.sent_bytes
-    entry.first_byte_seconds = client.first_byte_seconds
-    entry.duration_seconds = client.elapsed_seconds()
-    runtime.record(entry)

@@ -83,6 +83,7 @@ def proxy_before(upstream_url: str, log_file: Path, **environment: str) -> Itera
     settings = {
         "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
         "UPSTREAM_BASE_URL": upstream_url,
+        "SPOOL_DIR": str(log_file.parent / "spool"),
         "LEDGER_BATCH_SECONDS": "0.05",
         "LOG_LEVEL": "INFO",
         **environment,

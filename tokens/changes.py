@@ -4,19 +4,23 @@ Every edit sets its row's `updated_at`, so one indexed query a table finds all o
 """
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from django.db import Error, connection
+from django.db import Error, InterfaceError, OperationalError, connection
 from django.db.models import Model
 from django.utils import timezone
 
 from projects.models import Project, UpstreamKey
 from tokens.directory import Changes
 from tokens.models import AccessToken
+from tokens.reach import Reach
 
+STUCK_SECONDS = 30.0
+"""A look that takes longer is told."""
 OVERLAP = timedelta(seconds=30)
 """Each look goes back this far before the last one: for transactions that committed late, and for machines
 whose clocks differ by less."""
@@ -28,14 +32,26 @@ log = structlog.get_logger("tokens")
 
 
 class ChangePoller:
-    def __init__(self, tell: Callable[[Changes], None], *, interval_seconds: float) -> None:
-        """`tell` is called from the poller's thread, with changes only."""
+    def __init__(
+        self, tell: Callable[[Changes], None], *, interval_seconds: float, reach: Reach | None = None
+    ) -> None:
+        """`tell` is called from the poller's thread, with changes only; `reach` learns how each look went."""
         self._tell = tell
+        self._reach = reach or Reach(grace_seconds=0)
         self._interval_seconds = interval_seconds
         self._since = timezone.now() - OVERLAP
         self._seen: set[Row] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="change-poller", daemon=True)
+        self._turned_at = time.monotonic()
+
+    @property
+    def state(self) -> str:
+        """For people: empty if all is well."""
+        if not self._thread.is_alive() and not self._stopping.is_set():
+            return "the poller's thread has died"
+        waited = time.monotonic() - self._turned_at - self._interval_seconds
+        return f"no answer for {waited:.0f} s" if waited > STUCK_SECONDS else ""
 
     def start(self) -> None:
         self._thread.start()
@@ -68,6 +84,7 @@ class ChangePoller:
             try:
                 self.poll()
                 failing = False
+                self._reach.answered()
             except Exception as problem:  # the thread's edge: a poller that died would let revocations pass
                 if not failing:
                     log.error(
@@ -75,6 +92,9 @@ class ChangePoller:
                     )
                 failing = True
                 connection.close()
+                if isinstance(problem, OperationalError | InterfaceError):
+                    self._reach.failed(str(problem))
+            self._turned_at = time.monotonic()
         connection.close()
 
 

@@ -2,6 +2,7 @@
 
 Bounded: the entry that would die first is evicted first. Unknown tokens are remembered too, apart, so that
 guesses cannot push grants out. Misses are single-flight: a thousand requests with one new token, one query.
+While the database is away, what it said last holds for a grace, and says nothing of a token that is not here.
 """
 
 import asyncio
@@ -15,10 +16,14 @@ from uuid import UUID
 from tokens.format import digest as digest_of
 from tokens.format import is_well_formed
 from tokens.grant import Grant
+from tokens.reach import Reach
 
 UNKNOWN_TTL_SECONDS = 10.0
 MAX_LOADS = 1000
 MAX_READS = 3
+PATIENCE_SECONDS = 5.0
+PATIENCE_WITH_KNOWN_SECONDS = 1.0
+"""How long a request waits for the database. A known token can do without, for a while."""
 IDLE_RECHECK_SECONDS = 1.0
 """So long a token that was found idle is taken for dead without another query."""
 
@@ -55,11 +60,15 @@ class Directory:
         *,
         max_tokens: int,
         ttl_seconds: float,
+        reach: Reach | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`load` takes a digest and may raise DirectoryUnavailableError."""
+        """`load` takes a digest and may raise DirectoryUnavailableError. `reach` is told how that went;
+        without one there is no grace.
+        """
         self._load = load
+        self._reach = reach or Reach(grace_seconds=0, clock=clock)
         self._wall_clock = wall_clock
         self._known: _DyingMap[Grant] = _DyingMap(max_tokens, ttl_seconds, clock)
         self._unknown: _DyingMap[None] = _DyingMap(max_tokens, UNKNOWN_TTL_SECONDS, clock)
@@ -84,10 +93,37 @@ class Directory:
         """As `lookup`, for who knows the digest of a token that there was."""
         grant = self._known.get(digest)
         if grant is None or self._may_have_been_used(grant):
-            grant = await self._load_once(digest)
+            last = self._known.last(digest)
+            try:
+                grant = await self._ask(digest, is_known=last is not None)
+            except DirectoryUnavailableError:
+                if last is None or not self._holds(last):
+                    raise
+                grant = last
         if grant is None:
             raise UnknownTokenError
         return grant
+
+    async def _ask(self, digest: str, *, is_known: bool) -> Grant | None:
+        """The database; while it is away only now and then, and then known tokens do not wait for it."""
+        if self._reach.is_away:
+            if self._loading or not self._reach.may_ask():
+                raise DirectoryUnavailableError
+            if is_known:
+                self._begin_load(digest)
+                raise DirectoryUnavailableError
+        try:
+            async with asyncio.timeout(PATIENCE_WITH_KNOWN_SECONDS if is_known else PATIENCE_SECONDS):
+                return await self._load_once(digest)
+        except TimeoutError:
+            self._reach.keeps_waiting()
+            raise DirectoryUnavailableError from None
+
+    def _holds(self, grant: Grant) -> bool:
+        """Whether what is known of this token may be believed without the database. A token that looks idle
+        may have been used since.
+        """
+        return self._reach.is_in_grace and grant.idle_expires_at > self._wall_clock()
 
     def _may_have_been_used(self, grant: Grant) -> bool:
         """Whether a token that looks idle may have been used since, perhaps elsewhere: the database knows."""
@@ -111,10 +147,14 @@ class Directory:
         if task is None:
             if len(self._loading) >= MAX_LOADS:
                 raise DirectoryUnavailableError
-            task = self._loading[digest] = asyncio.create_task(self._load_and_keep(digest))
-            task.add_done_callback(lambda task: self._loaded(digest, task))
+            task = self._begin_load(digest)
         # A client that hangs up must not take the load away from those who wait for it too.
         return await asyncio.shield(task)
+
+    def _begin_load(self, digest: str) -> asyncio.Task[Grant | None]:
+        task = self._loading[digest] = asyncio.create_task(self._load_and_keep(digest))
+        task.add_done_callback(lambda task: self._loaded(digest, task))
+        return task
 
     def _loaded(self, digest: str, task: asyncio.Task[Grant | None]) -> None:
         del self._loading[digest]
@@ -124,7 +164,12 @@ class Directory:
     async def _load_and_keep(self, digest: str) -> Grant | None:
         for _ in range(MAX_READS):
             generation = self.generation
-            grant = await self._load(digest)
+            try:
+                grant = await self._load(digest)
+            except DirectoryUnavailableError as problem:
+                self._reach.failed(str(problem))
+                raise
+            self._reach.answered()
             if generation == self.generation:
                 break
             # Something changed while we read: what was read may be older than the change. Read again.
@@ -152,6 +197,11 @@ class _DyingMap(Generic[V]):
         if entry is None or entry[0] <= self._clock():
             return None
         return entry[1]
+
+    def last(self, key: str) -> V | None:
+        """The value, even if its time is over: it is here until the place is needed."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry[1]
 
     def age_seconds(self, key: str) -> float:
         """Since the entry was put; infinity if there is none."""

@@ -1,6 +1,8 @@
 """UsageEntry: the facts of one proxied request while it runs and until the ledger has written them.
 
 Plain data without the ORM: the data plane fills it in step by step, the ledger's writer reads it once.
+Meanwhile it lies on disk, written perhaps by an older version: a new field has a default, and no default
+changes.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ import msgspec
 from usage.outcomes import CostSource, Outcome, UsageSource
 
 
-class UsageEntry(msgspec.Struct, kw_only=True):
+class UsageEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     id: UUID
     started_at: float
     """Seconds since the epoch."""

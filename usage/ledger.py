@@ -1,11 +1,14 @@
-"""The ledger's writer: records are handed over in memory and written in batches by one thread.
+"""The ledger's writer: finished requests are handed over to a spool and written in batches by one thread.
 
-The event loop never waits for the database. While the database is away, records wait here, up to a bound.
+The event loop never waits for the database. While that is away they wait in the spool; what it does not take
+waits in memory, up to a bound. What processes that have died left in theirs is written too, once.
 """
 
 import threading
-from collections import Counter, deque
+import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import closing, suppress
 from functools import partial
 from uuid import UUID
 
@@ -16,12 +19,19 @@ from usage.alerts import lock_projects, raise_alerts
 from usage.background import FindPrice, settle_work
 from usage.daily_spend import DayOfUse, sum_up
 from usage.entry import UsageEntry
-from usage.statements import add_to_days, insert_records, use_tokens
+from usage.spool.sources import InMemory, Source
+from usage.spool.spool import Spool
+from usage.statements import add_to_days, insert_records, not_written, use_tokens
 
 BATCH_ROWS = 500
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 0.5
+MAX_RETRY_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+ADOPT_SECONDS = 10.0
+"""How often the spools of processes that have died are looked for."""
 STOP_SECONDS = 30.0
 """Longer than SQLite waits for a lock."""
+AWAY = (OperationalError, InterfaceError)
 
 log = structlog.get_logger("usage")
 
@@ -32,91 +42,198 @@ class Ledger:
         *,
         batch_seconds: float,
         max_pending: int,
+        spool: Spool | None = None,
         on_written: Callable[[dict[UUID, int]], None] = lambda counts: None,
         on_corrected: Callable[[list[DayOfUse]], None] = lambda corrections: None,
+        on_adopted: Callable[[], None] = lambda: None,
         find_price: FindPrice = lambda model, tier: None,
     ) -> None:
-        """`on_written` is called, from any thread, with the numbers of admitted requests that are written, or
-        given up, by subject: of each token and of each project. `on_corrected`, likewise, with what is
-        charged to earlier requests, perhaps less than nothing. `find_price`
-        prices work that is found finished.
+        """`max_pending` bounds what is kept in memory. `on_written` is called, from any thread, with the
+        numbers of admitted requests of this process that are written, or given up, by subject: of each token
+        and of each project. `on_corrected`, likewise, with what is charged to earlier requests, perhaps less
+        than nothing, and to those of processes that have died. `on_adopted`, once: all that was left before
+        us is written. `find_price` prices work that is found finished.
         """
         self._batch_seconds = batch_seconds
         self._max_pending = max_pending
+        self._spool = spool
         self._on_written = on_written
         self._on_corrected = on_corrected
+        self._on_adopted = on_adopted
         self._find_price = find_price
-        self._pending: deque[UsageEntry] = deque()
+        self._memory = InMemory()
+        self._own: list[Source] = [self._memory] if spool is None else [self._memory, spool]
         self._lost = 0
+        self._failures = 0
+        self._is_in_doubt = False
+        """Whether what was sent last may have been written, although the database has not said so."""
+        self._has_adopted = False
+        self._look_at = self._adopt_at = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+
+    @property
+    def state(self) -> str:
+        """For people: empty if all is well."""
+        is_dead = not self._thread.is_alive() and not self._stopping.is_set()
+        return "the ledger's thread has died" if is_dead else ""
 
     def start(self) -> None:
         self._thread.start()
 
     def record(self, entry: UsageEntry) -> None:
-        """Hand over a finished request. Never blocks."""
-        if len(self._pending) >= self._max_pending:
+        """Hand over a finished request: what it says now is what will be written. Waits for no database; when
+        it returns, the record is on disk, if the spool takes it.
+        """
+        if self._spool is not None and self._spool.append(entry):
+            return
+        if len(self._memory) >= self._max_pending:
             self._lost += 1
             self._on_written(_admitted([entry]))
             return
-        self._pending.append(entry)
+        self._memory.append(entry)
 
     def stop(self, timeout_seconds: float = STOP_SECONDS) -> int:
-        """Write what is pending and end the thread. The number of records that could not be written."""
+        """Write what is pending and end the thread. The number of records that are lost with the process."""
         self._stopping.set()
         self._thread.join(timeout=timeout_seconds)
-        return len(self._pending)
+        return len(self._memory)
 
     def _run(self) -> None:
+        pause = self._write_what_is_there()
+        while not self._stopping.wait(pause):
+            pause = self._write_what_is_there()
+        self._write_what_is_there()
+        connection.close()
+        if self._spool is not None:
+            with suppress(OSError):
+                self._spool.close()
+
+    def _write_what_is_there(self) -> float:
+        """After how many seconds to look again."""
         try:
-            while not self._stopping.wait(self._batch_seconds):
-                self._write_pending()
-            self._write_pending()
-        finally:
+            self._report_lost()
+            self._look_after_spool()
+            self._write_own()
+            self._adopt()
+        except AWAY as problem:
+            return self._wait_for_database(problem)
+        except Exception:  # the thread's edge: without it nothing would be written any more
+            log.exception("usage cannot be written, will retry")
             connection.close()
+            return max(self._batch_seconds, RETRY_SECONDS)
+        self._failures = 0
+        return self._batch_seconds
 
-    def _write_pending(self) -> None:
-        self._report_lost()
-        while self._pending:
-            batch = [self._pending[i] for i in range(min(BATCH_ROWS, len(self._pending)))]
-            try:
-                counts = write_batch(batch, self._on_corrected, self._find_price)
-            except (OperationalError, InterfaceError) as problem:
-                log.error(
-                    "usage cannot be written, will retry", pending=len(self._pending), error=str(problem)
-                )
-                connection.close()
-                if self._stopping.wait(RETRY_SECONDS):
-                    return
-            except Exception:  # whatever a row makes of the driver: the ledger must go on
-                log.exception("a batch of usage was refused, writing its rows one by one")
-                self._write_singly(len(batch))
+    def _wait_for_database(self, problem: Exception) -> float:
+        pending = len(self._memory) + (self._spool.pending if self._spool is not None else 0)
+        log.error("usage cannot be written, will retry", pending=pending, error=str(problem))
+        connection.close()
+        self._is_in_doubt = True
+        if self._spool is not None:
+            with suppress(OSError):  # the spool tells of it when it is written next
+                self._spool.sync()
+        self._failures += 1
+        backoff = RETRY_SECONDS * 2.0 ** min(self._failures - 1, 10)
+        return min(backoff, max(RETRY_SECONDS, MAX_RETRY_SECONDS))
+
+    def _look_after_spool(self) -> None:
+        if self._spool is not None and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            self._spool.look()
+
+    def _write_own(self) -> None:
+        for source in self._own:
+            while batch := source.peek(BATCH_ROWS):
+                self._write(source, batch, is_new=not self._is_in_doubt, told=self._on_written)
+        self._is_in_doubt = False
+
+    def _adopt(self) -> None:
+        """Write what dead processes have left, and ours between their batches."""
+        if self._spool is None or time.monotonic() < self._adopt_at:
+            return
+        try:
+            with closing(self._spool.orphans()) as orphans:
+                for orphan in orphans:
+                    self._adopt_one(orphan)
+        except OSError as problem:
+            log.error("what processes have left in the spool cannot be read", error=str(problem))
+        self._adopt_at = time.monotonic() + ADOPT_SECONDS
+        if not self._has_adopted:
+            self._has_adopted = True
+            self._on_adopted()
+
+    def _adopt_one(self, orphan: Source) -> None:
+        adopted = 0
+        while batch := orphan.peek(BATCH_ROWS):
+            self._write(orphan, batch, is_new=False, told=_tell_nobody)
+            adopted += len(batch)
+            self._write_own()
+        log.info("usage that a process had left was read", records=adopted)
+
+    def _write(
+        self,
+        source: Source,
+        batch: list[UsageEntry],
+        *,
+        is_new: bool,
+        told: Callable[[dict[UUID, int]], None],
+    ) -> None:
+        """`is_new`: none of the batch can be in the database already."""
+        self._look_after_spool()
+        try:
+            if is_new:
+                write_batch(batch, self._on_corrected, self._find_price)
             else:
-                self._written(len(batch), counts)
+                self._write_new(source, batch)
+        except AWAY:
+            raise
+        except Exception:  # whatever a row makes of the driver: the ledger must go on
+            log.exception("a batch of usage was refused, writing its rows one by one")
+            connection.close()
+            self._write_singly(source, batch, told)
+        else:
+            source.take(len(batch))
+            told(_admitted(batch))
 
-    def _write_singly(self, rows: int) -> None:
+    def _write_singly(
+        self, source: Source, batch: list[UsageEntry], told: Callable[[dict[UUID, int]], None]
+    ) -> None:
         """One bad row must not hold up the others; it stays in the log. Ends early without a database."""
-        for _ in range(rows):
-            entry = self._pending[0]
+        for entry in batch:
             try:
-                counts = write_batch([entry], self._on_corrected, self._find_price)
-            except (OperationalError, InterfaceError):
-                return
+                self._write_new(source, [entry])
+            except AWAY:
+                raise
             except Exception:
                 log.exception("a usage record was refused", entry=entry)
-                counts = _admitted([entry])
-            self._written(1, counts)
+                source.reject()
+            source.take(1)
+            told(_admitted([entry]))
 
-    def _written(self, rows: int, counts: dict[UUID, int]) -> None:
-        for _ in range(rows):
-            self._pending.popleft()
-        self._on_written(counts)
+    def _write_new(self, source: Source, batch: list[UsageEntry]) -> None:
+        """Those that are not written yet."""
+        new = write_new(batch, self._on_corrected, self._find_price)
+        if source not in self._own and new:
+            self._on_corrected(sum_up(new))
 
     def _report_lost(self) -> None:
         if self._lost:
             lost, self._lost = self._lost, 0
             log.error("usage records were dropped: the database was away too long", dropped=lost)
+
+
+@transaction.atomic
+def write_new(
+    batch: list[UsageEntry],
+    on_corrected: Callable[[list[DayOfUse]], None] = lambda corrections: None,
+    find_price: FindPrice = lambda model, tier: None,
+) -> list[UsageEntry]:
+    """As `write_batch`, for records that may be written already: those that were not."""
+    new = not_written(batch)
+    if new:
+        write_batch(new, on_corrected, find_price)
+    return new
 
 
 @transaction.atomic
@@ -147,3 +264,7 @@ def _admitted(batch: list[UsageEntry]) -> dict[UUID, int]:
     admitted = [entry for entry in batch if entry.is_admitted]
     counts = Counter(entry.token_id for entry in admitted) + Counter(entry.project_id for entry in admitted)
     return {subject_id: count for subject_id, count in counts.items() if subject_id is not None}
+
+
+def _tell_nobody(counts: dict[UUID, int]) -> None:
+    """Of requests that this process has not admitted."""

@@ -40,6 +40,13 @@ def insert_records(batch: list[UsageEntry]) -> None:
             cursor.execute(_insert_statement(len(entries)), values)
 
 
+def not_written(batch: list[UsageEntry]) -> list[UsageEntry]:
+    """Those that the ledger does not have."""
+    ids = {entry.id for entry in batch}
+    written = set(UsageRecord.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    return [entry for entry in batch if entry.id not in written]
+
+
 def use_tokens(days: list[DayOfUse]) -> None:
     """A request uses its token until it ends; one that is refused keeps no idle token alive."""
     rows = []

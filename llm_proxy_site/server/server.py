@@ -42,18 +42,21 @@ class ProxyServer(Server):
         *,
         grace_seconds: float = 30,
         on_ready: Callable[[str, int], None] = lambda host, port: None,
+        on_start: Callable[[], object] = lambda: None,
         on_drain: Callable[[], None] = lambda: None,
         on_stop: Callable[[], Awaitable[None]] | None = None,
         on_reload: Callable[[], Awaitable[None]] | None = None,
         max_socket_message_bytes: int = 32 * 1024 * 1024,
         **options: Any,
     ) -> None:
-        """`on_ready` gets the address that is listened on; `on_drain` is called when no more connections are
-        accepted, `on_stop` runs after the last request, `on_reload` at each SIGHUP, one after the other.
+        """`on_ready` gets the address that is listened on; `on_start` is called once the event loop runs,
+        `on_drain` when no more connections are accepted, `on_stop` runs after the last request,
+        `on_reload` at each SIGHUP, one after the other.
         """
         super().__init__(application, server_name="", **options)
         self._grace_seconds = grace_seconds
         self._on_ready = on_ready
+        self._on_start = on_start
         self._on_drain = on_drain
         self._on_stop = on_stop
         self._on_reload = on_reload
@@ -74,6 +77,7 @@ class ProxyServer(Server):
         asyncio.set_event_loop(reactor._asyncioEventloop)
         if self.signal_handlers:
             self._take_signals()  # before anybody is told that we are ready for them
+        reactor.callLater(0, self._on_start)
         reactor.callLater(1, self.application_checker)
         reactor.callLater(2, self.timeout_checker)
         for description in self.endpoints:

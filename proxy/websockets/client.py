@@ -1,6 +1,7 @@
 """The client's side of one WebSocket: the handshake's answer, messages both ways, and its end."""
 
 import time
+from collections.abc import Callable
 
 from proxy.errors import ProxyError
 from proxy.types import Headers, Message, Receive, Send
@@ -29,6 +30,8 @@ class SocketClient:
         self.sent_bytes = 0
         self.first_byte_seconds: float | None = None
         self.is_gone = False
+        self.before_end: Callable[[int], None] = lambda coming_bytes: None
+        """Called with the number of bytes that go out next, and are the last."""
         self._receive = receive
         self._send = send
         self._can_refuse = can_refuse
@@ -52,10 +55,12 @@ class SocketClient:
         """Anything but a WebSocket. Where the server cannot, it says 403."""
         if not self._can_refuse:
             self.status = 403
+            self.before_end(0)
             await self._send({"type": "websocket.close", "code": POLICY})
             return
         self.status = status
         self.sent_bytes += len(body)
+        self.before_end(0)
         headers = [*headers, (b"content-length", b"%d" % len(body))]
         await self._send({"type": "websocket.http.response.start", "status": status, "headers": headers})
         await self._send({"type": "websocket.http.response.body", "body": body})
@@ -81,6 +86,7 @@ class SocketClient:
         await self._send({"type": "websocket.send", kind: data})
 
     async def close(self, code: int, reason: str) -> None:
+        self.before_end(0)
         if not self.is_gone:
             self.is_gone = True
             await self._send({"type": "websocket.close", "code": code, "reason": truncated(reason)})

@@ -22,7 +22,7 @@ from proxy.websockets.upstream import CLOSE_SECONDS, UpstreamSocket
 from tokens.grant import Grant
 from tokens.limits.values import NOTHING, Lease
 
-HEAR_SECONDS = 5.0
+HEAR_SECONDS = 1.5
 """How long the limits may take to answer for what upstream has done before the end."""
 
 log = structlog.get_logger("proxy")
@@ -37,9 +37,12 @@ class Conversation:
         turns: TurnLedger,
         *,
         judge_handshake: Callable[[Ruleset], None],
+        before_close: Callable[[Ending], None],
         idle_seconds: float,
     ) -> None:
-        """`judge_handshake`: raises ProxyError where these rules, which are new, do not allow it."""
+        """`judge_handshake`: raises ProxyError where these rules, which are new, do not allow it.
+        `before_close` notes how it ends, before the client is told.
+        """
         self.lease = Lease.of_nothing(socket_id, NOTHING, int(time.time() * 1000))
         """The connection holds nothing of any limit; its turns do."""
         self._client = client
@@ -47,6 +50,7 @@ class Conversation:
         self._turns = turns
         turns.cut = self.cut
         self._judge_handshake = judge_handshake
+        self._before_close = before_close
         self._idle_seconds = idle_seconds
         self._heard_at = time.monotonic()
         """When a message last came or went."""
@@ -95,7 +99,7 @@ class Conversation:
         if self.is_idle:
             self._end(endings.restarting())
 
-    async def run(self) -> Ending:
+    async def run(self) -> None:
         """Until either side, or we, end it; then both sides are closed and all turns settled."""
         pumps = [asyncio.create_task(self._from_client()), asyncio.create_task(self._from_upstream())]
         self._watch_idleness()
@@ -108,7 +112,6 @@ class Conversation:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
             await self._close(self._ending.result())
-        return self._ending.result()
 
     async def _hear_out(self) -> None:
         """What was heard when the end came."""
@@ -121,13 +124,16 @@ class Conversation:
             log.error("websocket failed", request_id=str(self.lease.id), exc_info=problem)
 
     async def _close(self, ending: Ending) -> None:
-        """The client first: it need not wait for the rest."""
+        """The turns first: what the client sees end is recorded. Upstream last."""
         try:
-            await self._client.close(ending.code, ending.reason)
             await self._hear_out()
             await self._turns.end_all(ending.turn_outcome)
         finally:
-            await self._socket.close(ending.upstream_code)
+            try:
+                self._before_close(ending)
+                await self._client.close(ending.code, ending.reason)
+            finally:
+                await self._socket.close(ending.upstream_code)
 
     def _end(self, ending: Ending) -> None:
         """The first end counts."""

@@ -15,10 +15,12 @@ from proxy.endpoints import Endpoint
 from proxy.errors import EndpointNotFound, InternalError, ProxyError, UpstreamKeyUnavailable
 from proxy.headers import first, to_client
 from proxy.providers import Provider
+from proxy.record import Record
 from proxy.runtime import Runtime
 from proxy.types import Headers, Receive, Scope, Send
 from proxy.websockets.client import GOING_AWAY, SocketClient, SocketClosed
 from proxy.websockets.conversation import Conversation
+from proxy.websockets.endings import Ending
 from proxy.websockets.handshake import Handshake
 from proxy.websockets.ledger import TurnLedger
 from proxy.websockets.opening import open_socket
@@ -41,6 +43,8 @@ async def connect(scope: Scope, receive: Receive, send: Send) -> None:
     entry = UsageEntry(
         id=uuid.UUID(int=uuid_utils.uuid7().int), started_at=time.time(), method="GET", path=scope["path"]
     )
+    record = Record(entry, client, runtime.record)
+    client.before_end = record.seal
     try:
         await _connect(runtime, scope, client, entry)
     except ProxyError as error:
@@ -52,11 +56,7 @@ async def connect(scope: Scope, receive: Receive, send: Send) -> None:
         log.exception("websocket failed", request_id=str(entry.id))
         await _refuse(client, InternalError(), entry)
     finally:
-        entry.status = client.status
-        entry.request_bytes, entry.response_bytes = client.received_bytes, client.sent_bytes
-        entry.first_byte_seconds = client.first_byte_seconds
-        entry.duration_seconds = client.elapsed_seconds()
-        runtime.record(entry)
+        record.seal()
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -172,12 +172,17 @@ async def _converse(
         running=runtime.running,
         record=runtime.record,
     )
+
+    def note(ending: Ending) -> None:
+        entry.outcome, entry.error_code = ending.outcome, ending.error_code
+
     conversation = Conversation(
         entry.id,
         client,
         socket,
         turns,
         judge_handshake=judge,
+        before_close=note,
         idle_seconds=settings.WEBSOCKET_IDLE_SECONDS,
     )
     runtime.running.add(conversation)
@@ -185,11 +190,10 @@ async def _converse(
     if runtime.directory.generation != generation:
         runtime.running.doubt(conversation)
     try:
-        ending = await conversation.run()
+        await conversation.run()
     finally:
         runtime.running.discard(conversation)
         runtime.sockets.discard(entry.id)
-    entry.outcome, entry.error_code = ending.outcome, ending.error_code
 
 
 def _note_upstream(entry: UsageEntry, headers: Headers) -> None:

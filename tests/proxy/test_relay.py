@@ -54,7 +54,7 @@ async def test_request_is_settled_before_its_end_is_told(
     async def receive() -> Message:
         raise AssertionError("nobody listens")
 
-    async def settle() -> None:
+    async def settle(coming_bytes: int) -> None:
         at_settling.append([message["body"] for message in sent if message["type"] == "http.response.body"])
 
     response = httpx.Response(200, stream=Upstream(*chunks))
@@ -75,7 +75,7 @@ async def test_a_stream_without_its_last_event_is_not_ended() -> None:
     async def receive() -> Message:
         raise AssertionError("nobody listens")
 
-    async def settle() -> None:
+    async def settle(coming_bytes: int) -> None:
         raise AssertionError("this is no end")
 
     response = httpx.Response(200, stream=Upstream(CHAT, b"data: {"))

@@ -50,6 +50,7 @@ def serve(bind: Address, on_ready: Any) -> None:
         endpoints=build_endpoint_description_strings(host=bind.host, port=bind.port),
         grace_seconds=settings.SHUTDOWN_GRACE_SECONDS,
         on_ready=on_ready,
+        on_start=Runtime.current,  # so that what earlier processes have left is written at once
         on_drain=Runtime.drain_current,
         on_stop=Runtime.stop_current,
         on_reload=Runtime.reload_providers,

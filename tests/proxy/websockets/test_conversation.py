@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from proxy.websockets.client import SocketClient
 from proxy.websockets.conversation import Conversation
+from proxy.websockets.endings import Ending
 from tests.proxy.websockets.test_ledger import TRANSCRIBED, USAGE, World
 from tokens.limits.values import Estimate, Lease, Subject
 
@@ -28,8 +29,15 @@ class Call:
         self.receive = self.answers.get
         client = SocketClient(self.said.get, self._to_client, can_refuse=True)
         upstream: Any = self
+        self.endings: list[Ending] = []
         self.conversation = Conversation(
-            uuid7(), client, upstream, world.turns, judge_handshake=lambda rules: None, idle_seconds=600
+            uuid7(),
+            client,
+            upstream,
+            world.turns,
+            judge_handshake=lambda rules: None,
+            before_close=self.endings.append,
+            idle_seconds=600,
         )
         self.end = asyncio.create_task(self.conversation.run())
 
@@ -73,7 +81,8 @@ async def test_a_client_that_does_not_read_its_last_event_is_cut_all_the_same() 
     await until(lambda: len(world.rows) == 2)
     call.say("input_audio_buffer.append", audio="AAAA")
     async with asyncio.timeout(10):
-        ending = await call.end
+        await call.end
+    (ending,) = call.endings
     assert (ending.code, ending.error_code) == (1008, "request_limit_reached")
     assert call.passed == []
 

@@ -1,0 +1,149 @@
+"""The segment files of one process, read in order. A segment is deleted when all in it is dealt with; one in
+which something could not be read, or written to the database, is kept aside as `.rejected`.
+"""
+
+from collections import deque
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from usage.entry import UsageEntry
+from usage.spool.frames import MAX_FRAME_BYTES, read_frames
+from usage.spool.lock import SpoolLock
+from usage.spool.records import decode
+
+READ_BYTES = 2 * MAX_FRAME_BYTES
+"""At least one whole record."""
+SUFFIX, LOCK_SUFFIX, REJECTED_SUFFIX = ".spool", ".lock", ".rejected"
+
+log = structlog.get_logger("usage")
+
+
+@dataclass(slots=True)
+class Segment:
+    path: Path
+    size: int = 0
+    """So much of it is written."""
+    position: int = 0
+    """Up to here all is dealt with."""
+    is_open: bool = False
+    """Whether more will be appended."""
+    torn_bytes: int = 0
+    damaged_bytes: int = 0
+    rejected_records: int = 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What was read of a segment, and is not dealt with yet."""
+
+    entries: list[UsageEntry] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    position: int = 0
+    torn_bytes: int = 0
+    damaged_bytes: int = 0
+    unreadable_records: int = 0
+
+
+class Segments:
+    def __init__(self, segments: deque[Segment]) -> None:
+        self._segments = segments
+        self._batch = _Batch()
+
+    def peek(self, most: int) -> list[UsageEntry]:
+        """The first records that are not dealt with; none: all are. Raises OSError."""
+        while self._segments:
+            segment = self._segments[0]
+            if segment.position >= segment.size:
+                if segment.is_open:
+                    break
+                self._finish(segment)
+                continue
+            self._batch = _read(segment, most)
+            if self._batch.entries:
+                return self._batch.entries
+            self.take(0)
+        return []
+
+    def take(self, count: int) -> None:
+        """So many of the records that were read are dealt with."""
+        segment, batch = self._segments[0], self._batch
+        if count < len(batch.entries):
+            segment.position = batch.ends[count - 1] if count else segment.position
+            batch.entries, batch.ends = batch.entries[count:], batch.ends[count:]
+            return
+        segment.position = batch.position
+        segment.torn_bytes += batch.torn_bytes
+        segment.damaged_bytes += batch.damaged_bytes
+        segment.rejected_records += batch.unreadable_records
+        self._batch = _Batch()
+
+    def reject(self) -> None:
+        """The first of the records that were read cannot be written: the file is kept, for people."""
+        self._segments[0].rejected_records += 1
+
+    def _finish(self, segment: Segment) -> None:
+        self._segments.popleft()
+        if segment.torn_bytes:
+            log.warning(
+                "a spool file ended within a record, which is cut off",
+                file=segment.path.name,
+                bytes=segment.torn_bytes,
+            )
+        if segment.damaged_bytes or segment.rejected_records:
+            log.error(
+                "a spool file had records that could not be used, it is kept aside",
+                file=segment.path.with_suffix(REJECTED_SUFFIX).name,
+                damaged_bytes=segment.damaged_bytes,
+                rejected_records=segment.rejected_records,
+            )
+            with suppress(FileNotFoundError):
+                segment.path.rename(segment.path.with_suffix(REJECTED_SUFFIX))
+        else:
+            segment.path.unlink(missing_ok=True)
+
+
+def orphans(directory: Path, *, but_of: str) -> Generator[Segments]:
+    """What dead processes have left, one process after the other, held by us meanwhile. Raises OSError."""
+    for owner in sorted(_owners(directory) - {but_of}):
+        lock = SpoolLock.take(directory / f"{owner}{LOCK_SUFFIX}")
+        if lock is None:
+            continue
+        try:
+            if segments := _segments_of(directory, owner):
+                yield Segments(segments)
+        finally:
+            lock.release(delete=not _segments_of(directory, owner))
+
+
+def _owners(directory: Path) -> set[str]:
+    return {path.name.split(".")[0] for path in directory.glob("*.*") if path.suffix in (SUFFIX, LOCK_SUFFIX)}
+
+
+def _segments_of(directory: Path, owner: str) -> deque[Segment]:
+    paths = sorted(directory.glob(f"{owner}.*{SUFFIX}"))
+    return deque(Segment(path, size=path.stat().st_size) for path in paths)
+
+
+def _read(segment: Segment, most: int) -> _Batch:
+    with segment.path.open("rb") as file:
+        file.seek(segment.position)
+        data = file.read(min(READ_BYTES, segment.size - segment.position))
+    if not data:  # somebody has cut it
+        return _Batch(position=segment.size, damaged_bytes=segment.size - segment.position)
+    start = segment.position
+    found = read_frames(data, most, is_end=start + len(data) >= segment.size)
+    batch = _Batch(
+        position=start + found.position, torn_bytes=found.torn_bytes, damaged_bytes=found.damaged_bytes
+    )
+    for payload, end in zip(found.payloads, found.ends, strict=True):
+        entry = decode(payload)
+        if entry is None:
+            batch.unreadable_records += 1
+        else:
+            batch.entries.append(entry)
+            batch.ends.append(start + end)
+    return batch
