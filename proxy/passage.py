@@ -109,7 +109,9 @@ class Passage:
 
     async def _find_grant(self) -> Grant:
         headers = self._request.headers
-        self._grant = await admission.identify(self._runtime.directory, bearer(headers))
+        self._grant = await admission.identify(
+            self._runtime.directory, bearer(headers), self._runtime.screened(self._scope)
+        )
         self._client.rewrite = allowance(self._grant.rules, headers)
         return self._grant
 

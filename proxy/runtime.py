@@ -6,6 +6,7 @@ It starts itself with the first request, on that request's event loop; the serve
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -18,22 +19,24 @@ from django.utils import timezone
 from proxy.access_log import AccessLog
 from proxy.bodies import HeldBodies
 from proxy.client import Client
+from proxy.client_address import client_address, network_of
 from proxy.configuration import configured_providers, read_providers
 from proxy.cors import Allowance
 from proxy.headers import first
 from proxy.origins import KnownOrigins
 from proxy.providers import InvalidProvidersError, Providers
 from proxy.running import RunningRequests
+from proxy.screening import Find, Screening
 from proxy.transport import AiohttpTransport
-from proxy.types import Headers
+from proxy.types import Headers, Scope
 from proxy.websockets.open_sockets import OpenSockets
 from proxy.websockets.upstream import SocketTransport
 from tokens.changes import ChangePoller
-from tokens.directory import Changes, Directory, DirectoryUnavailableError
+from tokens.directory import Changes, Directory, DirectoryUnavailableError, Through
 from tokens.grant import Grant
 from tokens.limits.opening import open_store
 from tokens.limits.values import NO_LIMITS, Kind, LimitsUnavailableError, Subject, Tally
-from tokens.loader import keep_alive, load_grant
+from tokens.loader import keep_alive, known_digests, load_grant
 from tokens.origins import load_origins
 from usage.daily_spend import DayOfUse
 from usage.entry import UsageEntry
@@ -76,6 +79,7 @@ class Runtime:
             max_tokens=settings.DIRECTORY_MAX_TOKENS,
             ttl_seconds=settings.DIRECTORY_TTL_SECONDS,
         )
+        self.screening = Screening(self._known_digests)
         self.running = RunningRequests(self.directory, self.limits, self._keep_alive)
         self.origins = KnownOrigins(self._load_origins)
         self._loop = asyncio.get_running_loop()
@@ -140,6 +144,10 @@ class Runtime:
         if entry.token_id is not None:
             self._ledger.record(entry)
 
+    def screened(self, scope: Scope) -> Through:
+        """How tokens are looked up that come with this request."""
+        return partial(self._look_up, scope)
+
     async def let_pages_read(self, client: Client, headers: Headers) -> None:
         """What is wrong, where it is said before it is known which token asks."""
         origin = first(headers, b"origin")
@@ -167,6 +175,17 @@ class Runtime:
             if not self._has_prices:
                 await self._read_prices()
             return await self.in_thread(load_grant, digest)
+        except Error as problem:
+            log.error("access tokens cannot be read", error=str(problem))
+            raise DirectoryUnavailableError from None
+
+    async def _look_up(self, scope: Scope, digest: str, find: Find) -> Grant:
+        address = client_address(scope, trusted_proxies=self.trusted_proxies)
+        return await self.screening.look_up(network_of(str(address)), digest, find)
+
+    async def _known_digests(self, digests: list[str]) -> frozenset[str]:
+        try:
+            return await self.in_thread(known_digests, digests)
         except Error as problem:
             log.error("access tokens cannot be read", error=str(problem))
             raise DirectoryUnavailableError from None
