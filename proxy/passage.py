@@ -8,6 +8,7 @@ from proxy import admission, policy
 from proxy.asking import ask_for_usage
 from proxy.bill import Bill
 from proxy.bodies import read_body, size_to_hold, will_be_seen
+from proxy.breathing import breathe
 from proxy.client import Client
 from proxy.cors import allowance
 from proxy.endpoints import Endpoint
@@ -73,6 +74,8 @@ class Passage:
             self._request, self._client, self._grant, self._endpoint, is_seen=self._is_seen
         )
         entry.model, entry.is_stream = self._facts.model, self._facts.is_stream
+        if isinstance(self._body, bytes):
+            await breathe(self._body)
         if self._runtime.directory.generation != self._generation:
             # The body has taken its time, and something was changed meanwhile: perhaps this token.
             self._generation = self._runtime.directory.generation
