@@ -6,6 +6,8 @@ from typing import Any
 
 import structlog
 
+OVERSHOOT = 128
+"""Connections that may be accepted at once with the one that takes the last place."""
 OWN_FILES = 128
 """Files that the process has open besides connections: the database, logs, Redis, the spool."""
 
@@ -47,7 +49,7 @@ def limits_of(settings: Any) -> ClientLimits:
         ),
     )
     upstream = 2 * settings.UPSTREAM_MAX_CONNECTIONS  # WebSockets have as many of their own
-    files = _raise_file_limit(wanted.max_connections + upstream + OWN_FILES)
+    files = _raise_file_limit(wanted.max_connections + upstream + OVERSHOOT + OWN_FILES)
     fitting = connections_in(files, upstream)
     if fitting >= wanted.max_connections:
         return wanted
@@ -62,7 +64,7 @@ def limits_of(settings: Any) -> ClientLimits:
 
 def connections_in(files: int, upstream: int) -> int:
     """How many clients fit: each takes at most one connection to upstream."""
-    return max(files - upstream - OWN_FILES, (files - OWN_FILES) // 2, 1)
+    return max(files - upstream - OVERSHOOT - OWN_FILES, (files - OWN_FILES) // 2, 1)
 
 
 def _raise_file_limit(wanted: int) -> int:

@@ -17,6 +17,8 @@ from llm_proxy_site.server.places import Places
 
 LOOK_SECONDS = 0.5
 """How often all connections are looked at: one clock for all costs less than one for each."""
+MAX_ACCEPTS = 64
+"""About so many connections are accepted at a time: fewer than OVERSHOOT."""
 MADE_ROOM = 64
 """Idle connections that are closed at a time for others."""
 
@@ -49,8 +51,10 @@ class StreamingFactory(HTTPFactory):
 
     def opened(self, channel: StreamingChannel) -> None:
         self.channels.add(channel)
+        port = channel.transport.server
+        port.numberAccepts = min(port.numberAccepts, MAX_ACCEPTS)
         if self.places.is_full:
-            self._wait_for_room(channel.transport.server)
+            self._wait_for_room(port)
 
     def upgraded(self, channel: StreamingChannel) -> None:
         """It is one of the WebSockets now, and keeps its place."""
@@ -72,6 +76,7 @@ class StreamingFactory(HTTPFactory):
         ports, self._waiting_ports = self._waiting_ports, set()
         for port in ports:
             if port.connected and not port.disconnecting:
+                port.numberAccepts = min(max(1, self.places.left), MAX_ACCEPTS)
                 port.startReading()
 
     def _close_idle(self) -> None:

@@ -5,11 +5,9 @@ from collections import Counter
 
 import structlog
 
-from llm_proxy_site.server.client_limits import ClientLimits
+from llm_proxy_site.server.client_limits import OVERSHOOT, ClientLimits
 from proxy.client_address import network_of
 
-OVERSHOOT = 64
-"""Accepted at once with the one that takes the last place, at the most."""
 SCARCE = 0.9
 """From this part of the places on connections are not kept for another request."""
 WARN_SECONDS = 60.0
@@ -26,7 +24,11 @@ class Places:
 
     @property
     def is_full(self) -> bool:
-        return self.count >= self._limits.max_connections
+        return self.left <= 0
+
+    @property
+    def left(self) -> int:
+        return self._limits.max_connections - self.count
 
     def take(self, host: str) -> bool:
         """A place for a connection from there, if there is one."""

@@ -106,5 +106,5 @@ def test_without_a_bound_of_addresses_only_all_places_count() -> None:
 
 
 def test_half_of_few_files_is_for_clients() -> None:
-    assert connections_in(20_000, 2000) == 17_872
+    assert connections_in(20_000, 2000) == 17_744
     assert connections_in(1024, 2000) == 448
