@@ -85,7 +85,7 @@ class StreamingFactory(HTTPFactory):
             channel.loseConnection()
 
     def _look(self) -> None:
+        reactor.callLater(LOOK_SECONDS, self._look)  # first: whatever happens, it goes on
         now = time.monotonic()
         for connection in (*self.channels, *self.server.ws_factory.sockets):
             connection.end_if_late(now, self.limits)
-        reactor.callLater(LOOK_SECONDS, self._look)
