@@ -14,7 +14,7 @@ UV := $(shell command -v uv 2> /dev/null)
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-strip-extras
 
-.PHONY: setup demo run test test-all check format lock bench clients image clean
+.PHONY: setup demo run test test-all check format lock bench soak idle-streams clients image clean
 
 setup: $(STAMP)  ## environment, secrets, database, admin account
 	$(RUN) manage.py setup
@@ -43,6 +43,12 @@ format: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)  ## the proxy against a bare pass-through and upstream itself
 	$(RUN) manage.py bench $(ARGS)
+
+soak: $(DEV_STAMP)  ## many requests of all kinds: memory and open files must not grow
+	$(RUN) -m llm_proxy_site.bench.soak $(ARGS)
+
+idle-streams: $(DEV_STAMP)  ## what a stream costs that says little
+	$(RUN) -m llm_proxy_site.bench.idle_streams $(ARGS)
 
 clients: $(CLIENTS_STAMP) $(NODE_STAMP)  ## the client programs that are tried against the proxy (needs npm)
 

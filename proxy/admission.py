@@ -17,7 +17,7 @@ from proxy.errors import (
 from proxy.limit_headers import duration_text, rate_headers
 from proxy.providers import Provider, Providers
 from proxy.upstreams import Upstreams
-from tokens.directory import Directory, DirectoryUnavailableError, UnknownTokenError
+from tokens.directory import Directory, DirectoryUnavailableError, Through, UnknownTokenError
 from tokens.grant import Grant
 from tokens.limits.values import (
     Estimate,
@@ -37,10 +37,10 @@ _RATES = {
 }
 
 
-async def identify(directory: Directory, plain: str) -> Grant:
-    """The grant of this token, usable or not. Raises ProxyError."""
+async def identify(directory: Directory, plain: str, through: Through | None = None) -> Grant:
+    """The grant of this token, usable or not; `through` as `lookup` has it. Raises ProxyError."""
     try:
-        return await directory.lookup(plain)
+        return await directory.lookup(plain, through)
     except UnknownTokenError:
         raise AuthenticationError from None
     except DirectoryUnavailableError:

@@ -5,12 +5,14 @@ prices or rules depend on what they ask for: what has to be seen and cannot be i
 """
 
 from projects.models import UnpricedPolicy
+from proxy.breathing import breathe
 from proxy.client import Client
 from proxy.document import read_document
 from proxy.endpoints import Endpoint
 from proxy.errors import BadRequest, RequestTooLarge, ServiceUnavailable
 from proxy.facts import LIMIT_NAMES, NO_FACTS, Facts, form_facts, peek
 from proxy.headers import FORM, media_type
+from proxy.references import search_references
 from proxy.request import ProxyRequest, StreamedBody
 from proxy.rules import Look
 from proxy.ruling import look_of
@@ -95,16 +97,21 @@ async def _see(
     request: ProxyRequest, client: Client, grant: Grant, endpoint: Endpoint
 ) -> tuple[bytes, Facts]:
     body = await client.read(MAX_SEEN_BYTES)
+    await breathe(body)
     depends = _limits_see(request, grant, endpoint) and endpoint.reports_usage
     if not depends and media_type(request.headers) != FORM:
-        return body, peek(body, request.path, for_limits=grant.counts_usage)
+        return body, await _peek(body, request.path, for_limits=grant.counts_usage)
     try:
         document = read_document(request.headers, body, LIMIT_NAMES)
+        await breathe(body)
     except BadRequest:
         if depends:
             raise
         return body, NO_FACTS
-    facts = form_facts(document.values) if document.is_form else peek(body, request.path, for_limits=True)
+    if document.is_form:
+        facts = form_facts(document.values)
+    else:
+        facts = await _peek(body, request.path, for_limits=True)
     if depends and grant.counts_usage and not facts.model:
         raise BadRequest(
             "The model of this request cannot be read, and the limits of this access token depend on it. "
@@ -112,6 +119,11 @@ async def _see(
             param="model",
         )
     return body, facts
+
+
+async def _peek(body: bytes, path: str, *, for_limits: bool) -> Facts:
+    refers = await search_references(body) if for_limits else None
+    return peek(body, path, for_limits=for_limits, refers=refers)
 
 
 def _limits_see(request: ProxyRequest, grant: Grant, endpoint: Endpoint) -> bool:

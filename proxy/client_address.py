@@ -1,7 +1,7 @@
 """Where a client is: the address of its connection, or what the trusted proxies in front of us say of it."""
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from proxy.types import Headers, Scope
 
@@ -43,3 +43,12 @@ def _without_port(entry: str) -> str:
     if entry.startswith("["):
         return entry[1:].partition("]")[0]
     return entry.partition(":")[0] if entry.count(":") == 1 else entry
+
+
+@lru_cache(maxsize=4096)
+def network_of(host: str) -> str:
+    """What stands for one client: its address, or its /64 where that is IPv6; the text, if it is neither."""
+    address = read_address(host.partition("%")[0])
+    if address is None:
+        return host
+    return str(ip_network((address, 64), strict=False)) if isinstance(address, IPv6Address) else str(address)

@@ -64,6 +64,12 @@ def read_json(text: bytes, names: Names, place: str = "") -> dict[str, Any]:
     return _object(text, names, place)
 
 
+def has_unique_members(text: bytes, *, without: str) -> bool:
+    """Whether it is certain which members this JSON object has, and that this one is not among them."""
+    members = _members.decode(text)
+    return without not in members and _first_duplicate(text, members) is None
+
+
 def _read_form(content_type: bytes, body: bytes, names: Names) -> Document:
     try:
         return Document(read_form(content_type, body, names, read_json), is_form=True)
@@ -88,8 +94,9 @@ def _object(text: bytes, names: Names, place: str) -> dict[str, Any]:
         members = _members.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _uncertain("It is not a JSON object", names, place) from None
-    if len(text) != _compact_length(members):
-        _refuse_duplicates(text, members, names, place)
+    twice = _first_duplicate(text, members)
+    if twice is not None:
+        raise _uncertain("A member is in it twice", names, _join(place, twice))
     for member in members:
         if is_hidden(member, names):
             raise _uncertain("One of its members is spelt in a doubtful way", names, _join(place, member))
@@ -124,18 +131,24 @@ def _compact_length(members: dict[str, msgspec.Raw]) -> int:
     return length
 
 
-def _refuse_duplicates(text: bytes, members: dict[str, msgspec.Raw], names: Names, place: str) -> None:
-    """Walks from member to member. Of one that is there twice `members` has the last value."""
+def _first_duplicate(text: bytes, members: dict[str, msgspec.Raw]) -> str | None:
+    """A member that is in the object twice; None: there is none.
+
+    Walks from member to member. Of one that is there twice `members` has the last value.
+    """
+    if len(text) == _compact_length(members):
+        return None
     seen: set[str] = set()
     position = text.index(b"{") + 1
     while member := _MEMBER.match(text, position):
         name = _text.decode(member[1])
-        value = bytes(members[name])
+        value = memoryview(members[name])  # not a copy: it may be most of the text
         after = _AFTER_MEMBER.match(text, member.end() + len(value))
         if name in seen or after is None or not text.startswith(value, member.end()):
-            raise _uncertain("A member is in it twice", names, _join(place, name))
+            return name
         seen.add(name)
         position = after.end()
+    return None
 
 
 def _join(place: str, name: str) -> str:

@@ -6,6 +6,7 @@
     ├── Forbidden               403 token_inactive / model_unpriced / model_not_allowed / renewal_…
     ├── EndpointNotFound        404
     ├── MethodNotAllowed        405
+    ├── RequestTimeout          408
     ├── RequestTooLarge         413
     ├── BadRequest              400
     ├── QuotaReached            429 request_limit_reached / budget_exceeded
@@ -112,6 +113,18 @@ class MethodNotAllowed(ProxyError):
 
     def headers(self) -> Headers:
         return [*super().headers(), (b"allow", ", ".join(self.allowed).encode())]
+
+
+class RequestTimeout(ProxyError):
+    """Said by the server, of what never became a whole request."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+
+    def __init__(self, message: str = "The request did not come in time.") -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class RequestTooLarge(ProxyError):

@@ -2,13 +2,13 @@
 upstream judges the request, and the worst is assumed of what cannot be read.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from projects.ruleset import Names
+from proxy.references import refers_elsewhere
 
 _ABSENT = msgspec.Raw(b"null")
 
@@ -60,17 +60,14 @@ LIMIT_NAMES: Names = {
     "tools": {"type": {}},
 }
 """What limits and prices depend on."""
-_REFERENCES = (b'"image_url"', b'"file_id"', b'"file_url"', b'"file_data"', b'"item_reference"')
-_ESCAPED_LETTER = re.compile(rb"\\u00(?:5[fF]|[46][1-9a-fA-F]|[57][0-9aA])")
-"""No writer of JSON escapes a letter: here a name is hidden from us."""
 _decoder = msgspec.json.Decoder(_Peeked)
 _tools = msgspec.json.Decoder(list[_Tool])
 
 
-def peek(body: bytes, path: str, *, for_limits: bool = False) -> Facts:
+def peek(body: bytes, path: str, *, for_limits: bool = False, refers: bool | None = None) -> Facts:
     """The facts in the JSON body of a request to this path below /v1; empty ones if it is not a JSON object.
 
-    What only limits ask for is looked at if they do.
+    What only limits ask for is looked at if they do. `refers` is what `references` finds, if it was asked.
     """
     try:
         peeked = _decoder.decode(body)
@@ -93,7 +90,8 @@ def peek(body: bytes, path: str, *, for_limits: bool = False) -> Facts:
         choices=choices,
         inputs=inputs,
         is_background=peeked.background is True,
-        has_input_elsewhere=_has_input_elsewhere(peeked, body),
+        has_input_elsewhere=_has_input_elsewhere(peeked)
+        or (refers_elsewhere(body) if refers is None else refers),
     )
 
 
@@ -142,14 +140,12 @@ def _count(value: Any) -> int | None:
     return int(value) if value == value // 1 and 0 < value < 2**53 else None
 
 
-def _has_input_elsewhere(peeked: _Peeked, body: bytes) -> bool:
+def _has_input_elsewhere(peeked: _Peeked) -> bool:
     referring = (peeked.previous_response_id, peeked.conversation, peeked.web_search_options)
     if any(bytes(value) != b"null" for value in referring) or not _are_functions(peeked.tools):
         return True
     # For `responses` a prompt is an object that names a stored one; for `completions` it is the text.
-    if bytes(peeked.prompt)[:1] == b"{" or any(reference in body for reference in _REFERENCES):
-        return True
-    return _ESCAPED_LETTER.search(body) is not None
+    return bytes(peeked.prompt)[:1] == b"{"
 
 
 def _are_functions(tools: msgspec.Raw) -> bool:

@@ -67,7 +67,7 @@ async def _facts(runtime: Runtime, scope: Scope, client: Client) -> dict[str, An
     if scope["method"] not in methods:
         raise MethodNotAllowed(methods)
     plain = bearer(scope["headers"])
-    grant = await admission.identify(runtime.directory, plain)
+    grant = await admission.identify(runtime.directory, plain, runtime.screened(scope))
     client.rewrite = allowance(grant.rules, scope["headers"])
     policy.check_grant(grant, time.time())
     if grant.rules is not None:

@@ -8,6 +8,7 @@ from proxy import admission, policy
 from proxy.asking import ask_for_usage
 from proxy.bill import Bill
 from proxy.bodies import read_body, size_to_hold, will_be_seen
+from proxy.breathing import breathe
 from proxy.client import Client
 from proxy.cors import allowance
 from proxy.endpoints import Endpoint
@@ -77,6 +78,8 @@ class Passage:
             self._request, self._client, self._grant, self._endpoint, is_seen=self._is_seen
         )
         entry.model, entry.is_stream = self._facts.model, self._facts.is_stream
+        if isinstance(self._body, bytes):
+            await breathe(self._body)
         if self._runtime.directory.generation != self._generation:
             # The body has taken its time, and something was changed meanwhile: perhaps this token.
             self._generation = self._runtime.directory.generation
@@ -125,7 +128,9 @@ class Passage:
 
     async def _find_grant(self) -> Grant:
         headers = self._request.headers
-        self._grant = await admission.identify(self._runtime.directory, bearer(headers))
+        self._grant = await admission.identify(
+            self._runtime.directory, bearer(headers), self._runtime.screened(self._scope)
+        )
         self._client.rewrite = allowance(self._grant.rules, headers)
         return self._grant
 

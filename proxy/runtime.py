@@ -6,6 +6,7 @@ It starts itself with the first request, on that request's event loop; the serve
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from projects.key_health import store_health
 from proxy.access_log import AccessLog
 from proxy.bodies import HeldBodies
 from proxy.client import Client
+from proxy.client_address import client_address, network_of
 from proxy.configuration import configured_providers, read_providers
 from proxy.cors import Allowance
 from proxy.headers import first
@@ -27,17 +29,18 @@ from proxy.keyring import KeyHealth
 from proxy.origins import KnownOrigins
 from proxy.providers import InvalidProvidersError, Providers
 from proxy.running import RunningRequests
+from proxy.screening import Find, Screening
 from proxy.transport import AiohttpTransport
-from proxy.types import Headers
+from proxy.types import Headers, Scope
 from proxy.upstreams import Upstreams
 from proxy.websockets.open_sockets import OpenSockets
 from proxy.websockets.upstream import SocketTransport
 from tokens.changes import ChangePoller
-from tokens.directory import Changes, Directory, DirectoryUnavailableError
+from tokens.directory import Changes, Directory, DirectoryUnavailableError, Through
 from tokens.grant import Grant
 from tokens.limits.opening import open_store
 from tokens.limits.values import NO_LIMITS, Kind, LimitsUnavailableError, Subject, Tally
-from tokens.loader import keep_alive, load_grant
+from tokens.loader import keep_alive, known_digests, load_grant
 from tokens.origins import load_origins
 from tokens.reach import Reach
 from usage.daily_spend import DayOfUse
@@ -88,6 +91,7 @@ class Runtime:
             ttl_seconds=settings.DIRECTORY_TTL_SECONDS,
             reach=self.reach,
         )
+        self.screening = Screening(self._known_digests)
         self.running = RunningRequests(self.directory, self.limits, self._keep_alive)
         self.origins = KnownOrigins(self._load_origins)
         self._loop = asyncio.get_running_loop()
@@ -166,6 +170,10 @@ class Runtime:
         if entry.token_id is not None:
             self.ledger.record(entry)
 
+    def screened(self, scope: Scope) -> Through:
+        """How tokens are looked up that come with this request."""
+        return partial(self._look_up, scope)
+
     async def let_pages_read(self, client: Client, headers: Headers) -> None:
         """What is wrong, where it is said before it is known which token asks."""
         origin = first(headers, b"origin")
@@ -198,6 +206,19 @@ class Runtime:
         except Error as problem:
             log.error("access tokens cannot be read", error=str(problem))
             raise DirectoryUnavailableError(str(problem)) from None
+
+    async def _look_up(self, scope: Scope, digest: str, find: Find) -> Grant:
+        address = client_address(scope, trusted_proxies=self.trusted_proxies)
+        return await self.screening.look_up(network_of(str(address)), digest, find)
+
+    async def _known_digests(self, digests: list[str]) -> frozenset[str]:
+        if self.reach.is_away:
+            raise DirectoryUnavailableError
+        try:
+            return await self.in_thread(known_digests, digests)
+        except Error as problem:
+            log.error("access tokens cannot be read", error=str(problem))
+            raise DirectoryUnavailableError from None
 
     async def _load_origins(self) -> frozenset[bytes] | None:
         if self.reach.is_away:

@@ -5,7 +5,7 @@ general-purpose transport may join the one and normalise the other. aiohttp's po
 faster than httpx's own under concurrency.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -16,6 +16,9 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
+from proxy.breathing import LARGE_BYTES
+
+PIECE_BYTES = 256 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 LARGE_BODY_BYTES = 64 * 1024
 """What fits into a socket's buffers whether or not the other end reads."""
@@ -150,11 +153,18 @@ def _target_url(request: httpx.Request) -> URL:
     return URL(f"{url.scheme}://{url.netloc.decode()}{target.decode('ascii')}", encoded=True)
 
 
-def _data(request: httpx.Request) -> bytes | httpx.AsyncByteStream | None:
+def _data(request: httpx.Request) -> bytes | AsyncIterable[bytes] | None:
     if isinstance(request.stream, httpx.ByteStream):
-        return b"".join(request.stream) or None
+        body = b"".join(request.stream)
+        return (_pieces(body) if len(body) > LARGE_BYTES else body) or None
     assert isinstance(request.stream, httpx.AsyncByteStream)
     return request.stream
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    """What a socket does not take at once is copied: not all of a large body."""
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]
 
 
 def _text(value: bytes) -> str:

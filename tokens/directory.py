@@ -28,6 +28,7 @@ IDLE_RECHECK_SECONDS = 1.0
 """So long a token that was found idle is taken for dead without another query."""
 
 V = TypeVar("V")
+Through = Callable[[str, Callable[[str], Awaitable[Grant]]], Awaitable[Grant]]
 
 
 class UnknownTokenError(Exception):
@@ -76,10 +77,11 @@ class Directory:
         self.generation = 0
         """Moves with every change that was applied."""
 
-    async def lookup(self, plain: str) -> Grant:
+    async def lookup(self, plain: str, through: Through | None = None) -> Grant:
         """The grant of this token, revoked and expired ones included: what it allows is not our question.
+        `through` gets a token that is not in memory, and `find`.
 
-        Raises UnknownTokenError and DirectoryUnavailableError.
+        Raises UnknownTokenError, DirectoryUnavailableError, and what `through` raises.
         """
         digest = digest_of(plain)
         grant = self._known.get(digest)
@@ -87,6 +89,8 @@ class Directory:
             return grant
         if digest in self._unknown or not is_well_formed(plain):
             raise UnknownTokenError
+        if through is not None and grant is None:
+            return await through(digest, self.find)
         return await self.find(digest)
 
     async def find(self, digest: str) -> Grant:

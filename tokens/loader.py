@@ -20,6 +20,14 @@ from tokens.models import AccessToken
 log = structlog.get_logger("tokens")
 
 
+def known_digests(digests: list[str]) -> frozenset[str]:
+    """Which of these there are, in one query. Runs in a worker thread."""
+    wanted = frozenset(digests)
+    rows = AccessToken.objects.filter(Q(digest__in=wanted) | Q(previous_digest__in=wanted))
+    found = rows.values_list("digest", "previous_digest")
+    return frozenset(digest for row in found for digest in row if digest in wanted)
+
+
 def load_grant(digest: str) -> Grant | None:
     """The grant of the token with this digest, be it the one before its rotation; None if there is no such
     token. Runs in a worker thread.

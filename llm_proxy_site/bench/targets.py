@@ -49,6 +49,13 @@ def running_targets(folder: Path) -> Iterator[list[Target]]:
         yield [upstream, _pass_through(stack, upstream), *_proxies(stack, upstream, folder)]
 
 
+@contextmanager
+def running_proxy(folder: Path, **environment: str) -> Iterator[Target]:
+    """The proxy alone, without limits, before the fake upstream. Raises ChildFailedError."""
+    with ExitStack() as stack:
+        yield _proxies(stack, _upstream(stack), folder, **environment)[0]
+
+
 def _upstream(stack: ExitStack) -> Target:
     child, line = stack.enter_context(
         running("-m", "llm_proxy_site.fake_upstream", "--no-record", "--bind", "127.0.0.1:0")
@@ -65,7 +72,7 @@ def _pass_through(stack: ExitStack, upstream: Target) -> Target:
     return Target(PASS_THROUGH, line.split()[-1], "sk-bench-replaced", child.pid)
 
 
-def _proxies(stack: ExitStack, upstream: Target, folder: Path) -> list[Target]:
+def _proxies(stack: ExitStack, upstream: Target, folder: Path, **more: str) -> list[Target]:
     environment = {
         "DATA_DIR": str(folder),
         "DATABASE_URL": "",
@@ -73,6 +80,7 @@ def _proxies(stack: ExitStack, upstream: Target, folder: Path) -> list[Target]:
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "INFO",
         "UPSTREAM_BASE_URL": upstream.base_url,
+        **more,
     }
     manage("setup", "--json", environment=environment)
     manage("create_project", PROJECT, "--upstream-key", "-", environment=environment, stdin=UPSTREAM_KEY)

@@ -5,20 +5,24 @@ Here the application starts with the headers and reads the body as it comes; whi
 socket is paused.
 """
 
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
-from daphne.http_protocol import HTTPFactory, WebRequest
+from daphne.http_protocol import WebRequest
 from twisted.internet.defer import inlineCallbacks
 from twisted.web import http
 from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import provider
 
 from llm_proxy_site.server import lifecycle
+from llm_proxy_site.server.client_limits import ClientLimits
 from llm_proxy_site.server.framing import StrictChannel
 from llm_proxy_site.server.gate import WriteGate
+from llm_proxy_site.server.outlet import Outlet
+from llm_proxy_site.server.patience import HeadClock, Turn
 from llm_proxy_site.server.request_body import RequestBody
 
 MAX_PAUSE_SECONDS = 600.0
@@ -140,15 +144,57 @@ class StreamingChannel(StrictChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self.factory.channels.add(self)
+        self._clock = HeadClock(time.monotonic())
+        self._outlet = Outlet(self.transport)
+        self._paused_since: float | None = None
+        self._host: str = self.transport.getPeer().host
+        self.factory.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._clock.turn is Turn.IDLE:
+            self._clock.change(Turn.HEAD, time.monotonic())
+        super().dataReceived(data)
+
+    def allHeadersReceived(self) -> None:
+        self._clock.change(Turn.SERVER, 0)
+        super().allHeadersReceived()
 
     def connectionLost(self, reason: Any) -> None:
-        self.factory.channels.discard(self)
+        self.factory.closed(self, self._host)
         super().connectionLost(reason)
 
     def upgraded(self) -> None:
         """The connection speaks WebSocket now, and is no longer this channel's."""
-        self.factory.channels.discard(self)
+        self.factory.upgraded(self)
+
+    @property
+    def idle_since(self) -> float | None:
+        """None: a request is under way, or its head."""
+        return self._clock.since if self._clock.turn is Turn.IDLE else None
+
+    def end_if_late(self, now: float, limits: ClientLimits) -> None:
+        """The client has had its time, for what it is waited for."""
+        if self._outlet.is_stalled(now, limits):
+            self.transport.abortConnection()
+        elif self.is_refused:
+            return  # it lingers, for a moment
+        elif self._clock.is_late(now, limits):
+            self._end_head()
+        elif self._paused_since is not None:
+            if now - self._paused_since > MAX_PAUSE_SECONDS:
+                self.transport.abortConnection()
+        elif self._awaits_body_for_too_long(now, limits):
+            self.refuse(408, "The request's body did not come in time.")
+
+    def _awaits_body_for_too_long(self, now: float, limits: ClientLimits) -> bool:
+        body = self.requests[-1].body if self.requests else None
+        return body is not None and body.clock.is_late(now, limits)
+
+    def _end_head(self) -> None:
+        if self.requests or self._buffer:
+            self.refuse(408, "The request's headers did not come in time.")
+        else:
+            self.loseConnection()  # nothing has begun
 
     def allContentReceived(self) -> None:
         super().allContentReceived()
@@ -156,17 +202,20 @@ class StreamingChannel(StrictChannel):
             self.loseConnection()
 
     def checkPersistence(self, request: StreamingRequest, version: bytes) -> bool:
-        """Whether the connection may serve another request after this one: not while the server stops."""
+        """Whether the connection may serve another request after this one: not while the server stops, or
+        places are scarce.
+        """
         options = b",".join(request.requestHeaders.getRawHeaders(b"connection", ())).lower().split(b",")
         return (
             version == b"HTTP/1.1"
             and not lifecycle.is_draining()
+            and not self.factory.places.are_scarce(self._host)
             and b"close" not in [option.strip() for option in options]
         )
 
     def requestDone(self, request: StreamingRequest) -> None:
         if not self.is_receiving:
-            self._savedTimeOut = self.factory.timeOut
+            self._clock.change(Turn.IDLE, time.monotonic())
             super().requestDone(request)
             return
         # Closing now, with unread data in the socket, would reset the connection and could take our answer
@@ -201,23 +250,9 @@ class StreamingChannel(StrictChannel):
 
     def pause_reading(self) -> None:
         # It is we who make the client wait, but not for ever: a paused socket does not tell of a hang-up.
-        self.setTimeout(MAX_PAUSE_SECONDS)
+        self._paused_since = time.monotonic()
         self._networkProducer.pauseProducing()
 
     def resume_reading(self) -> None:
-        self.setTimeout(self.factory.timeOut if self.is_receiving else None)
+        self._paused_since = None
         self._networkProducer.resumeProducing()
-
-
-class StreamingFactory(HTTPFactory):
-    protocol = StreamingChannel
-
-    def __init__(self, server: Any) -> None:
-        super().__init__(server)
-        self.channels: set[StreamingChannel] = set()
-
-    def log(self, request: StreamingRequest) -> None:
-        """Nothing: Twisted makes a line for every request that nobody reads; proxy/access_log.py does it."""
-
-    def buildProtocol(self, addr: Any) -> StreamingChannel:
-        return http.HTTPFactory.buildProtocol(self, addr)  # type: ignore[no-any-return]

@@ -11,16 +11,18 @@ from typing import Any
 
 from twisted.web import http
 
-from proxy.errors import BadRequest, ProxyError, RequestTooLarge
+from proxy.errors import BadRequest, ProxyError, RequestTimeout, RequestTooLarge
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of a request line and all header lines, without their ends; OpenAI's own bound on headers."""
+MAX_HEADERS = 200
 LINGER_SECONDS = 5.0
 """How long we go on reading a body that nobody wants any more, for the client may still be writing it; and
 how long a client has to take what was written of an answer that was broken off.
 """
 _LINE_ENDS = "Lines of a request end with CR and LF."
 _ChunkedDecoder = http._ChunkedTransferDecoder
+_ERRORS: dict[int, Callable[[str], ProxyError]] = {408: RequestTimeout, 431: RequestTooLarge}
 
 
 class StrictChannel(http.HTTPChannel):
@@ -28,6 +30,7 @@ class StrictChannel(http.HTTPChannel):
 
     MAX_LENGTH = MAX_HEAD_BYTES
     totalHeadersSize = MAX_HEAD_BYTES
+    maxHeaders = MAX_HEADERS
     is_refused = False
     """Whether the client was told that what it sends is no request."""
     _lingering: Any = None
@@ -72,6 +75,9 @@ class StrictChannel(http.HTTPChannel):
             super().lineReceived(line)
 
     def headerReceived(self, line: bytes) -> bool:
+        if self._receivedHeaderCount == MAX_HEADERS:
+            self.refuse(431, f"The request has more than {MAX_HEADERS} headers.")
+            return False
         try:
             return bool(super().headerReceived(line))
         except ValueError:  # a Content-Length of more digits than Python reads
@@ -131,8 +137,7 @@ def _problem(headers: Any, target: bytes, version: bytes) -> str:
 
 
 def _answer(status: int, message: str) -> bytes:
-    error: ProxyError = RequestTooLarge(message) if status == 431 else BadRequest(message)
-    body = error.body()
+    body = _ERRORS.get(status, BadRequest)(message).body()
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -1,9 +1,12 @@
 """The body of one request on its way from the socket to the application, of which a bounded part waits."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+from llm_proxy_site.server.patience import BodyClock
 
 MAX_BUFFERED_BODY_BYTES = 256 * 1024
 
@@ -25,6 +28,7 @@ class RequestBody:
         self._disconnected = False
         self._unwanted = False
         self._waiter: asyncio.Future[None] | None = None
+        self.clock = BodyClock()
         self.on_awaited: Callable[[], None] | None = None
         """Called when the application first waits for the body, and nothing of it has come."""
 
@@ -33,6 +37,7 @@ class RequestBody:
             return
         self._chunks.append(chunk)
         self._size += len(chunk)
+        self.clock.came(len(chunk), time.monotonic())
         if self._size > MAX_BUFFERED_BODY_BYTES and not self._paused:
             self._paused = True
             self._pause()
@@ -40,11 +45,13 @@ class RequestBody:
 
     def end(self) -> None:
         self._ended = True
+        self.clock.stop(time.monotonic())
         self._wake()
 
     def discard(self) -> None:
         """The answer is complete: what still comes of the body is read and forgotten."""
         self._unwanted = True
+        self.clock.stop(time.monotonic())
         self._chunks.clear()
         self._continue()
 
@@ -64,6 +71,8 @@ class RequestBody:
                 self.on_awaited()
                 self.on_awaited = None
             self._waiter = asyncio.get_running_loop().create_future()
+            if not self._ended:
+                self.clock.wait(time.monotonic())
             await self._waiter
 
     def _next_part(self) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import globalLogBeginner
 
 from llm_proxy_site.server import lifecycle
-from llm_proxy_site.server.channel import StreamingFactory, StreamingRequest
+from llm_proxy_site.server.channel import StreamingRequest
+from llm_proxy_site.server.client_limits import DEFAULT_LIMITS, ClientLimits
+from llm_proxy_site.server.factory import StreamingFactory
 from llm_proxy_site.server.request_body import RequestBody
 from llm_proxy_site.server.websocket import ClientSocket, socket_factory
 from proxy.types import Message, Scope
@@ -47,6 +49,7 @@ class ProxyServer(Server):
         on_stop: Callable[[], Awaitable[None]] | None = None,
         on_reload: Callable[[], Awaitable[None]] | None = None,
         max_socket_message_bytes: int = 32 * 1024 * 1024,
+        client_limits: ClientLimits = DEFAULT_LIMITS,
         **options: Any,
     ) -> None:
         """`on_ready` gets the address that is listened on; `on_start` is called once the event loop runs,
@@ -63,6 +66,7 @@ class ProxyServer(Server):
         self._reloading = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
         self._max_socket_message_bytes = max_socket_message_bytes
+        self._client_limits = client_limits
         self._ports: list[Any] = []
         self._running: set[asyncio.Task[None]] = set()
         self._draining: asyncio.Task[None] | None = None
@@ -71,7 +75,7 @@ class ProxyServer(Server):
 
     def run(self) -> None:
         self.connections: dict[Any, dict[str, Any]] = {}
-        self.http_factory = StreamingFactory(self)
+        self.http_factory = StreamingFactory(self, self._client_limits)
         self.ws_factory = socket_factory(self, self._max_socket_message_bytes)
         globalLogBeginner.beginLoggingTo([_log_failure], redirectStandardIO=False, discardBuffer=True)
         asyncio.set_event_loop(reactor._asyncioEventloop)

@@ -12,7 +12,9 @@ from typing import Any
 
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
+from llm_proxy_site.server.client_limits import ClientLimits
 from llm_proxy_site.server.gate import WriteGate
+from llm_proxy_site.server.outlet import Outlet
 
 MAX_BUFFERED_BYTES = 256 * 1024
 """Of messages that the application has not taken; one more may be on its way in."""
@@ -94,6 +96,8 @@ class ClientSocket(WebSocketProtocol):
 
     def connectionMade(self) -> None:
         self.factory.sockets.add(self)
+        self._outlet = Outlet(self.transport)
+        self._host: str = self.transport.getPeer().host
         self.messages = SocketMessages(self.transport)
         self.gate = WriteGate()
         self._denial: tuple[int, list[tuple[bytes, bytes]]] | None = None
@@ -114,6 +118,7 @@ class ClientSocket(WebSocketProtocol):
 
     def connectionLost(self, reason: Any) -> None:
         self.factory.sockets.discard(self)
+        self.factory.server_class.http_factory.closed(self, self._host)
         super().connectionLost(reason)
 
     @property
@@ -137,6 +142,11 @@ class ClientSocket(WebSocketProtocol):
             code = 1005 if wasClean else 1006
         self.server.protocol_disconnected(self)
         self.messages.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason or ""})
+
+    def end_if_late(self, now: float, limits: ClientLimits) -> None:
+        """A client that does not read is asked for no sign of life, and would never go."""
+        if self._outlet.is_stalled(now, limits):
+            self.transport.abortConnection()
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         match message["type"]:

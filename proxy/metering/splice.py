@@ -4,6 +4,8 @@ https://platform.openai.com/docs/api-reference/chat/create (`stream_options.incl
 stays as the client wrote it. Where it is not certain what the body says, it is left alone.
 """
 
+from proxy.breathing import LARGE_BYTES
+from proxy.document import has_unique_members
 from proxy.metering.members import Member, members_of
 
 _ASKING = b'"stream_options":{"include_usage":true},'
@@ -18,6 +20,8 @@ def asking_for_usage(body: bytes) -> bytes | None:
 
     `body` is a JSON object: the caller has decoded it.
     """
+    if len(body) > LARGE_BYTES and has_unique_members(body, without="stream_options"):
+        return _insert(body, body.index(b"{") + 1, _ASKING)
     if b"stream_options" not in body and b"\\u00" not in body and body.count(b'"stream"') == 1:
         return _insert(body, body.index(b"{") + 1, _ASKING)  # as almost always: no need to look further
     brace = body.index(b"{")
@@ -48,8 +52,10 @@ def _with_options(body: bytes, options: Member) -> bytes | None:
 
 
 def _insert(body: bytes, position: int, text: bytes) -> bytes:
-    return body[:position] + text + body[position:]
+    whole = memoryview(body)
+    return b"".join((whole[:position], text, whole[position:]))
 
 
 def _replace(body: bytes, member: Member, text: bytes) -> bytes:
-    return body[: member.start] + text + body[member.end :]
+    whole = memoryview(body)
+    return b"".join((whole[: member.start], text, whole[member.end :]))

@@ -75,7 +75,7 @@ async def _connect(runtime: Runtime, scope: Scope, client: SocketClient, entry: 
     handshake = Handshake.from_scope(scope)
     generation = runtime.directory.generation
     providers = runtime.providers
-    grant = await admission.identify(runtime.directory, handshake.token)
+    grant = await admission.identify(runtime.directory, handshake.token, runtime.screened(scope))
     entry.token_id, entry.project_id, entry.model = grant.token_id, grant.project_id, handshake.model
     policy.check_grant(grant, time.time())
     provider = admission.provider_of(providers, grant)

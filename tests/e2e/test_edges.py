@@ -99,7 +99,6 @@ def wire(live: LiveProxy) -> Wire:
         (POST, [CHUNKED], b"5 \r\nhello\r\n0\r\n\r\n"),
         (POST, [CHUNKED], b"0\r\nX: 1\n\n"),
         (POST, ["Expect: 200-ok", "Content-Length: 2"], b"{}"),
-        (GET, ["X-A: 1"] * 600, b""),
     ],
 )
 def test_what_is_no_plain_http_is_refused_and_does_not_reach_upstream(
@@ -134,10 +133,13 @@ def test_a_request_without_a_host_is_refused(wire: Wire) -> None:
     [
         (f"GET /v1/models?{'a' * 70_000} HTTP/1.1", []),
         (GET, ["X-A: " + "a" * 70_000]),
-        (GET, ["X-A: " + "a" * 150] * 490),
+        (GET, ["X-A: " + "a" * 490] * 150),
+        (GET, ["X-A: 1"] * 201),
     ],
 )
-def test_a_head_of_more_than_64_kib_is_refused(wire: Wire, line: str, headers: list[str]) -> None:
+def test_a_head_of_more_than_64_kib_or_200_headers_is_refused(
+    wire: Wire, line: str, headers: list[str]
+) -> None:
     answer = wire.send(line, *headers)
 
     assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")

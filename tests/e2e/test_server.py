@@ -37,7 +37,7 @@ from usage.models import UsageRecord
 def test_what_is_not_http_is_refused(live: LiveProxy, request_bytes: bytes) -> None:
     answer = talk(live, request_bytes)
 
-    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 401"))
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 401", b"HTTP/1.1 431"))
     assert b"Traceback" not in answer
     assert httpx.get(f"{live.url}/live").status_code == 200
 

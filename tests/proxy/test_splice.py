@@ -106,3 +106,20 @@ def test_the_body_says_the_same_but_for_the_question(
         assert asking is not None
         options = (options if has_options else None) or {}
         assert json.loads(asking) == {**wanted, "stream_options": {**options, "include_usage": True}}
+
+
+LARGE = b'"messages":"' + b"a" * 2**20 + b'"'
+
+
+@pytest.mark.parametrize(
+    ("body", "is_asking"),
+    [
+        (b'{"stream":true, ' + LARGE + b"}", True),
+        (b'{"stream":true,"tool":{"stream_options":{}},' + LARGE + b"}", True),
+        (b'{"stream":true,' + LARGE + b',"stream":true}', False),
+        (b'{"stream":true,' + LARGE + b',"stream_options":{"include_usage":true}}', False),
+        (b'{"stream":true,' + LARGE + b',"stream_option\\u0073":{"include_usage":true}}', False),
+    ],
+)
+def test_a_large_body_is_asked_as_a_small_one(body: bytes, is_asking: bool) -> None:
+    assert asking_for_usage(body) == (b"{" + ASKS + body[1:] if is_asking else None)

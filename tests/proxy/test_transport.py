@@ -1,6 +1,7 @@
 """The transport against the fake upstream and against sockets that misbehave."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -110,3 +111,22 @@ async def test_an_answer_shorter_than_announced_is_an_error(transport: AiohttpTr
         with pytest.raises(httpx.RemoteProtocolError):
             [chunk async for chunk in response.stream]
         await response.aclose()
+
+
+async def test_a_large_body_goes_out_whole_with_its_length(transport: AiohttpTransport) -> None:
+    body = bytes(range(256)) * 20_000
+    async with running(create_app()) as base_url:
+        request = httpx.Request(
+            "POST",
+            f"{base_url}/embeddings",
+            headers={"authorization": "Bearer sk-test", "content-type": "application/json"},
+            content=body,
+        )
+        response = await transport.handle_async_request(request)
+        await response.aclose()
+        async with httpx.AsyncClient() as client:
+            (seen,) = (await client.get(base_url.removesuffix("/v1") + "/_fake/requests")).json()
+
+    assert seen["body_sha256"] == hashlib.sha256(body).hexdigest()
+    assert ["content-length", str(len(body))] in [[name.lower(), value] for name, value in seen["headers"]]
+    assert not any(name.lower() == "transfer-encoding" for name, _ in seen["headers"])

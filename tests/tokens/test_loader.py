@@ -19,7 +19,7 @@ from tests.factories import (
 from tokens.format import digest
 from tokens.grant import Grant, RingKey
 from tokens.limits.values import Kind, Limits, Subject
-from tokens.loader import keep_alive, load_grant
+from tokens.loader import keep_alive, known_digests, load_grant
 from tokens.models import AccessToken
 
 pytestmark = pytest.mark.django_db
@@ -177,3 +177,16 @@ def test_printed_grant_does_not_show_the_upstream_key() -> None:
     grant = load(AccessTokenFactory.create())
     assert grant.upstream_keys[0].value == UPSTREAM_KEY
     assert UPSTREAM_KEY not in repr(grant)
+
+
+def test_digests_that_there_are_are_told_in_one_query(django_assert_num_queries: Any) -> None:
+    now = timezone.now()
+    token = AccessTokenFactory.create(
+        previous_digest="f" * 64, previous_digest_dies_at=now + timedelta(hours=1)
+    )
+    other = AccessTokenFactory.create()
+    with django_assert_num_queries(1):
+        found = known_digests([token.digest, "f" * 64, "0" * 64, *(f"{number:064}" for number in range(900))])
+
+    assert found == {token.digest, "f" * 64}
+    assert other.digest not in found

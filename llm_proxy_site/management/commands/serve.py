@@ -37,6 +37,7 @@ def serve(bind: Address, on_ready: Any) -> None:
     from daphne.endpoints import build_endpoint_description_strings
 
     from llm_proxy_site.asgi import application
+    from llm_proxy_site.server.client_limits import limits_of
     from llm_proxy_site.server.server import ProxyServer
     from proxy.configuration import configured_providers
     from proxy.runtime import Runtime
@@ -57,6 +58,7 @@ def serve(bind: Address, on_ready: Any) -> None:
         # Daphne ends requests whose clients have hung up; a project may want them to be read on.
         application_close_timeout=MAX_DRAIN_SECONDS + 60,
         max_socket_message_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
+        client_limits=limits_of(settings),
     )
     server.run()
     if server.failure:

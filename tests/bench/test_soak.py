@@ -1,0 +1,26 @@
+"""Short runs of the long measurements."""
+
+import asyncio
+from pathlib import Path
+
+from llm_proxy_site.bench import idle_streams
+from llm_proxy_site.bench.soak import SPARE_FILES, growth, soak
+from llm_proxy_site.bench.targets import running_proxy
+
+LENIENT = 0.25
+"""A short run ends before the memory that caches take is known; a leak of a KiB a request is seen."""
+
+
+def test_the_proxy_does_not_grow_by_requests(tmp_path: Path) -> None:
+    with running_proxy(tmp_path, LOG_LEVEL="WARNING") as target:
+        samples = asyncio.run(soak(target, 2500, 250, 8))
+
+    assert growth(samples) < LENIENT
+    assert samples[-1].files <= samples[len(samples) // 10].files + SPARE_FILES
+
+
+def test_idle_streams_are_measured(tmp_path: Path) -> None:
+    with running_proxy(tmp_path) as target:
+        said = asyncio.run(idle_streams.measure(target, 50, 1))
+
+    assert said.startswith("50 streams, a word every 10 s: ")
