@@ -28,6 +28,8 @@ class Pruned:
     before: datetime
     records: int
     work: int
+    longest_seconds: float = 0.0
+    """That one of its transactions took."""
 
 
 def cutoff(older_than: timedelta, now: datetime) -> datetime:
@@ -45,7 +47,8 @@ def prune(before: datetime, *, actor: str, is_stopping: Callable[[], bool] = lam
     """Delete what is prunable. It can be stopped at any time, and run again."""
     advance(PRUNED_BEFORE, before)
     records, work = prunable(before)
-    pruned = Pruned(before, _delete(records, is_stopping), _delete(work, is_stopping))
+    (deleted, longest), (finished, _) = _delete(records, is_stopping), _delete(work, is_stopping)
+    pruned = Pruned(before, deleted, finished, longest)
     if pruned.records or pruned.work:
         mark = LedgerMark.objects.get(pk=PRUNED_BEFORE)
         details = {"before": before.isoformat(), "records": pruned.records, "work": pruned.work}
@@ -53,8 +56,8 @@ def prune(before: datetime, *, actor: str, is_stopping: Callable[[], bool] = lam
     return pruned
 
 
-def _delete(rows: "QuerySet[Model]", is_stopping: Callable[[], bool]) -> int:
-    deleted, size = 0, FIRST_BATCH_ROWS
+def _delete(rows: "QuerySet[Model]", is_stopping: Callable[[], bool]) -> tuple[int, float]:
+    deleted, longest, size = 0, 0.0, FIRST_BATCH_ROWS
     while not is_stopping():
         ids = list(rows.values_list("pk", flat=True)[:size])
         if not ids:
@@ -63,7 +66,7 @@ def _delete(rows: "QuerySet[Model]", is_stopping: Callable[[], bool]) -> int:
         with transaction.atomic():
             rows.model._default_manager.filter(pk__in=ids).delete()
         took = time.monotonic() - began
-        deleted += len(ids)
+        deleted, longest = deleted + len(ids), max(longest, took)
         size = min(MAX_BATCH_ROWS, max(1, int(size * min(2.0, BATCH_SECONDS / max(took, 0.001)))))
         time.sleep(took)  # those who wait for SQLite's lock look for it now and then: let them find it free
-    return deleted
+    return deleted, longest
