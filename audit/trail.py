@@ -29,3 +29,22 @@ def record(
         project_id=project_id,
         details=details or {},
     )
+
+
+def record_act(
+    action: str,
+    subject_type: str,
+    *,
+    actor: str,
+    subject_name: str = "",
+    details: dict[str, Any] | None = None,
+) -> AuditEvent:
+    """Append an event about what is no row, such as the database itself."""
+    return AuditEvent.objects.create(
+        actor=actor[:150],
+        action=action,
+        subject_type=subject_type,
+        subject_id="",
+        subject_name=subject_name[:150],
+        details=details or {},
+    )

@@ -5,10 +5,13 @@ check (`llm_proxy.E001`) names every one of them at once. Values are never repea
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import environ
+
+from projects.lifetime import parse_period
 
 SQLITE = "django.db.backends.sqlite3"
 DATABASE_SCHEMES = ("postgres", "postgresql", "sqlite")
@@ -43,6 +46,17 @@ class Environment:
 
     def seconds(self, name: str, default: float, *, minimum: float = 0.01) -> float:
         return float(self.read(name, _at_least(minimum, float), default))
+
+    def period(self, name: str, default: timedelta | None, *, minimum: timedelta) -> Any:
+        """A number and a unit, such as 24h or 7d."""
+
+        def parse(text: str) -> timedelta:
+            period = parse_period(text)
+            if period < minimum:
+                raise BadValueError(f"must be at least {int(minimum.total_seconds())}s")
+            return period
+
+        return self.read(name, parse, default)
 
     def database(self, name: str, default: Path) -> dict[str, Any]:
         """Django's description of a database: what the URL names, or SQLite in the default file."""

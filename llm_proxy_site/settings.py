@@ -101,6 +101,18 @@ else:
     if "postgresql" in DATABASES["default"]["ENGINE"]:
         DATABASES["default"]["OPTIONS"].setdefault("tcp_user_timeout", 10_000)
 
+# What the server does by itself, without cron
+SCHEDULE = env.flag("SCHEDULE", default=False)
+SECOND = timedelta(seconds=1)
+SCHEDULE_CLEANUP_EVERY: timedelta = env.period("SCHEDULE_CLEANUP_EVERY", timedelta(hours=1), minimum=SECOND)
+SCHEDULE_PRUNE_EVERY: timedelta = env.period("SCHEDULE_PRUNE_EVERY", timedelta(days=1), minimum=SECOND)
+SCHEDULE_PRUNE_OLDER_THAN: timedelta | None = env.period(
+    "SCHEDULE_PRUNE_OLDER_THAN", None, minimum=timedelta(days=1)
+)
+SCHEDULE_BACKUP_EVERY: timedelta | None = env.period("SCHEDULE_BACKUP_EVERY", None, minimum=SECOND)
+SCHEDULE_BACKUP_DIR = Path(env.text("SCHEDULE_BACKUP_DIR", str(DATA_DIR / "backups"))).absolute()
+SCHEDULE_BACKUP_KEEP = env.whole("SCHEDULE_BACKUP_KEEP", 7)
+
 INSTALLED_APPS = [
     "llm_proxy_site",
     "daphne",

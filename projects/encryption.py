@@ -25,6 +25,22 @@ def decrypt(ciphertext: str) -> str:
         raise UndecryptableError("No key in ENCRYPTION_KEYS decrypts this upstream key.") from None
 
 
+def position_of(ciphertext: str) -> int | None:
+    """Which of ENCRYPTION_KEYS decrypts it: 0 is the newest. None: none does."""
+    for position, key in enumerate(settings.ENCRYPTION_KEYS):
+        try:
+            _cipher((key,)).decrypt(ciphertext.encode())
+        except InvalidToken:
+            continue
+        return position
+    return None
+
+
+def reencrypt(ciphertext: str) -> str:
+    """The same, under the newest key. Raises UndecryptableError."""
+    return encrypt(decrypt(ciphertext))
+
+
 @cache
 def _cipher(keys: tuple[str, ...]) -> MultiFernet:
     return MultiFernet([Fernet(key) for key in keys])

@@ -6,7 +6,8 @@ sums of its day. Within the transaction that writes the ledger's rows.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from copy import copy
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from usage.models import BackgroundWork, UsageRecord
 from usage.outcomes import CostSource, UsageSource
 from usage.prices import Price
 from usage.statements import fitting
+from usage.sums import Edit
 
 FindPrice = Callable[[str, str], Price | None]
 """By a model and a service tier; from any thread."""
@@ -41,10 +43,18 @@ USED = (
 """What is not known of work before it is finished."""
 
 
-def settle_work(batch: Iterable[UsageEntry], find_price: FindPrice) -> list[DayOfUse]:
-    """After the batch's rows are written. By how much the days must be corrected on which work began that
-    is found finished; work is locked before days are, in the order of its ids.
-    """
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What work that is found finished changes."""
+
+    day: DayOfUse
+    """By how much the day on which it began is corrected."""
+    edit: Edit
+    """How its creation's row was, and is."""
+
+
+def settle_work(batch: Iterable[UsageEntry], find_price: FindPrice) -> list[Correction]:
+    """After the batch's rows are written. Work is locked before days are, in the order of its ids."""
     about_work = [entry for entry in batch if entry.work_id]
     if not about_work:
         return []
@@ -70,7 +80,7 @@ def _begin(entries: list[UsageEntry]) -> None:
     )
 
 
-def _finish(entry: UsageEntry, find_price: FindPrice) -> DayOfUse | None:
+def _finish(entry: UsageEntry, find_price: FindPrice) -> Correction | None:
     """None: it was not begun here, is charged already, or has no price."""
     project_id, finished = entry.project_id, entry.finished
     if project_id is None or finished is None:
@@ -91,15 +101,25 @@ def _finish(entry: UsageEntry, find_price: FindPrice) -> DayOfUse | None:
     used.model = used.model or begun.model
     cost = cost_of(used, price, finished.cached_audio_tokens)
     used.cost_source, used.cost_microusd = CostSource.PRICE, cost
-    UsageRecord.objects.filter(pk=begun.pk).update(**{field: _stored(used, field) for field in USED})
+    changes = {field: _stored(used, field) for field in USED}
+    UsageRecord.objects.filter(pk=begun.pk).update(**changes)
     work.finished_at = datetime.fromtimestamp(entry.started_at, UTC)
     work.save(update_fields=["finished_at"])
-    return DayOfUse(
+    started_at = begun.started_at.timestamp()
+    day = DayOfUse(
         token_id=begun.token_id,
         project_id=begun.project_id,
-        day_ms=int(begun.started_at.timestamp() // DAY_SECONDS) * DAY_SECONDS * 1000,
+        day_ms=int(started_at // DAY_SECONDS) * DAY_SECONDS * 1000,
         cost_microusd=cost - work.charged_microusd,
     )
+    return Correction(day, Edit(started_at, begun, _changed(begun, changes)))
+
+
+def _changed(row: UsageRecord, changes: dict[str, Any]) -> UsageRecord:
+    changed = copy(row)
+    for field, value in changes.items():
+        setattr(changed, field, value)
+    return changed
 
 
 def _used_by(begun: UsageRecord, found: UsageEntry, told: UsageEntry | None) -> UsageEntry:

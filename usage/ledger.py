@@ -19,9 +19,11 @@ from usage.alerts import lock_projects, raise_alerts
 from usage.background import FindPrice, settle_work
 from usage.daily_spend import DayOfUse, sum_up
 from usage.entry import UsageEntry
+from usage.rollup_statements import move_rollups
 from usage.spool.sources import InMemory, Source
 from usage.spool.spool import Spool
 from usage.statements import add_to_days, insert_records, not_written, use_tokens
+from usage.sums import add_up
 
 BATCH_ROWS = 500
 RETRY_SECONDS = 0.5
@@ -245,10 +247,11 @@ def write_batch(
     """Write records and move what is summed from them, in one transaction. The admitted requests by subject.
 
     Rows are locked in one order everywhere, so that two writers cannot lock each other out: work by its
-    upstream id, projects by id, tokens by id, days by their subject's id and the day.
+    upstream id, projects by id, tokens by id, days by their subject's id and the day, rollups by their keys.
     """
     insert_records(batch)
-    corrections = settle_work(batch, find_price)
+    settled = settle_work(batch, find_price)
+    corrections = [correction.day for correction in settled]
     if corrections:
         transaction.on_commit(partial(on_corrected, corrections))
     days = sum_up(batch) + corrections
@@ -256,6 +259,8 @@ def write_batch(
     use_tokens(days)
     add_to_days(days)
     raise_alerts(days, projects)
+    rows = [(entry.started_at, entry) for entry in batch]
+    move_rollups(add_up(rows, [correction.edit for correction in settled]))
     return _admitted(batch)
 
 

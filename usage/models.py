@@ -9,6 +9,21 @@ from uuid_utils.compat import uuid7
 from projects.models import Project
 from tokens.models import AccessToken
 from usage.outcomes import CostSource, Outcome, UsageSource
+from usage.rollup_models import LatencyRollup, LedgerMark, Measure, ModelRollup, Period, TokenRollup
+
+__all__ = [
+    "BackgroundWork",
+    "BudgetAlert",
+    "DailySpend",
+    "LatencyRollup",
+    "LedgerMark",
+    "Measure",
+    "ModelPrice",
+    "ModelRollup",
+    "Period",
+    "TokenRollup",
+    "UsageRecord",
+]
 
 
 class UsageRecord(models.Model):
@@ -117,6 +132,7 @@ class BackgroundWork(models.Model):
                 fields=["project_id", "object_id"], name="background_work_is_charged_once"
             ),
         ]
+        indexes = [models.Index(fields=["record_id"], name="background_work_by_record")]
 
     def __str__(self) -> str:
         return self.object_id

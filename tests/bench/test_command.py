@@ -11,6 +11,7 @@ from llm_proxy_site.bench.load import LoadFailedError
 from llm_proxy_site.bench.rounds import measure
 from llm_proxy_site.bench.targets import Target, running_targets
 from llm_proxy_site.processes import MANAGE
+from tests.commands import run
 
 
 def test_a_run_measures_every_case_on_every_target(tmp_path: Path) -> None:
@@ -53,3 +54,10 @@ def test_a_missing_psutil_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("llm_proxy_site.management.commands.bench.find_spec", lambda name: None)
     with pytest.raises(CommandError, match="psutil is missing"):
         call_command("bench")
+
+
+def test_ledger_is_measured_on_a_database_of_its_own() -> None:
+    figures = json.loads(run("bench", "--ledger", "300"))
+    assert figures["rows"] == 300
+    assert figures["pruned_rows"] > 0
+    assert {"batch_of_500", "token_lookup", "tally", "totals_30d"} <= figures.keys()

@@ -6,7 +6,9 @@ own database is SQLite, where transactions that write do not overlap.
 
 import json
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import django
@@ -23,15 +25,16 @@ from tests.factories import AccessTokenFactory, ProjectFactory, usage_entry  # n
 from tokens.models import AccessToken  # noqa: E402
 from usage.entry import UsageEntry  # noqa: E402
 from usage.ledger import write_batch  # noqa: E402
-from usage.models import DailySpend  # noqa: E402
+from usage.models import DailySpend, ModelRollup, Period  # noqa: E402
 from usage.outcomes import CostSource  # noqa: E402
+from usage.rebuilding import rebuild  # noqa: E402
 
 
 def begin_a_day() -> dict[str, int]:
     """Of a project without a budget, by two of its tokens: there is no row that both have to wait for."""
     project = ProjectFactory.create()
     first, second = (AccessTokenFactory.create(project=project) for _ in range(2))
-    _write_overlapping(_costing(first, 3), _costing(second, 4))
+    _write_overlapping([_costing(first, 3)], [_costing(second, 4)])
     return DailySpend.objects.values("requests", "cost_microusd").get(subject_id=project.id)
 
 
@@ -39,28 +42,49 @@ def reach_a_budget() -> list[int]:
     """Of a project, by two of its tokens on two days: neither reaches it alone, and no day is of both."""
     project = ProjectFactory.create(total_budget_microusd=100)
     first, second = (AccessTokenFactory.create(project=project) for _ in range(2))
-    _write_overlapping(_costing(first, 50), _costing(second, 50, started_at=0.0))
+    _write_overlapping([_costing(first, 50)], [_costing(second, 50, started_at=0.0)])
     events = AuditEvent.objects.filter(action="budget.threshold_reached", subject_id=str(project.id))
     return sorted(event.details["percent"] for event in events)
+
+
+def move_rollups() -> dict[str, int]:
+    """Of a project, by two of its tokens that use the same models in different orders; then all made anew
+    while a third is being written.
+    """
+    project = ProjectFactory.create()
+    first, second = (AccessTokenFactory.create(project=project) for _ in range(2))
+    models = ["a-model", "another-model"]
+    _write_overlapping(
+        [_costing(first, 3, status=200, model=model) for model in models],
+        [_costing(second, 4, status=200, model=model) for model in reversed(models)],
+    )
+    with ThreadPoolExecutor(1) as other:
+        with transaction.atomic():
+            write_batch([_costing(first, 5, status=200, model=models[0])])
+            rebuilding = other.submit(_closing, rebuild)
+            eventually(lambda: rebuilding.done() or _is_waited_for())
+        rebuilding.result()
+    rows = ModelRollup.objects.filter(period=Period.HOUR, project_id=project.id)
+    return {row.model: row.cost_microusd for row in rows}
 
 
 def _costing(token: AccessToken, cost_microusd: int, **fields: Any) -> UsageEntry:
     return usage_entry(token, cost_source=CostSource.PRICE, cost_microusd=cost_microusd, **fields)
 
 
-def _write_overlapping(first: UsageEntry, second: UsageEntry) -> None:
+def _write_overlapping(first: list[UsageEntry], second: list[UsageEntry]) -> None:
     """The second is written before the first is committed, or as far as it gets."""
     with ThreadPoolExecutor(1) as other:
         with transaction.atomic():
-            write_batch([first])
-            writing = other.submit(_write, second)
+            write_batch(first)
+            writing = other.submit(_closing, partial(write_batch, second))
             eventually(lambda: writing.done() or _is_waited_for())
         writing.result()
 
 
-def _write(entry: UsageEntry) -> None:
+def _closing(act: Callable[[], object]) -> None:
     try:
-        write_batch([entry])
+        act()
     finally:
         connection.close()
 
@@ -75,4 +99,6 @@ def _is_waited_for() -> bool:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"day": begin_a_day(), "percents": reach_a_budget()}))  # noqa: T201
+    print(  # noqa: T201
+        json.dumps({"day": begin_a_day(), "percents": reach_a_budget(), "rollups": move_rollups()})
+    )

@@ -26,3 +26,9 @@ def test_day_that_two_writers_begin_at_once_has_the_sums_of_both(outcome: dict[s
 
 def test_budget_that_two_writers_reach_together_is_told(outcome: dict[str, Any]) -> None:
     assert outcome["percents"] == [80, 100]
+
+
+def test_rollups_that_two_writers_move_at_once_have_the_sums_of_both_however_they_are_made(
+    outcome: dict[str, Any],
+) -> None:
+    assert outcome["rollups"] == {"a-model": 3 + 4 + 5, "another-model": 3 + 4}

@@ -1,6 +1,7 @@
 """`manage.py bench`: what the proxy costs, against a bare pass-through and upstream itself."""
 
 import json
+import secrets
 import signal
 import tempfile
 from argparse import ArgumentParser, ArgumentTypeError
@@ -9,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cryptography.fernet import Fernet
 from django.core.management.base import BaseCommand, CommandError
 
 from llm_proxy_site.bench import report
@@ -17,7 +19,7 @@ from llm_proxy_site.bench.limits import limits_cost_us
 from llm_proxy_site.bench.machine import machine_facts
 from llm_proxy_site.bench.measurement import Cell
 from llm_proxy_site.bench.targets import running_targets
-from llm_proxy_site.processes import ChildFailedError
+from llm_proxy_site.processes import ChildFailedError, running
 
 
 class Command(BaseCommand):
@@ -37,11 +39,33 @@ class Command(BaseCommand):
             metavar="CASE",
             help=f"of {', '.join(CASES)}; repeatable",
         )
+        parser.add_argument(
+            "--ledger",
+            type=_count,
+            metavar="ROWS",
+            help="instead: what the ledger costs with so many requests",
+        )
+        parser.add_argument(
+            "--database",
+            metavar="URL",
+            help="with --ledger: a new, empty one (default: SQLite, for the time)",
+        )
         parser.add_argument("--output", type=Path, help="a JSON file (default: bench-results/<time>.json)")
 
     def handle(
-        self, *, seconds: float, rounds: int, only: list[str] | None, output: Path | None, **options: Any
+        self,
+        *,
+        seconds: float,
+        rounds: int,
+        only: list[str] | None,
+        output: Path | None,
+        ledger: int | None,
+        database: str | None,
+        **options: Any,
     ) -> None:
+        if ledger is not None:
+            self.stdout.write(json.dumps(_measure_ledger(ledger, database), indent=2))
+            return
         if find_spec("psutil") is None:
             raise CommandError(
                 "psutil is missing, a development dependency: `make bench`, or `pip install psutil`."
@@ -86,6 +110,25 @@ class Command(BaseCommand):
             raise CommandError(f"The benchmark says nothing: {problem}") from None
         except KeyboardInterrupt:
             raise CommandError("The benchmark was interrupted.") from None
+
+
+def _measure_ledger(rows: int, database: str | None) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="llm-proxy-bench-") as folder:
+        environment = {
+            "DATABASE_URL": database or f"sqlite:///{folder}/ledger.db",
+            "DATA_DIR": folder,
+            "SECRET_KEY": secrets.token_urlsafe(50),
+            "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        }
+        try:
+            with running("-m", "llm_proxy_site.bench.ledger", str(rows), environment=environment) as (
+                _,
+                line,
+            ):
+                figures: dict[str, float] = json.loads(line)
+        except ChildFailedError as problem:
+            raise CommandError(f"The ledger could not be measured. {problem}") from None
+    return figures
 
 
 def _positive(text: str) -> float:

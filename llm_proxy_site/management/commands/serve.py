@@ -9,7 +9,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection
 
 from llm_proxy_site.addresses import Address, parse_address
+from llm_proxy_site.scheduler import scheduling
 from llm_proxy_site.schema import unapplied_migrations
+from llm_proxy_site.serving_lock import InUseError, serving
 from projects.models import MAX_DRAIN_SECONDS
 
 
@@ -25,7 +27,10 @@ class Command(BaseCommand):
         _refuse_unmigrated()
         self.check(tags=[Tags.database], databases=["default"])
         connection.close()
-        serve(bind, on_ready=self._announce)
+        try:
+            serve(bind, on_ready=self._announce)
+        except InUseError as problem:
+            raise CommandError(str(problem)) from None
 
     def _announce(self, host: str, port: int) -> None:
         self.stdout.write(f"LLM Proxy on http://{Address(host, port)}")
@@ -33,7 +38,9 @@ class Command(BaseCommand):
 
 
 def serve(bind: Address, on_ready: Any) -> None:
-    """Serve until SIGTERM. Raises CommandError if the address cannot be had."""
+    """Serve until SIGTERM. Raises CommandError if the address cannot be had, InUseError while the database
+    is being restored.
+    """
     from daphne.endpoints import build_endpoint_description_strings
 
     from llm_proxy_site.asgi import application
@@ -60,7 +67,8 @@ def serve(bind: Address, on_ready: Any) -> None:
         max_socket_message_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
         client_limits=limits_of(settings),
     )
-    server.run()
+    with serving(), scheduling():
+        server.run()
     if server.failure:
         raise CommandError(f"Cannot listen on {bind}: {server.failure}")
 

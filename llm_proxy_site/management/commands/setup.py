@@ -8,6 +8,7 @@ from django.core.management.base import CommandError
 
 from llm_proxy_site.commands import FactsCommand
 from llm_proxy_site.provisioning import ADMIN_NAME, ensure_admin, ensure_data_dir, ensure_secrets
+from usage.rebuilding import rebuild_if_unsummed
 
 
 class Command(FactsCommand):
@@ -23,6 +24,7 @@ class Command(FactsCommand):
             raise CommandError(f"{problem.filename}: {problem.strerror}") from None
         self.check()
         call_command("migrate", verbosity=0, interactive=False)
+        rebuild_if_unsummed()
         password = ensure_admin()
         return {
             "data_dir": str(settings.DATA_DIR),

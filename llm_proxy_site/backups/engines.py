@@ -1,0 +1,48 @@
+"""What each kind of database is backed up with."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from django.db import connection
+
+from llm_proxy_site.backups.mysql import MySQL
+from llm_proxy_site.backups.postgres import PostgreSQL
+from llm_proxy_site.backups.sqlite import SQLite
+
+IsStopping = Callable[[], bool]
+Migrations = set[tuple[str, str]]
+"""App and name of those that were applied."""
+
+
+class Engine(Protocol):
+    """Each function raises BackupError."""
+
+    @property
+    def suffix(self) -> str: ...
+
+    def dump(self, to: Path, is_stopping: IsStopping) -> None:
+        """Write a consistent copy to an empty file, while others read and write the database."""
+
+    def verify(self, file: Path) -> None: ...
+
+    def migrations(self, file: Path) -> Migrations: ...
+
+    def put_in_place(self, file: Path, now: datetime) -> "Replaced":
+        """Put the backup in the database's place. Nobody else is using it."""
+
+
+class Replaced(Protocol):
+    """The database that was there before."""
+
+    @property
+    def kept(self) -> Path | None:
+        """Where it is; None: there was none."""
+
+    def put_back(self) -> None: ...
+
+
+def engine() -> Engine:
+    engines: dict[str, type[Engine]] = {"sqlite": SQLite, "postgresql": PostgreSQL, "mysql": MySQL}
+    return engines[connection.vendor]()

@@ -1,0 +1,97 @@
+"""MariaDB and MySQL: their dump of one transaction, as a script."""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+from llm_proxy_site.backups.errors import BackupError
+from llm_proxy_site.backups.files import new_backup
+from llm_proxy_site.backups.programs import find_program, run_program
+
+ENDS_WITH = b"-- Dump completed"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacedDatabase:
+    engine: "MySQL"
+    kept: Path | None
+
+    def put_back(self) -> None:
+        assert self.kept is not None
+        self.engine.load(self.kept)
+
+
+class MySQL:
+    suffix = ".sql"
+
+    def dump(self, to: Path, is_stopping: Callable[[], bool]) -> None:
+        options = ("--single-transaction", "--quick", "--hex-blob", "--no-tablespaces", f"--result-file={to}")
+        program = find_program("mariadb-dump", "mysqldump")
+        with _login() as login:
+            run_program(program, login, *options, _name(), is_stopping=is_stopping)
+
+    def verify(self, file: Path) -> None:
+        if not self.migrations(file):
+            raise BackupError(f"{file} is not a backup of this program's database.")
+        with file.open("rb") as script:
+            script.seek(max(0, file.stat().st_size - 200))
+            if ENDS_WITH not in script.read():
+                raise BackupError(f"{file} is damaged: it has no end.")
+
+    def migrations(self, file: Path) -> set[tuple[str, str]]:
+        if not file.is_file():
+            raise BackupError(f"{file} is not a file.")
+        found: set[tuple[str, str]] = set()
+        is_there = False
+        with file.open(encoding="utf-8", errors="replace") as script:
+            for line in script:
+                is_there = "django_migrations" in line if line.startswith(("INSERT", "--")) else is_there
+                if is_there:
+                    found.update(re.findall(r"\(\d+,'([^']+)','([^']+)',", line))
+        return found
+
+    def put_in_place(self, file: Path, now: datetime) -> ReplacedDatabase:
+        with new_backup(settings.DATA_DIR / "replaced", self.suffix, now) as (partial, kept):
+            self.dump(partial, lambda: False)
+        self.load(file)
+        return ReplacedDatabase(self, kept)
+
+    def load(self, file: Path) -> None:
+        """Not in one transaction: these databases have none for tables."""
+        with connection.cursor() as cursor:
+            cursor.execute("SET FOREIGN_KEY_CHECKS = 0")
+            for table in connection.introspection.table_names(cursor):
+                cursor.execute(f"DROP TABLE {connection.ops.quote_name(table)}")
+        connection.close()
+        with _login() as login, file.open(encoding="utf-8") as script:
+            run_program(find_program("mariadb", "mysql"), login, _name(), stdin=script)
+
+
+def _name() -> str:
+    return str(connection.settings_dict["NAME"])
+
+
+@contextmanager
+def _login() -> Iterator[str]:
+    """The option that names a file with the password: others could read it on a command line."""
+    told = connection.settings_dict
+    where = "socket" if str(told["HOST"]).startswith("/") else "host"
+    values = {where: told["HOST"], "port": told["PORT"], "user": told["USER"], "password": told["PASSWORD"]}
+    lines = [f"{name}={_quoted(str(value))}" for name, value in values.items() if value]
+    with tempfile.TemporaryDirectory(prefix="llm-proxy-") as folder:
+        path = Path(folder) / "login.cnf"
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write("\n".join(["[client]", *lines, ""]))
+        yield f"--defaults-extra-file={path}"
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,105 @@
+"""PostgreSQL: pg_dump in its custom format, pg_restore and psql, in one transaction."""
+
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+from llm_proxy_site.backups.errors import BackupError
+from llm_proxy_site.backups.files import new_backup
+from llm_proxy_site.backups.programs import find_program, run_program
+
+VARIABLES = {
+    "sslmode": "PGSSLMODE",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslrootcert": "PGSSLROOTCERT",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+    "passfile": "PGPASSFILE",
+    "service": "PGSERVICE",
+}
+"""Options of a connection that libpq takes from the environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacedDatabase:
+    engine: "PostgreSQL"
+    kept: Path | None
+
+    def put_back(self) -> None:
+        assert self.kept is not None
+        self.engine.load(self.kept)
+
+
+class PostgreSQL:
+    suffix = ".pgdump"
+
+    def dump(self, to: Path, is_stopping: Callable[[], bool]) -> None:
+        program = find_program("pg_dump")
+        self._refuse_too_old(program)
+        arguments = ("--format=custom", "--no-owner", "--no-privileges", "--no-password", f"--file={to}")
+        run_program(program, *arguments, environment=_environment(), is_stopping=is_stopping)
+
+    def verify(self, file: Path) -> None:
+        if not self.migrations(file):
+            raise BackupError(f"{file} is not a backup of this program's database.")
+        # All of it is read and decompressed.
+        with Path("/dev/null").open("w") as nowhere:
+            run_program(find_program("pg_restore"), "--file=-", str(file), stdout=nowhere)
+
+    def migrations(self, file: Path) -> set[tuple[str, str]]:
+        if not file.is_file():
+            raise BackupError(f"{file} is not a file.")
+        arguments = ("--data-only", "--table=django_migrations", "--file=-", str(file))
+        printed = run_program(find_program("pg_restore"), *arguments)
+        return set(re.findall(r"^\d+\t([^\t\n]+)\t([^\t\n]+)\t", printed, re.MULTILINE))
+
+    def put_in_place(self, file: Path, now: datetime) -> ReplacedDatabase:
+        with new_backup(settings.DATA_DIR / "replaced", self.suffix, now) as (partial, kept):
+            self.dump(partial, lambda: False)
+        self.load(file)
+        return ReplacedDatabase(self, kept)
+
+    def load(self, file: Path) -> None:
+        """All or nothing. Tables go first that the backup may not know of."""
+        with connection.cursor() as cursor:
+            tables = connection.introspection.table_names(cursor)
+        connection.close()
+        with tempfile.TemporaryFile("w+") as script:
+            if tables:
+                script.write(f"DROP TABLE {', '.join(map(connection.ops.quote_name, tables))} CASCADE;\n")
+                script.flush()
+            arguments = ("--no-owner", "--no-privileges", "--file=-", str(file))
+            run_program(find_program("pg_restore"), *arguments, stdout=script)
+            script.seek(0)
+            quietly = ("--no-psqlrc", "--quiet", "--no-password", "--output=/dev/null")
+            atomically = ("--single-transaction", "--set=ON_ERROR_STOP=1")
+            run_program(find_program("psql"), *quietly, *atomically, environment=_environment(), stdin=script)
+
+    def _refuse_too_old(self, program: str) -> None:
+        found = re.search(r"(\d+)", run_program(program, "--version").replace("PostgreSQL", ""))
+        connection.ensure_connection()
+        server = connection.connection.info.server_version // 10_000
+        if found and int(found[1]) < server:
+            raise BackupError(
+                f"pg_dump {found[1]} is older than the server: PostgreSQL {server}'s is needed."
+            )
+
+
+def _environment() -> dict[str, str]:
+    """Where the database is, and the password, which others could read on a command line."""
+    told = connection.settings_dict
+    known = {
+        "PGHOST": told["HOST"],
+        "PGPORT": told["PORT"],
+        "PGUSER": told["USER"],
+        "PGPASSWORD": told["PASSWORD"],
+        "PGDATABASE": told["NAME"],
+        **{VARIABLES[name]: value for name, value in told["OPTIONS"].items() if name in VARIABLES},
+    }
+    return {name: str(value) for name, value in known.items() if value}

@@ -1,0 +1,70 @@
+"""Puts a backup in the database's place, which is kept. Whoever serves must have stopped."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+
+from audit import trail
+from llm_proxy_site.backups.engines import engine
+from llm_proxy_site.backups.errors import BackupError
+from llm_proxy_site.schema import unapplied_migrations
+from llm_proxy_site.serving_lock import InUseError, alone
+from projects.rotation import count_by_key
+from usage.rebuilding import rebuild_if_unsummed
+
+
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    file: Path
+    kept: Path | None
+    """The database that was replaced; None: there was none."""
+    migrations: int
+    """How many were applied, because the backup was of an older version."""
+    unreadable_keys: int
+    """Upstream keys that no key in ENCRYPTION_KEYS decrypts."""
+
+
+def restore(file: Path, *, now: datetime, actor: str) -> Restoration:
+    """Raises BackupError, and changes nothing then."""
+    means = engine()
+    means.verify(file)
+    _refuse_newer(means.migrations(file))
+    try:
+        with alone():
+            replaced = means.put_in_place(file, now)
+            try:
+                migrations = _migrate()
+            except BaseException:
+                connection.close()
+                replaced.put_back()
+                raise
+            trail.record_act(
+                "database.restored",
+                "database",
+                actor=actor,
+                details={"file": file.name, "migrations": migrations},
+            )
+            return Restoration(file, replaced.kept, migrations, count_by_key()[None])
+    except InUseError as problem:
+        raise BackupError(str(problem)) from None
+    finally:
+        connection.close()
+
+
+def _refuse_newer(applied: set[tuple[str, str]]) -> None:
+    unknown = applied - set(MigrationLoader(None).disk_migrations or {})
+    if unknown:
+        app, name = min(unknown)
+        raise BackupError(f"The backup is of a newer version than this one: it has {app} {name}.")
+
+
+def _migrate() -> int:
+    migrations = unapplied_migrations()
+    if migrations:
+        call_command("migrate", verbosity=0, interactive=False)
+    rebuild_if_unsummed()
+    return migrations
