@@ -8,6 +8,7 @@ socket is paused.
 from collections.abc import Iterator
 from http import HTTPStatus
 from io import BytesIO
+from time import monotonic
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
@@ -132,6 +133,13 @@ class StreamingChannel(StrictChannel):
     """One connection. Knows whether a body is still coming in, and closes politely when it is unwanted."""
 
     requestFactory = StreamingRequest
+    idle_since = 0.0
+    """When it was opened, or its last request ended (`time.monotonic`)."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request has begun that was not answered."""
+        return not self.requests or self.requests[0].body is None
 
     @property
     def is_receiving(self) -> bool:
@@ -140,6 +148,7 @@ class StreamingChannel(StrictChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        self.idle_since = monotonic()
         self.factory.channels.add(self)
 
     def connectionLost(self, reason: Any) -> None:
@@ -160,11 +169,12 @@ class StreamingChannel(StrictChannel):
         options = b",".join(request.requestHeaders.getRawHeaders(b"connection", ())).lower().split(b",")
         return (
             version == b"HTTP/1.1"
-            and not lifecycle.is_draining()
+            and not lifecycle.is_leaving()
             and b"close" not in [option.strip() for option in options]
         )
 
     def requestDone(self, request: StreamingRequest) -> None:
+        self.idle_since = monotonic()
         if not self.is_receiving:
             self._savedTimeOut = self.factory.timeOut
             super().requestDone(request)
@@ -187,12 +197,6 @@ class StreamingChannel(StrictChannel):
     def _send100Continue(self) -> None:
         """Twisted would say it to everybody who asks."""
         self.requests[-1].send_continue()
-
-    def close_when_idle(self) -> None:
-        """Close now if no request has begun, else after it."""
-        self.persistent = False
-        if not self.requests or self.requests[0].body is None:
-            self.loseConnection()
 
     def close_unfinished(self) -> None:
         """After what has been written, if the client takes it in time; it misses the rest."""
