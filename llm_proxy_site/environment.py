@@ -12,7 +12,8 @@ from typing import Any
 import environ
 
 SQLITE = "django.db.backends.sqlite3"
-DATABASE_SCHEMES = ("postgres", "postgresql", "sqlite")
+MYSQL = "django.db.backends.mysql"
+DATABASE_SCHEMES = ("postgres", "postgresql", "mysql", "sqlite")
 
 
 class Environment:
@@ -73,7 +74,7 @@ def _database(url: str) -> dict[str, Any]:
     # The scheme first: for one that it does not know, django-environ prints all of the URL.
     config: dict[str, Any] = environ.Env.db_url_config(url) if url.split("://")[0] in DATABASE_SCHEMES else {}
     if not config.get("NAME"):
-        raise BadValueError("must be postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite:///FILE")
+        raise BadValueError("must be postgres://USER:PASSWORD@HOST:PORT/NAME, mysql://..., or sqlite:///FILE")
     return config
 
 

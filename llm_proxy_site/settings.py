@@ -7,7 +7,7 @@ checks in checks.py, never by a traceback.
 from datetime import timedelta
 from pathlib import Path
 
-from llm_proxy_site.environment import SQLITE, Environment
+from llm_proxy_site.environment import MYSQL, SQLITE, Environment
 from llm_proxy_site.logs import logging_config
 from tokens.lifetime import parse_ttl
 
@@ -78,6 +78,16 @@ if DATABASES["default"]["ENGINE"] == SQLITE:
 else:
     # A database that does not answer must not hold up those who ask it.
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+if DATABASES["default"]["ENGINE"] == MYSQL:
+    DATABASES["default"]["OPTIONS"] |= {
+        "charset": "utf8mb4",
+        # As PostgreSQL does: a transaction sees what others have committed, and locks only the rows it finds.
+        "isolation_level": "read committed",
+        # A value that does not fit is an error, never cut short.
+        "init_command": "SET sql_mode = 'TRADITIONAL', innodb_lock_wait_timeout = 20",
+    }
+    DATABASES["default"]["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_bin"}
+    SILENCED_SYSTEM_CHECKS = ["models.W037"]  # it has no partial indexes, and does without
 
 INSTALLED_APPS = [
     "llm_proxy_site",

@@ -72,6 +72,7 @@ def _proxies(stack: ExitStack, upstream: Target, folder: Path) -> list[Target]:
         "DEBUG": "false",
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "INFO",
+        "WORKERS": "1",
         "UPSTREAM_BASE_URL": upstream.base_url,
     }
     manage("setup", "--json", environment=environment)

@@ -6,7 +6,7 @@ import socket
 
 from llm_proxy_site.server.orders import Grace, Order, read_ready
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 """How long a worker may take to start."""
 STOP_SECONDS = 60.0
 """What a worker may take to end beyond its grace: it writes the ledger."""

@@ -1,4 +1,4 @@
-"""SIGHUP to several workers: each is replaced, and no client notices; or none, where the new ones do not start."""
+"""SIGHUP to several workers: each is replaced and no client notices; or none, where new ones do not start."""
 
 import asyncio
 import signal
@@ -59,8 +59,8 @@ async def seen(condition: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def under_load(live: LiveProxy, plain: str) -> AsyncIterator[dict[str, int]]:
-    """Clients of all kinds, each one act after another on the connections that it keeps. Raises what the first
-    of them sees that is no success.
+    """Clients of all kinds, each one act after another on connections that it keeps. Raises what the first of
+    them sees that is no success.
     """
     done: dict[str, int] = {}
     stopping = asyncio.Event()
