@@ -36,7 +36,7 @@ def _execute_postgres(url: str, statement: str) -> list[Any]:
     except psycopg.OperationalError as problem:
         raise NoServerError(str(problem).splitlines()[0]) from problem
     with server:
-        cursor = server.execute(statement)  # type: ignore[call-overload]
+        cursor = server.execute(statement)
         return cursor.fetchall() if cursor.description else []
 
 

@@ -34,6 +34,7 @@ what comes beyond is dropped or reset.
 """
 FLUSH_SECONDS = 0.1
 """For what was said last to those who were cut off, such as the close frames of WebSockets."""
+USUAL_GRACE = Grace(stop=30.0)
 GC_THRESHOLD = 20_000
 """Objects made before a young collection; a request makes some hundreds and leaves hardly any cycle."""
 
@@ -45,7 +46,7 @@ class ProxyServer(Server):
         self,
         application: Any,
         *,
-        grace: Grace,
+        grace: Grace = USUAL_GRACE,
         supervision: Supervision | None = None,
         on_ready: Callable[[str, int], None] = lambda host, port: None,
         on_drain: Callable[[], None] = lambda: None,

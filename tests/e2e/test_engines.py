@@ -48,9 +48,7 @@ def test_a_token_lives_and_dies(database_url: str, tmp_path: Path) -> None:
                 )
             )
             manage("revoke_token", token["id"], environment=environment)
-            eventually(
-                lambda: httpx.get(f"{url}/v1/models", headers=headers).status_code == 401, within_seconds=5
-            )
+            eventually(lambda: httpx.get(f"{url}/v1/models", headers=headers).status_code == 401)
 
     assert ready["status"] == "ok"
     assert answers == [200] * 5 + [429]
@@ -100,9 +98,9 @@ def test_two_workers_count_and_sum_what_many_clients_send(
 
             def ask(number: int) -> int:
                 headers = {"authorization": f"Bearer {plains[number % len(plains)]}"}
-                return httpx.get(url, headers=headers, timeout=60).status_code
+                return client.get(url, headers=headers).status_code
 
-            with ThreadPoolExecutor(8) as clients:
+            with httpx.Client(timeout=60) as client, ThreadPoolExecutor(8) as clients:
                 statuses = list(clients.map(ask, range(240)))
 
     assert sorted(statuses) == [200] * 200 + [429] * 40
