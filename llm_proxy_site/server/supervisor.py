@@ -26,6 +26,8 @@ BACKLOG = 1024
 """Connections that wait to be accepted."""
 FIRST_ATTEMPTS = 3
 """If no worker became ready in so many, the set-up is bad and not the day."""
+LAST_WORDS_SECONDS = 5.0
+"""For a worker that did not become ready to say why, and end."""
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 10.0
 """A worker that lived for so long did not fail at its start."""
@@ -90,7 +92,12 @@ class Supervisor:
 
     async def _start(self, number: int) -> Worker | None:
         """A worker that is ready; None if it was not to be had, which is logged."""
-        worker = await Worker.start(number, self.command, self.listening)
+        try:
+            worker = await Worker.start(number, self.command, self.listening)
+        except OSError as problem:
+            log.error("worker cannot be started", worker=number, error=str(problem))
+            self._note_failure()
+            return None
         self._all.add(worker)
         try:
             is_ready = await worker.becomes_ready()
@@ -102,7 +109,8 @@ class Supervisor:
             log.info("worker is ready", worker=number, worker_pid=worker.pid)
             self._note_ready(number)
             return worker
-        code = await self._watch(worker)
+        code = await worker.ends_within(LAST_WORDS_SECONDS)
+        self._all.discard(worker)
         log.error("worker did not start", worker=number, worker_pid=worker.pid, exit_code=code)
         self._note_failure()
         return None
