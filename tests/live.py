@@ -20,7 +20,11 @@ T = TypeVar("T")
 WORKERS = os.environ.get("TEST_WORKERS", "1")
 """Each server has so many; `make test-shared` runs the tests of what workers share with two."""
 SHARED = (
-    {"WORKERS": WORKERS, "REDIS_URL": os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")}
+    {
+        "WORKERS": WORKERS,
+        "REDIS_URL": os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379"),
+        "REDIS_TIMEOUT_SECONDS": "10",  # a busy machine is no outage
+    }
     if WORKERS != "1"
     else {}
 )
