@@ -109,7 +109,7 @@ async def test_a_killed_process_leaves_no_ghost_and_the_counters_equal_the_ledge
     token, plain = await sync_to_async(issue_token)(
         max_requests=200, max_concurrent_requests=50, total_budget_microusd=100 * DOLLAR
     )
-    with serving(tmp_path) as first:
+    with serving(tmp_path, REDIS_URL="") as first:  # in Redis they go with their leases, as above
         statuses = await spend([first], plain, clients=10, rounds=3)
         assert statuses == {200: 30}
         await sync_to_async(eventually)(lambda: _rows(token) == 30)
@@ -121,7 +121,7 @@ async def test_a_killed_process_leaves_no_ghost_and_the_counters_equal_the_ledge
             await sync_to_async(eventually)(lambda: first.upstream_stats()["running"] >= 50)
             first.kill()
             await asyncio.gather(*running, return_exceptions=True)
-        with proxy_before(first.upstream_url, tmp_path / "again.log") as second:
+        with proxy_before(first.upstream_url, tmp_path / "again.log", REDIS_URL="") as second:
             standing = await _standing(second, plain)
             assert {limit["name"]: limit["used"] for limit in standing["limits"]} == {
                 "requests": 30,
