@@ -6,6 +6,7 @@ BIND ?= 127.0.0.1:8000
 RUN = $(VENV)/bin/python
 STAMP = $(VENV)/.installed
 DEV_STAMP = $(VENV)/.installed-dev
+MYSQL_STAMP = $(VENV)/.installed-mysql
 CLIENTS_STAMP = $(CLIENTS_VENV)/.installed
 NODE_CLIENT = tests/clients/node
 NODE_STAMP = $(NODE_CLIENT)/node_modules/.installed
@@ -14,7 +15,7 @@ UV := $(shell command -v uv 2> /dev/null)
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-strip-extras
 
-.PHONY: setup demo run test test-all check format lock bench soak idle-streams clients image clean
+.PHONY: setup demo run test test-all test-shared check format lock bench soak idle-streams clients mysql image clean
 
 setup: $(STAMP)  ## environment, secrets, database, admin account
 	$(RUN) manage.py setup
@@ -30,6 +31,11 @@ test: $(DEV_STAMP)  ## the tests; what needs an absent service is skipped and na
 
 test-all: $(DEV_STAMP)  ## the tests; an absent service is a failure
 	$(RUN) -m pytest --cov --cov-report=term --require-services $(ARGS)
+
+# One after the other they are faster than beside the rest: each has its own server of two workers.
+SHARED = $(addprefix tests/e2e/test_,dying holder limits rotation shared_limits)
+test-shared: $(DEV_STAMP)  ## limits and revocation once more, by two workers on PostgreSQL and Redis
+	DATABASE_URL=$(TEST_POSTGRES_URL) TEST_WORKERS=2 $(RUN) -m pytest --require-services $(addsuffix .py,$(SHARED)) $(ARGS)
 
 check: $(DEV_STAMP)  ## format, lint, types, migrations
 	$(VENV)/bin/ruff format --check .
@@ -52,12 +58,15 @@ idle-streams: $(DEV_STAMP)  ## what a stream costs that says little
 
 clients: $(CLIENTS_STAMP) $(NODE_STAMP)  ## the client programs that are tried against the proxy (needs npm)
 
+mysql: $(MYSQL_STAMP)  ## the driver for MySQL and MariaDB (needs a compiler, pkg-config and libmariadb-dev)
+
 image:  ## the container image
 	docker build -t llm-proxy .
 
 lock:  ## compile pyproject.toml into the requirements files (needs uv)
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) --group dev pyproject.toml -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) --group mysql -o requirements-mysql.txt
 	$(COMPILE) --group clients -o requirements-clients.txt
 	cd $(NODE_CLIENT) && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
@@ -77,6 +86,10 @@ $(STAMP): requirements.txt | $(VENV)/bin/python
 
 $(DEV_STAMP): requirements-dev.txt $(STAMP)
 	$(call install,$(VENV),requirements-dev.txt)
+	touch $@
+
+$(MYSQL_STAMP): requirements-mysql.txt $(STAMP)
+	$(call install,$(VENV),requirements-mysql.txt)
 	touch $@
 
 $(CLIENTS_STAMP): requirements-clients.txt | $(CLIENTS_VENV)/bin/python

@@ -152,6 +152,34 @@ def check_limits_without_redis(app_configs: Sequence[AppConfig] | None, **kwargs
     return []
 
 
+@register
+def check_workers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    return problems_of_workers(settings.WORKERS)
+
+
+def problems_of_workers(count: int) -> list[CheckMessage]:
+    """What keeps so many processes from sharing what they must share. `serve --workers` asks for itself."""
+    if count == 1:
+        return []
+    if not settings.REDIS_URL:
+        return [
+            Error(
+                f"{count} workers need a Redis: without one each would count limits and budgets for itself.",
+                hint="Set REDIS_URL, or serve with one worker.",
+                id="llm_proxy.E020",
+            )
+        ]
+    if settings.LIMITS_WITHOUT_REDIS == "local":
+        return [
+            checks.Warning(
+                f"While Redis is away, {count} workers may together admit {count} times what limits allow.",
+                hint="LIMITS_WITHOUT_REDIS=refuse answers 503 to limited tokens instead.",
+                id="llm_proxy.W020",
+            )
+        ]
+    return []
+
+
 def _is_redis_url(url: str) -> bool:
     try:
         ConnectionPool.from_url(url).make_connection()

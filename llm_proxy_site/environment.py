@@ -4,6 +4,7 @@ A bad value never raises here: it is remembered by name, the default stands in, 
 check (`llm_proxy.E001`) names every one of them at once. Values are never repeated: one may be a secret.
 """
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -14,12 +15,15 @@ import environ
 from projects.lifetime import parse_period
 
 SQLITE = "django.db.backends.sqlite3"
-DATABASE_SCHEMES = ("postgres", "postgresql", "sqlite")
+MYSQL = "django.db.backends.mysql"
+DATABASE_SCHEMES = ("postgres", "postgresql", "mysql", "sqlite")
 
 
 class Environment:
     def __init__(self) -> None:
         self._env = environ.Env()
+        self.inherited: dict[str, str] = dict(self._env.ENVIRON)
+        """The process's environment, without what files add to it."""
         self.names: list[str] = []
         self.problems: list[str] = []
 
@@ -33,6 +37,10 @@ class Environment:
 
     def text(self, name: str, default: str = "") -> str:
         return str(self.read(name, str, default))
+
+    def workers(self, name: str, default: int) -> int:
+        """How many; `auto` is one for each core that this process may use."""
+        return int(self.read(name, parse_workers, default))
 
     def flag(self, name: str, *, default: bool) -> bool:
         return bool(self.read(name, _flag, default))
@@ -80,8 +88,18 @@ def _database(url: str) -> dict[str, Any]:
     # The scheme first: for one that it does not know, django-environ prints all of the URL.
     config: dict[str, Any] = environ.Env.db_url_config(url) if url.split("://")[0] in DATABASE_SCHEMES else {}
     if not config.get("NAME"):
-        raise BadValueError("must be postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite:///FILE")
+        raise BadValueError("must be postgres://USER:PASSWORD@HOST:PORT/NAME, mysql://..., or sqlite:///FILE")
     return config
+
+
+def parse_workers(text: str) -> int:
+    """Raises BadValueError."""
+    if text.lower() == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        return int(_at_least(1, int)(text))
+    except ValueError:
+        raise BadValueError("must be a number of processes, at least 1, or auto") from None
 
 
 def _flag(value: str) -> bool:

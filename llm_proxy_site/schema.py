@@ -1,10 +1,23 @@
 """Whether the database's tables are those of this version."""
 
+from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+
+from usage.rebuilding import rebuild_if_unsummed
 
 
 def unapplied_migrations() -> int:
     """How many migrations the database lacks. Raises django.db.Error."""
     executor = MigrationExecutor(connection)
     return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def bring_up_to_date() -> None:
+    """Apply the migrations, and sum up a ledger that is older than its sums. Raises django.db.Error."""
+    if connection.vendor == "mysql" and not connection.introspection.table_names():
+        # By itself it compares text without case, and accents: two ids or names would be one.
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+    call_command("migrate", verbosity=0, interactive=False)
+    rebuild_if_unsummed()

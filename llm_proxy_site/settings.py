@@ -7,7 +7,7 @@ checks in checks.py, never by a traceback.
 from datetime import timedelta
 from pathlib import Path
 
-from llm_proxy_site.environment import SQLITE, Environment
+from llm_proxy_site.environment import MYSQL, SQLITE, Environment
 from llm_proxy_site.logs import logging_config
 from projects.lifetime import parse_period
 from tokens.lifetime import parse_ttl
@@ -30,7 +30,9 @@ DEBUG = env.flag("DEBUG", default=False)
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 SECURE_COOKIES = env.flag("SECURE_COOKIES", default=False)
+WORKERS = env.workers("WORKERS", 1)
 SHUTDOWN_GRACE_SECONDS = env.seconds("SHUTDOWN_GRACE_SECONDS", 30)
+RESTART_GRACE_SECONDS = env.seconds("RESTART_GRACE_SECONDS", 600)
 TRUSTED_PROXY_COUNT = env.whole("TRUSTED_PROXY_COUNT", 0, minimum=0)
 REQUEST_MAX_BYTES = env.whole("REQUEST_MAX_BYTES", 600 * 1024 * 1024)
 CLIENT_HEADER_TIMEOUT_SECONDS = env.seconds("CLIENT_HEADER_TIMEOUT_SECONDS", 10)
@@ -100,6 +102,16 @@ else:
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
     if "postgresql" in DATABASES["default"]["ENGINE"]:
         DATABASES["default"]["OPTIONS"].setdefault("tcp_user_timeout", 10_000)
+if DATABASES["default"]["ENGINE"] == MYSQL:
+    DATABASES["default"]["OPTIONS"] |= {
+        "charset": "utf8mb4",
+        # As PostgreSQL does: a transaction sees what others have committed, and locks only the rows it finds.
+        "isolation_level": "read committed",
+        # A value that does not fit is an error, never cut short.
+        "init_command": "SET sql_mode = 'TRADITIONAL', innodb_lock_wait_timeout = 20",
+    }
+    DATABASES["default"]["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_bin"}
+    SILENCED_SYSTEM_CHECKS = ["models.W037"]  # it has no partial indexes, and does without
 
 # What the server does by itself, without cron
 SCHEDULE = env.flag("SCHEDULE", default=False)

@@ -74,9 +74,11 @@ class RunningRequests:
         self._begin(self._every(KEEP_ALIVE_SECONDS, self.keep_tokens_alive))
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Again and again: what a watch waits for may lose a cancellation that comes with its answer.
+        while self._tasks:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.wait(list(self._tasks), timeout=1)
 
     def add(self, exchange: Running) -> None:
         self._exchanges[exchange.lease.id] = exchange

@@ -64,6 +64,7 @@ log = structlog.get_logger("proxy")
 
 class Runtime:
     _current: ClassVar["Runtime | None"] = None
+    _is_draining: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.providers: Providers = configured_providers()
@@ -118,6 +119,8 @@ class Runtime:
         if cls._current is None:
             cls._current = cls()
             cls._current._start()
+            if cls._is_draining:
+                cls._current._drain()
         return cls._current
 
     @classmethod
@@ -128,9 +131,9 @@ class Runtime:
     @classmethod
     def drain_current(cls) -> None:
         """The server is about to stop: only requests with a client go on, and WebSockets are told."""
+        cls._is_draining = True
         if cls._current is not None:
-            cls._current.running.drain_no_more()
-            cls._current.sockets.restart()
+            cls._current._drain()
 
     @classmethod
     async def stop_current(cls) -> None:
@@ -189,6 +192,10 @@ class Runtime:
         self.ledger.start()
         self.running.start()
         self._price_reader = self._loop.create_task(self._read_prices_now_and_then())
+
+    def _drain(self) -> None:
+        self.running.drain_no_more()
+        self.sockets.restart()
 
     def _stop_threads(self) -> None:
         self.poller.stop()

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from redis import Redis, RedisError
 
+from llm_proxy_site.environment import SQLITE
+from tests.databases import NoServerError, database_on
 from tests.live import LiveProxy, serving
 
 MAX_SHOWN_LOG = 10_000
@@ -43,6 +45,8 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
     """A database in a file, so that the servers which tests start can share it."""
     from django.conf import settings
 
+    if settings.DATABASES["default"]["ENGINE"] != SQLITE:
+        return
     settings.DATABASES["default"]["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.db")
 
 
@@ -65,6 +69,30 @@ def private_live(
     """A server of the test's own, to be stopped or watched; its parameter: more environment."""
     with serving(tmp_path, **getattr(request, "param", {})) as live:
         yield live
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Of a database of the test's own."""
+    server = os.environ.get("TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
+    yield from _database_on(server, "PostgreSQL at TEST_POSTGRES_URL", request)
+
+
+@pytest.fixture
+def mysql_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Of a database of the test's own, on MariaDB or MySQL."""
+    server = os.environ.get("TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/mysql")
+    yield from _database_on(server, "MariaDB at TEST_MYSQL_URL", request)
+
+
+def _database_on(server: str, name: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    try:
+        with database_on(server) as url:
+            yield url
+    except NoServerError as problem:
+        if request.config.getoption("--require-services"):
+            raise
+        pytest.skip(f"no {name}: {problem}")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Real servers for tests: the fake upstream and `manage.py serve`, on free ports."""
 
 import asyncio
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import psutil
@@ -15,6 +17,18 @@ import psutil
 from llm_proxy_site.processes import MANAGE, running
 
 T = TypeVar("T")
+
+WORKERS = os.environ.get("TEST_WORKERS", "1")
+"""Each server has so many; `make test-shared` runs the tests of what workers share with two."""
+SHARED = (
+    {
+        "WORKERS": WORKERS,
+        "REDIS_URL": os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379"),
+        "REDIS_TIMEOUT_SECONDS": "10",  # a busy machine is no outage
+    }
+    if WORKERS != "1"
+    else {}
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,14 @@ class LiveProxy:
         rss: int = psutil.Process(self.process.pid).memory_info().rss
         return rss
 
+    def kill(self) -> None:
+        """All its processes, at once."""
+        supervisor = psutil.Process(self.process.pid)
+        supervisor.suspend()  # else it would replace them
+        for process in (*supervisor.children(), supervisor):
+            process.kill()
+        self.process.wait()
+
     def log(self) -> str:
         return self.log_file.read_text(encoding="utf-8")
 
@@ -81,7 +103,8 @@ def proxy_before(upstream_url: str, log_file: Path, **environment: str) -> Itera
     from django.db import connection
 
     settings = {
-        "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
+        "DATABASE_URL": _url_of(connection),
+        **(SHARED if environment.get("REDIS_URL") != "" else {}),
         "UPSTREAM_BASE_URL": upstream_url,
         "SPOOL_DIR": str(log_file.parent / "spool"),
         "LEDGER_BATCH_SECONDS": "0.05",
@@ -96,6 +119,14 @@ def proxy_before(upstream_url: str, log_file: Path, **environment: str) -> Itera
         ),
     ):
         yield LiveProxy(line.split()[-1], upstream_url, process, log_file)
+
+
+def _url_of(connection: Any) -> str:
+    """As DATABASE_URL would name the test database."""
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
 
 
 def eventually(found: Callable[[], T], *, within_seconds: float = 10) -> T:

@@ -4,17 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
 from audit import trail
 from llm_proxy_site.backups.engines import engine
 from llm_proxy_site.backups.errors import BackupError
-from llm_proxy_site.schema import unapplied_migrations
+from llm_proxy_site.schema import bring_up_to_date, unapplied_migrations
 from llm_proxy_site.serving_lock import InUseError, alone
 from projects.rotation import count_by_key
-from usage.rebuilding import rebuild_if_unsummed
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,5 @@ def _refuse_newer(applied: set[tuple[str, str]]) -> None:
 
 def _migrate() -> int:
     migrations = unapplied_migrations()
-    if migrations:
-        call_command("migrate", verbosity=0, interactive=False)
-    rebuild_if_unsummed()
+    bring_up_to_date()
     return migrations

@@ -79,6 +79,7 @@ def _proxies(stack: ExitStack, upstream: Target, folder: Path, **more: str) -> l
         "DEBUG": "false",
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "INFO",
+        "WORKERS": "1",
         "UPSTREAM_BASE_URL": upstream.base_url,
         **more,
     }

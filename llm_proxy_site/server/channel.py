@@ -138,6 +138,11 @@ class StreamingChannel(StrictChannel):
     requestFactory = StreamingRequest
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no request has begun that was not answered."""
+        return not self.requests or self.requests[0].body is None
+
+    @property
     def is_receiving(self) -> bool:
         """Whether the current request's body has not ended yet."""
         return bool(self.requests) and self.length != 0
@@ -166,6 +171,10 @@ class StreamingChannel(StrictChannel):
     def upgraded(self) -> None:
         """The connection speaks WebSocket now, and is no longer this channel's."""
         self.factory.upgraded(self)
+
+    def is_idle_since(self, before: float) -> bool:
+        """From when it was opened, or its last request ended (`time.monotonic`)."""
+        return self.is_idle and self._clock.since <= before
 
     @property
     def idle_since(self) -> float | None:
@@ -208,7 +217,7 @@ class StreamingChannel(StrictChannel):
         options = b",".join(request.requestHeaders.getRawHeaders(b"connection", ())).lower().split(b",")
         return (
             version == b"HTTP/1.1"
-            and not lifecycle.is_draining()
+            and not lifecycle.is_leaving()
             and not self.factory.places.are_scarce(self._host)
             and b"close" not in [option.strip() for option in options]
         )
@@ -236,12 +245,6 @@ class StreamingChannel(StrictChannel):
     def _send100Continue(self) -> None:
         """Twisted would say it to everybody who asks."""
         self.requests[-1].send_continue()
-
-    def close_when_idle(self) -> None:
-        """Close now if no request has begun, else after it."""
-        self.persistent = False
-        if not self.requests or self.requests[0].body is None:
-            self.loseConnection()
 
     def close_unfinished(self) -> None:
         """After what has been written, if the client takes it in time; it misses the rest."""

@@ -2,6 +2,7 @@
 
 SIGTERM and SIGINT stop accepting, let running requests end up to a limit, close what the data plane holds
 (which flushes the ledger), and leave `run` normally. A second signal ends it at once. SIGHUP reloads.
+A worker has a supervisor that tells it the same, and when to make room for its successor.
 """
 
 import asyncio
@@ -20,8 +21,12 @@ from twisted.logger import globalLogBeginner
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.server.channel import StreamingRequest
 from llm_proxy_site.server.client_limits import DEFAULT_LIMITS, ClientLimits
+from llm_proxy_site.server.draining import Draining
 from llm_proxy_site.server.factory import StreamingFactory
+from llm_proxy_site.server.listening import adopt
+from llm_proxy_site.server.orders import Grace, Order
 from llm_proxy_site.server.request_body import RequestBody
+from llm_proxy_site.server.supervision import Supervision
 from llm_proxy_site.server.websocket import ClientSocket, socket_factory
 from proxy.types import Message, Scope
 
@@ -31,6 +36,7 @@ what comes beyond is dropped or reset.
 """
 FLUSH_SECONDS = 0.1
 """For what was said last to those who were cut off, such as the close frames of WebSockets."""
+USUAL_GRACE = Grace(stop=30.0)
 GC_THRESHOLD = 20_000
 """Objects made before a young collection; a request makes some hundreds and leaves hardly any cycle."""
 
@@ -42,7 +48,8 @@ class ProxyServer(Server):
         self,
         application: Any,
         *,
-        grace_seconds: float = 30,
+        grace: Grace = USUAL_GRACE,
+        supervision: Supervision | None = None,
         on_ready: Callable[[str, int], None] = lambda host, port: None,
         on_start: Callable[[], object] = lambda: None,
         on_drain: Callable[[], None] = lambda: None,
@@ -53,11 +60,12 @@ class ProxyServer(Server):
         **options: Any,
     ) -> None:
         """`on_ready` gets the address that is listened on; `on_start` is called once the event loop runs,
-        `on_drain` when no more connections are accepted, `on_stop` runs after the last request,
-        `on_reload` at each SIGHUP, one after the other.
+        `on_drain` when the server is about to end, `on_stop` runs after the last request, `on_reload` at each
+        SIGHUP, one after the other.
         """
         super().__init__(application, server_name="", **options)
-        self._grace_seconds = grace_seconds
+        self._grace = grace
+        self._supervision = supervision
         self._on_ready = on_ready
         self._on_start = on_start
         self._on_drain = on_drain
@@ -68,8 +76,10 @@ class ProxyServer(Server):
         self._max_socket_message_bytes = max_socket_message_bytes
         self._client_limits = client_limits
         self._ports: list[Any] = []
-        self._running: set[asyncio.Task[None]] = set()
-        self._draining: asyncio.Task[None] | None = None
+        self.running: set[asyncio.Task[None]] = set()
+        """The applications of requests and WebSockets."""
+        self._draining: Draining | None = None
+        self._ending: asyncio.Task[None] | None = None
         self.failure = ""
         """Why `run` could not listen; empty if it could."""
 
@@ -84,10 +94,7 @@ class ProxyServer(Server):
         reactor.callLater(0, self._on_start)
         reactor.callLater(1, self.application_checker)
         reactor.callLater(2, self.timeout_checker)
-        for description in self.endpoints:
-            endpoint = serverFromString(reactor, f"{description}:backlog={BACKLOG}")
-            listening = endpoint.listen(self.http_factory)
-            listening.addCallbacks(self._listens, self._cannot_listen)
+        self._listen()
         if not self.failure:
             _calm_the_collector()
             reactor.run(installSignalHandlers=False)
@@ -123,31 +130,30 @@ class ProxyServer(Server):
         if reactor.running:
             reactor.stop()
 
-    async def drain(self) -> None:
+    async def _drain(self, draining: Draining) -> None:
         """Stop accepting, let what runs end, close the data plane, and leave `run`."""
-        lifecycle.begin_draining()
-        self._on_drain()
+        lifecycle.begin_leaving()
         for port in self._ports:
             port.stopListening()
-        for channel in list(self.http_factory.channels):
-            channel.close_when_idle()
-        self._on_drain()
-        ended = await self._wait_until_idle()
-        if not ended:
-            log.warning(
-                "requests were cut off", requests=len(self._running), grace_seconds=self._grace_seconds
-            )
-            await self._cancel_running()
+        if not await draining.calmly():
+            await self._drain_quickly(draining)
         try:
             if self._on_stop is not None:
                 await self._on_stop()
         finally:
             self.stop()
 
+    async def _drain_quickly(self, draining: Draining) -> None:
+        lifecycle.begin_draining()
+        self._on_drain()
+        if not await draining.quickly():
+            log.warning("requests were cut off", requests=len(self.running), grace_seconds=self._grace.stop)
+            await self._cancel_running()
+
     def _start(self, protocol: Any, application: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(application)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
         self.connections[protocol]["application_instance"] = task
 
     async def _run_socket(self, protocol: ClientSocket, scope: Scope) -> None:
@@ -168,18 +174,8 @@ class ProxyServer(Server):
             log.exception("application failed")
             protocol.handle_exception(problem)
 
-    async def _wait_until_idle(self) -> bool:
-        """Until every connection is closed and every application has ended; False if that takes too long."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._grace_seconds
-        while self.http_factory.channels or self._running or self.ws_factory.sockets:
-            if loop.time() > deadline:
-                return False
-            await asyncio.sleep(0.02)
-        return True
-
     async def _cancel_running(self) -> None:
-        running = list(self._running)
+        running = list(self.running)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -191,6 +187,8 @@ class ProxyServer(Server):
             loop.add_signal_handler(number, self._signalled)
         if self._on_reload is not None:
             loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        if self._supervision is not None:
+            self._supervision.listen(loop, self._ordered, self._orphaned)
 
     def _reload_soon(self) -> None:
         task = reactor._asyncioEventloop.create_task(self._reload())
@@ -203,17 +201,48 @@ class ProxyServer(Server):
             await self._on_reload()
 
     def _signalled(self) -> None:
-        if self._draining is None:
-            log.info("stopping", requests=len(self._running), grace_seconds=self._grace_seconds)
-            self._draining = reactor._asyncioEventloop.create_task(self.drain())
-        else:
+        # A worker's second signal may come from who signals all processes of a service.
+        if self._supervision is None and self._draining is not None and self._draining.in_hurry:
             self.stop()
+        else:
+            self._end()
+
+    def _ordered(self, order: Order) -> None:
+        if order is Order.QUIT:
+            self.stop()
+        else:
+            self._end(in_hurry=order is not Order.RETIRE)
+
+    def _orphaned(self) -> None:
+        if self._draining is None:
+            log.error("the supervisor is gone")
+        self._end()
+
+    def _end(self, *, in_hurry: bool = True) -> None:
+        """Begin to drain: in a hurry, or while others take the new clients. A hurry may come later."""
+        if self._draining is None:
+            seconds = self._grace.stop if in_hurry else self._grace.restart
+            log.info("stopping", requests=len(self.running), grace_seconds=seconds)
+            self._draining = Draining(self, self._grace, in_hurry=in_hurry)
+            self._ending = reactor._asyncioEventloop.create_task(self._drain(self._draining))
+        elif in_hurry:
+            self._draining.in_hurry = True
+
+    def _listen(self) -> None:
+        if self._supervision is not None:
+            self._listens(adopt(self._supervision.listening_descriptor, self.http_factory))
+            return
+        for description in self.endpoints:
+            endpoint = serverFromString(reactor, f"{description}:backlog={BACKLOG}")
+            endpoint.listen(self.http_factory).addCallbacks(self._listens, self._cannot_listen)
 
     def _listens(self, port: Any) -> None:
         self._ports.append(port)
         self.listen_success(port)
         host = port.getHost()
         self._on_ready(host.host, host.port)
+        if self._supervision is not None:
+            self._supervision.say_ready(self._grace)
 
     def _cannot_listen(self, failure: Any) -> None:
         self.failure = failure.getErrorMessage()

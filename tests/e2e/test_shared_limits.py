@@ -1,7 +1,6 @@
 """Limits and budgets over two processes with Redis, and over a process that is killed."""
 
 import asyncio
-import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,7 +98,7 @@ async def test_ghosts_of_a_killed_process_go_with_their_leases(pair: list[LivePr
         ]
         await sync_to_async(eventually)(lambda: other.upstream_stats()["running"] >= 10)
         assert (await post(http, other, plain)).status_code == 429
-        doomed.process.kill()
+        doomed.kill()
         await asyncio.gather(*running, return_exceptions=True)
         await sync_to_async(eventually)(lambda: _get(other, plain) == 200, within_seconds=LEASE_SECONDS + 5)
 
@@ -110,7 +109,7 @@ async def test_a_killed_process_leaves_no_ghost_and_the_counters_equal_the_ledge
     token, plain = await sync_to_async(issue_token)(
         max_requests=200, max_concurrent_requests=50, total_budget_microusd=100 * DOLLAR
     )
-    with serving(tmp_path) as first:
+    with serving(tmp_path, REDIS_URL="") as first:  # in Redis they go with their leases, as above
         statuses = await spend([first], plain, clients=10, rounds=3)
         assert statuses == {200: 30}
         await sync_to_async(eventually)(lambda: _rows(token) == 30)
@@ -120,10 +119,9 @@ async def test_a_killed_process_leaves_no_ghost_and_the_counters_equal_the_ledge
                 for _ in range(50)
             ]
             await sync_to_async(eventually)(lambda: first.upstream_stats()["running"] >= 50)
-            first.process.send_signal(signal.SIGKILL)
+            first.kill()
             await asyncio.gather(*running, return_exceptions=True)
-        first.process.wait()
-        with proxy_before(first.upstream_url, tmp_path / "again.log") as second:
+        with proxy_before(first.upstream_url, tmp_path / "again.log", REDIS_URL="") as second:
             standing = await _standing(second, plain)
             assert {limit["name"]: limit["used"] for limit in standing["limits"]} == {
                 "requests": 30,

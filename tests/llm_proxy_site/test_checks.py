@@ -16,6 +16,7 @@ CHECKS = [
     checks.check_providers,
     checks.check_redis,
     checks.check_limits_without_redis,
+    checks.check_workers,
 ]
 
 
@@ -42,6 +43,7 @@ def test_the_shipped_configuration_is_sound() -> None:
         ("REDIS_URL", "redis://:secret@127.0.0.1:port", "llm_proxy.E007"),
         ("REDIS_URL", "redis://:secret@127.0.0.1?no_such_option=1", "llm_proxy.E007"),
         ("LIMITS_WITHOUT_REDIS", "secret@", "llm_proxy.E008"),
+        ("WORKERS", 2, "llm_proxy.E020"),
     ],
 )
 def test_each_fault_has_an_id_and_a_hint(settings: Settings, name: str, value: object, check_id: str) -> None:
@@ -91,3 +93,12 @@ def test_every_problem_of_the_providers_is_an_error_of_its_own(settings: Setting
 def test_a_database_without_tables_is_not_asked_about_projects(tmp_path: Path) -> None:
     done = in_a_process("check", "--database", "default", database=tmp_path / "empty.db")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_several_workers_share_a_redis(settings: Settings) -> None:
+    settings.WORKERS = 2
+    settings.REDIS_URL = "redis://127.0.0.1"
+    assert run() == []
+    settings.LIMITS_WITHOUT_REDIS = "local"
+    (message,) = run()
+    assert message.id == "llm_proxy.W020"

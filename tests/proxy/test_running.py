@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
 
@@ -180,6 +181,25 @@ async def test_slow_database_holds_up_no_cut(world: World, monkeypatch: pytest.M
     world.running.start()
     await until(lambda: client.cut_with)
     await world.running.stop()
+
+
+async def test_a_watch_that_misses_its_cancellation_is_ended_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_module, "KEEP_ALIVE_SECONDS", 0)
+    await world.begin(make_grant(idle_expires_at=time.time() + 60))
+    waits = []
+
+    async def deaf(token_ids: set[UUID]) -> None:
+        waits.append(True)
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600 if len(waits) == 1 else 0)
+
+    monkeypatch.setattr(world.running, "_keep_alive", deaf)
+    world.running.start()
+    await until(lambda: waits)
+    async with asyncio.timeout(10):
+        await world.running.stop()
 
 
 async def test_running_request_is_no_idle_one(world: World) -> None:

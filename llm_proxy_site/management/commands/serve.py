@@ -1,50 +1,103 @@
 """`manage.py serve`: the server, ready for production."""
 
-from argparse import ArgumentParser
+import os
+import sys
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import Tags
+from django.core.checks import ERROR, Tags
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection
 
 from llm_proxy_site.addresses import Address, parse_address
+from llm_proxy_site.checks import problems_of_workers
+from llm_proxy_site.environment import BadValueError, parse_workers
+from llm_proxy_site.logs import mark_lines
+from llm_proxy_site.processes import MANAGE
 from llm_proxy_site.scheduler import scheduling
 from llm_proxy_site.schema import unapplied_migrations
+from llm_proxy_site.server.supervision import Supervision
 from llm_proxy_site.serving_lock import InUseError, serving
 from projects.models import MAX_DRAIN_SECONDS
+
+SUPERVISOR = "llm_proxy_site.server.supervisor"
 
 
 class Command(BaseCommand):
     help = (
-        "Run the proxy and its admin site. SIGTERM lets running requests end, SIGHUP reloads PROVIDERS_FILE."
+        "Run the proxy and its admin site. SIGTERM lets running requests end. SIGHUP reloads PROVIDERS_FILE; "
+        "with several workers it replaces them one after the other."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--bind", type=parse_address, default="127.0.0.1:8000", metavar="HOST:PORT")
+        parser.add_argument(
+            "--workers", type=_workers, metavar="N|auto", help="processes that answer; default: WORKERS"
+        )
+        # What the supervisor gives its workers.
+        for option in ("--worker", "--listening-descriptor", "--supervisor-descriptor"):
+            parser.add_argument(option, type=int, help=SUPPRESS)
 
-    def handle(self, *, bind: Address, **options: Any) -> None:
+    def handle(
+        self,
+        *,
+        bind: Address,
+        workers: int | None = None,
+        worker: int | None = None,
+        listening_descriptor: int | None = None,
+        supervisor_descriptor: int | None = None,
+        **options: Any,
+    ) -> None:
+        count = workers or settings.WORKERS
+        self._refuse_half_shared(count)
         _refuse_unmigrated()
+        if worker is not None and listening_descriptor is not None and supervisor_descriptor is not None:
+            mark_lines(worker=worker, pid=os.getpid())
+            serve(bind, supervision=Supervision.over(listening_descriptor, supervisor_descriptor))
+            return
         self.check(tags=[Tags.database], databases=["default"])
         connection.close()
-        try:
-            serve(bind, on_ready=self._announce)
-        except InUseError as problem:
-            raise CommandError(str(problem)) from None
+        if count > 1:
+            supervise(bind, count)
+        serve(bind, on_ready=self._announce)
+
+    def _refuse_half_shared(self, count: int) -> None:
+        for problem in problems_of_workers(count):
+            sentence = f"{problem.msg} ({problem.id}) {problem.hint}"
+            if problem.level >= ERROR:
+                raise CommandError(sentence)
+            self.stderr.write(sentence)
 
     def _announce(self, host: str, port: int) -> None:
         self.stdout.write(f"LLM Proxy on http://{Address(host, port)}")
         self.stdout.flush()
 
 
-def serve(bind: Address, on_ready: Any) -> None:
-    """Serve until SIGTERM. Raises CommandError if the address cannot be had, InUseError while the database
-    is being restored.
+def supervise(bind: Address, count: int) -> None:
+    """Become the supervisor: a new program in this process, without all that Django has loaded. Its workers
+    get the environment without what files added to it, so that each reads the files as they are then.
+    """
+    supervisor = [sys.executable, "-m", SUPERVISOR, f"--bind={bind}", f"--workers={count}"]
+    logs = [f"--log-level={settings.LOG_LEVEL}", f"--log-format={settings.LOG_FORMAT}"]
+    worker = [sys.executable, str(MANAGE), "serve", f"--workers={count}"]
+    environment = settings.ENVIRONMENT.inherited
+    search = os.pathsep.join(filter(None, (str(MANAGE.parent), environment.get("PYTHONPATH"))))
+    environment = {**environment, "PYTHONPATH": search}
+    os.execve(sys.executable, [*supervisor, *logs, "--", *worker], environment)  # noqa: S606 (our own)
+
+
+def serve(
+    bind: Address, on_ready: Any = lambda host, port: None, supervision: Supervision | None = None
+) -> None:
+    """Serve until SIGTERM. Raises CommandError if the address cannot be had, or while the database is being
+    restored.
     """
     from daphne.endpoints import build_endpoint_description_strings
 
     from llm_proxy_site.asgi import application
     from llm_proxy_site.server.client_limits import limits_of
+    from llm_proxy_site.server.orders import Grace
     from llm_proxy_site.server.server import ProxyServer
     from proxy.configuration import configured_providers
     from proxy.runtime import Runtime
@@ -56,7 +109,8 @@ def serve(bind: Address, on_ready: Any) -> None:
     server = ProxyServer(
         application,
         endpoints=build_endpoint_description_strings(host=bind.host, port=bind.port),
-        grace_seconds=settings.SHUTDOWN_GRACE_SECONDS,
+        grace=Grace(stop=settings.SHUTDOWN_GRACE_SECONDS, restart=settings.RESTART_GRACE_SECONDS),
+        supervision=supervision,
         on_ready=on_ready,
         on_start=Runtime.current,  # so that what earlier processes have left is written at once
         on_drain=Runtime.drain_current,
@@ -67,10 +121,20 @@ def serve(bind: Address, on_ready: Any) -> None:
         max_socket_message_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
         client_limits=limits_of(settings),
     )
-    with serving(), scheduling():
-        server.run()
+    try:
+        with serving(), scheduling():
+            server.run()
+    except InUseError as problem:
+        raise CommandError(str(problem)) from None
     if server.failure:
         raise CommandError(f"Cannot listen on {bind}: {server.failure}")
+
+
+def _workers(text: str) -> int:
+    try:
+        return parse_workers(text)
+    except BadValueError as problem:
+        raise ArgumentTypeError(f"{problem}") from None
 
 
 def _refuse_unmigrated() -> None:

@@ -3,12 +3,11 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from llm_proxy_site.commands import FactsCommand
 from llm_proxy_site.provisioning import ADMIN_NAME, ensure_admin, ensure_data_dir, ensure_secrets
-from usage.rebuilding import rebuild_if_unsummed
+from llm_proxy_site.schema import bring_up_to_date
 
 
 class Command(FactsCommand):
@@ -23,8 +22,7 @@ class Command(FactsCommand):
         except OSError as problem:
             raise CommandError(f"{problem.filename}: {problem.strerror}") from None
         self.check()
-        call_command("migrate", verbosity=0, interactive=False)
-        rebuild_if_unsummed()
+        bring_up_to_date()
         password = ensure_admin()
         return {
             "data_dir": str(settings.DATA_DIR),

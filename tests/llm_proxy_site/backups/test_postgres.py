@@ -7,10 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
-from tests.e2e.test_postgres import database_url as postgres_url
 from tests.llm_proxy_site.backups.test_backup import KEY, back_up, projects
 
-__all__ = ["postgres_url"]
 pytestmark = pytest.mark.postgres
 
 
