@@ -8,18 +8,26 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import structlog
+from django.conf import settings
 from django.db import Error, connection, connections
 
 PRESENCE_SECONDS = 5.0
+TWO_COUNT = (
+    "Another server on this database counts limits and budgets for itself, too. Set REDIS_URL for both."
+)
 OTHERS = {
     "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
     "AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
     "mysql": "SELECT count(*) FROM information_schema.processlist "
     "WHERE db = DATABASE() AND id <> CONNECTION_ID()",
 }
+
+
+log = structlog.get_logger("server")
 
 
 class InUseError(Exception):
@@ -44,6 +52,20 @@ def serving() -> Iterator[None]:
 
 
 @contextmanager
+def counting() -> Iterator[None]:
+    """While this process serves. That another one counts limits for itself on the same SQLite database, as
+    this one does, is logged; of other databases it cannot be seen.
+    """
+    with ExitStack() as stack:
+        if connection.vendor == "sqlite" and not settings.REDIS_URL:
+            try:
+                stack.enter_context(_locked(fcntl.LOCK_EX, TWO_COUNT, suffix=".counting"))
+            except InUseError as problem:
+                log.warning("limits are counted twice", problem=str(problem))
+        yield
+
+
+@contextmanager
 def alone() -> Iterator[None]:
     """While the database is replaced. Raises InUseError while somebody serves."""
     if connection.vendor == "sqlite":
@@ -59,9 +81,9 @@ def alone() -> Iterator[None]:
 
 
 @contextmanager
-def _locked(kind: int, refusal: str) -> Iterator[None]:
+def _locked(kind: int, refusal: str, *, suffix: str = ".lock") -> Iterator[None]:
     database = Path(connection.settings_dict["NAME"])
-    path = database.with_name(f"{database.name}.lock")
+    path = database.with_name(f"{database.name}{suffix}")
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     except OSError as problem:

@@ -18,7 +18,7 @@ from llm_proxy_site.processes import MANAGE
 from llm_proxy_site.scheduler import scheduling
 from llm_proxy_site.schema import unapplied_migrations
 from llm_proxy_site.server.supervision import Supervision
-from llm_proxy_site.serving_lock import InUseError, serving
+from llm_proxy_site.serving_lock import InUseError, counting, serving
 from projects.models import MAX_DRAIN_SECONDS
 
 SUPERVISOR = "llm_proxy_site.server.supervisor"
@@ -122,7 +122,7 @@ def serve(
         client_limits=limits_of(settings),
     )
     try:
-        with serving(), scheduling():
+        with serving(), counting(), scheduling():
             server.run()
     except InUseError as problem:
         raise CommandError(str(problem)) from None
