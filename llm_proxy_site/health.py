@@ -4,6 +4,7 @@ They are a middleware, the first: a probe names the host by its address, which A
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import Error, connection
@@ -16,7 +17,9 @@ from redis.retry import Retry
 from llm_proxy_site.schema import unapplied_migrations
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.version import __version__
-from proxy.runtime import Runtime
+
+if TYPE_CHECKING:
+    from proxy.runtime import Runtime
 
 OK = "ok"
 LIMITS_ARE_LOCAL = "unreachable, limits are local"
@@ -77,7 +80,7 @@ def _run_checks() -> dict[str, str]:
     }
     if settings.REDIS_URL:
         checks["redis"] = _redis
-    if (runtime := Runtime.started()) is not None:
+    if (runtime := _runtime()) is not None:
         checks["changes"] = lambda: runtime.poller.state or OK
         checks["ledger"] = lambda: runtime.ledger.state or OK
         checks["spool"] = lambda: runtime.spool.state or OK
@@ -85,7 +88,7 @@ def _run_checks() -> dict[str, str]:
 
 
 def _database() -> str:
-    runtime = Runtime.started()
+    runtime = _runtime()
     if runtime is not None and runtime.reach.is_away:  # a probe need not wait for it
         return IN_GRACE if runtime.reach.is_in_grace else "unreachable"
     try:
@@ -100,7 +103,7 @@ def _migrations() -> str:
     """Once they are applied they stay so: another look would cost a walk through all of them."""
     if "migrated" in _known:
         return OK
-    runtime = Runtime.started()
+    runtime = _runtime()
     if runtime is not None and runtime.reach.is_away:
         return UNKNOWN
     try:
@@ -130,6 +133,13 @@ def _redis() -> str:
     except (RedisError, OSError):
         return LIMITS_ARE_LOCAL if settings.LIMITS_WITHOUT_REDIS == "local" else "unreachable"
     return OK
+
+
+def _runtime() -> "Runtime | None":
+    # Late: commands, whose checks load the middleware, need not load the data plane.
+    from proxy.runtime import Runtime
+
+    return Runtime.started()
 
 
 def _uncached(response: JsonResponse) -> JsonResponse:

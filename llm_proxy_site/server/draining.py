@@ -12,7 +12,7 @@ from typing import Any
 from llm_proxy_site.server.orders import Grace
 
 LOOK_SECONDS = 0.02
-HURRIED_IDLE_SECONDS = 1.0
+HURRIED_IDLE_SECONDS = 0.3
 """A pool under load uses each connection within it, and so learns that it is closed."""
 CALM_IDLE_SECONDS = 95.0
 """Longer than the usual clients keep an idle connection: httpx and the SDKs 5 s, aiohttp 15 s, nginx 60 s,
