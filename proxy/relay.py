@@ -1,6 +1,6 @@
 """Upstream's answer to the client, chunk by chunk, with the meter listening."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import httpx
 
@@ -34,19 +34,20 @@ async def relay(
         client.status = None if client.is_gone else response.status_code
         await before_end(0)  # the headers are all that comes
     await client.start(response.status_code, headers)
-    chunks = aiter(response.stream)
-    while (chunk := await _next(chunks)) is not None:
-        meter.feed(chunk)
-        left -= len(chunk)
-        if traces is not None:
-            chunk = traces.feed(chunk)
-        if left == 0 or meter.has_ended:
-            await before_end(len(chunk))
-        if traces is not None and not chunk:
-            continue
-        await client.write(chunk, is_last=left == 0)
-        if left == 0:
-            return
+    try:
+        async for chunk in response.stream:
+            meter.feed(chunk)
+            left -= len(chunk)
+            if traces is not None:
+                chunk = traces.feed(chunk)
+            if left == 0 or meter.has_ended:
+                await before_end(len(chunk))
+            if chunk or traces is None:
+                await client.write(chunk, is_last=left == 0)
+            if left == 0:
+                return
+    except httpx.TransportError:
+        raise UpstreamCut from None
     if traces is not None and (rest := traces.end()):
         await client.write(rest)
     if meter.is_cut_off and response.status_code == 200:
@@ -59,10 +60,3 @@ def _declared_length(headers: Headers) -> int:
     """Of the body, in bytes; -1 if it is not declared. The transport holds upstream to it."""
     value = first(headers, b"content-length")
     return int(value) if value is not None and value.isdigit() else -1
-
-
-async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
-    try:
-        return await anext(chunks, None)
-    except httpx.TransportError:
-        raise UpstreamCut from None

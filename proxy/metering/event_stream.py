@@ -35,10 +35,21 @@ class EventStreamDecoder:
 
     def feed(self, chunk: bytes) -> Iterable[bytes]:
         """The `data` of every event that this chunk completes."""
-        start = self._start_of_one(chunk)
-        if start:
-            return (chunk[start:-2].removesuffix(b"\r"),)
-        return self._take_lines(chunk)
+        start = self.start_of_one(chunk)
+        return (chunk[start:-2].removesuffix(b"\r"),) if start else self._take_lines(chunk)
+
+    def start_of_one(self, chunk: bytes) -> int:
+        """Where the data begins if the chunk is one event, as almost always, and then there is little to do;
+        0: it is not.
+        """
+        if not chunk.endswith(b"\n\n") or self._rest or self._size or len(chunk) > self._max_event_bytes:
+            return 0
+        start = 0 if chunk.startswith(b"data: ") else chunk.find(b"\n") + 1
+        is_one = chunk.find(b"\n", start) == len(chunk) - 2
+        if start == 0:
+            return 6 if is_one else 0
+        is_named = chunk.startswith(b"event: ") and chunk.startswith(b"data: ", start)
+        return start + 6 if is_one and is_named else 0
 
     def _take_lines(self, chunk: bytes) -> Iterator[bytes]:
         """A generator: long events are told in their place between the others."""
@@ -75,17 +86,6 @@ class EventStreamDecoder:
         self._set_rest(b"")
         self._data, self._size = [], 0
         return event
-
-    def _start_of_one(self, chunk: bytes) -> int:
-        """Where the data begins if the chunk is one event, as almost always, and then there is little to do;
-        0: it is not.
-        """
-        size = len(chunk)
-        if self._rest or self._data or self._excerpt or size > self._max_event_bytes:
-            return 0
-        start = chunk.find(b"\n") + 1 if chunk.startswith(b"event: ") else 0
-        is_one = chunk.startswith(b"data: ", start) and chunk.find(b"\n", start) == size - 2
-        return start + 6 if is_one and chunk.endswith(b"\n") else 0
 
     def _set_rest(self, rest: bytes) -> None:
         self._rest, self._rest_bytes = [rest] if rest else [], len(rest)

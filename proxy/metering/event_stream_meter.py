@@ -80,10 +80,11 @@ class EventStreamMeter:
         return self._must_have_events if self._must_end is None else self._must_end
 
     def feed(self, chunk: bytes) -> None:
+        start = self._decoder.start_of_one(chunk)
+        if start and self._must_end and self._is_mere_piece(chunk, start):
+            self.pieces += 1
+            return
         for data in self._decoder.feed(chunk):
-            if self._must_end and self._is_mere_piece(data):
-                self.pieces += 1
-                continue
             self._read(data)
 
     def finish(self) -> Usage | None:
@@ -105,10 +106,10 @@ class EventStreamMeter:
         if b'"background"' in data and (self._work is None or self.has_ended):
             self._work = read_work(data) or self._work
 
-    def _is_mere_piece(self, data: bytes) -> bool:
-        """As almost all are, and then there is little to do: it ends nothing and reports nothing."""
-        start = len(self._type) if data.startswith(self._type) else 0
-        return b'"delta"' in data and _OF_ACCOUNT.search(data, start) is None
+    def _is_mere_piece(self, chunk: bytes, start: int) -> bool:
+        """As almost all are, and then there is little to do: its data ends nothing and reports nothing."""
+        after_type = start + len(self._type) if chunk.startswith(self._type, start) else start
+        return chunk.find(b'"delta"', start) >= 0 and _OF_ACCOUNT.search(chunk, after_type) is None
 
     def _take(self, head: bytes, tail: bytes) -> None:
         """An event, by its beginning and its end."""

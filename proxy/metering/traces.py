@@ -34,7 +34,7 @@ class TraceRemover:
 
     def feed(self, chunk: bytes) -> bytes:
         """What the client gets of all that has come: every line that is complete, but for the traces."""
-        if self._is_one_event(chunk):
+        if chunk.endswith(b"\n\n") and self._is_one_event(chunk):
             edited = _usual(chunk[:-2])
             if edited is not None:
                 return edited + b"\n\n"
@@ -71,7 +71,6 @@ class TraceRemover:
             not (self._rest or self._waiting or self._is_dropping or self._is_passing)
             and chunk.startswith(b"data: ")
             and chunk.find(b"\n") == size - 2
-            and chunk.endswith(b"\n")
             and b"\r" not in chunk
             and size <= self._max_line_bytes
         )

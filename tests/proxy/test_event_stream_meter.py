@@ -29,7 +29,7 @@ OF_ACCOUNT = [
 
 
 class _Thorough(EventStreamMeter):
-    def _is_mere_piece(self, data: bytes) -> bool:
+    def _is_mere_piece(self, chunk: bytes, start: int) -> bool:
         return False
 
 
@@ -52,7 +52,7 @@ def test_most_pieces_are_passed_over_lightly() -> None:
         meter = EventStreamMeter()
         meter.feed(b"data: " + piece + b"\n\n")
 
-        assert meter._is_mere_piece(piece)
+        assert meter._is_mere_piece(b"data: " + piece + b"\n\n", 6)
 
 
 CHUNK = b'{"object":"chat.completion.chunk","choices":[{"index":%d,"delta":{},"finish_reason":%s}]}'
