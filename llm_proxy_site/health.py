@@ -66,10 +66,21 @@ def _status(checks: dict[str, str]) -> str:
     troubles = {name: result for name, result in checks.items() if result not in (OK, LIMITS_ARE_LOCAL)}
     if not troubles:
         return OK
-    if checks["database"] == IN_GRACE and checks["migrations"] == UNKNOWN:
-        del troubles["migrations"]  # the process has begun with them
-    is_degraded = all(name == "spool" or result == IN_GRACE for name, result in troubles.items())
-    return "degraded" if is_degraded else "unready"
+    if checks["database"] == IN_GRACE:
+        if checks["migrations"] == UNKNOWN:
+            del troubles["migrations"]  # the process has begun with them
+        if not _is_dead(checks.get("changes", OK)):
+            troubles.pop("changes", None)  # they are asked of the database
+    return "degraded" if all(map(_is_borne, troubles, troubles.values())) else "unready"
+
+
+def _is_borne(name: str, result: str) -> bool:
+    """Whether requests go on as they should. Usage waits in the spool."""
+    return result == IN_GRACE or name == "spool" or (name == "ledger" and not _is_dead(result))
+
+
+def _is_dead(result: str) -> bool:
+    return result.endswith("has died")
 
 
 def _run_checks() -> dict[str, str]:
@@ -96,6 +107,8 @@ def _database() -> str:
             cursor.execute("SELECT 1")
     except Error:
         return IN_GRACE if runtime is not None and runtime.reach.is_in_grace else "unreachable"
+    if runtime is not None:
+        runtime.reach.answered()
     return OK
 
 

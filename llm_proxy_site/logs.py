@@ -117,4 +117,7 @@ _render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
 
 
 def _encode(logger: Any, method: str, event: structlog.typing.EventDict) -> bytes:
-    return _encoder.encode(event)
+    try:
+        return _encoder.encode(event)
+    except (ValueError, OverflowError, TypeError):  # what JSON cannot say: whoever logs must not fail for it
+        return _encoder.encode({key: ascii(value) for key, value in event.items()})

@@ -72,7 +72,7 @@ DIRECTORY_POLL_SECONDS = env.seconds("DIRECTORY_POLL_SECONDS", 1)
 DIRECTORY_GRACE: timedelta = env.read("DIRECTORY_GRACE", parse_period, timedelta(hours=1))
 
 # The ledger of requests
-LEDGER_BATCH_SECONDS = env.seconds("LEDGER_BATCH_SECONDS", 0.5)
+LEDGER_BATCH_SECONDS = env.seconds("LEDGER_BATCH_SECONDS", 1)
 LEDGER_MAX_PENDING = env.whole("LEDGER_MAX_PENDING", 100_000)
 SPOOL_DIR = Path(env.text("SPOOL_DIR", str(DATA_DIR / "spool"))).absolute()
 SPOOL_MAX_BYTES = env.whole("SPOOL_MAX_BYTES", 1024 * 1024 * 1024, minimum=1024 * 1024)
@@ -98,11 +98,22 @@ if DATABASES["default"]["ENGINE"] == SQLITE:
     }
 else:
     # A database that does not answer must not hold up those who ask it, nor must a connection that has died.
+    # Statements may take long all the same: migrations do.
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+    DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5} | DATABASES["default"].get("OPTIONS", {})
     if "postgresql" in DATABASES["default"]["ENGINE"]:
-        DATABASES["default"]["OPTIONS"].setdefault("tcp_user_timeout", 10_000)
+        # Who waits for an answer asks every few seconds whether the other side is there.
+        DATABASES["default"]["OPTIONS"] = {
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        } | DATABASES["default"]["OPTIONS"]
 if DATABASES["default"]["ENGINE"] == MYSQL:
+    # Its client can only be told how long to wait for an answer: longer than a migration's statement takes.
+    DATABASES["default"]["OPTIONS"] = {"read_timeout": 600, "write_timeout": 30} | DATABASES["default"][
+        "OPTIONS"
+    ]
     DATABASES["default"]["OPTIONS"] |= {
         "charset": "utf8mb4",
         # As PostgreSQL does: a transaction sees what others have committed, and locks only the rows it finds.

@@ -193,6 +193,7 @@ class Client:
         self._unwatch()
         self._has_ended = True
         if not self.is_gone:
+            self.before_end(0)  # if it was not announced, for a cut was due
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def refuse(self, error: ProxyError, *more_headers: tuple[bytes, bytes]) -> None:

@@ -46,7 +46,8 @@ def lock_projects(days: list[DayOfUse]) -> list[Project]:
     """Those with a budget that these days spend of, locked in one order, before any other row is.
 
     Two writers that add to different days of one project would not see each other's part, and neither might
-    see the threshold. The tokens are locked anyway: their own rows are moved.
+    see the threshold. The tokens of requests are locked anyway: their own rows are moved. Two that only
+    correct different days of one token might both miss its threshold; its next request that costs tells it.
     """
     ids = {day.project_id for day in days if day.cost_microusd}
     if not ids:

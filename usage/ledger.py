@@ -1,29 +1,26 @@
 """The ledger's writer: finished requests are handed over to a spool and written in batches by one thread.
 
-The event loop never waits for the database. While that is away they wait in the spool; what it does not take
-waits in memory, up to a bound. What processes that have died left in theirs is written too, once.
+The event loop never waits for the database. While that is away, or refuses to write at all, they wait in the
+spool; what it does not take waits in memory, up to a bound. Only a row that is bad itself is put aside. What
+processes that have died left in theirs is written too, once.
 """
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
-from functools import partial
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import DataError, Error, IntegrityError, connection
 
-from usage.alerts import lock_projects, raise_alerts
-from usage.background import FindPrice, settle_work
+from usage import batches
+from usage.background import FindPrice
 from usage.daily_spend import DayOfUse, sum_up
+from usage.early_finds import EarlyFinds
 from usage.entry import UsageEntry
-from usage.rollup_statements import move_rollups
-from usage.spool.sources import InMemory, Source
+from usage.spool.sources import InMemory, OwnSource, Source
 from usage.spool.spool import Spool
-from usage.statements import add_to_days, insert_records, not_written, use_tokens
-from usage.sums import add_up
 
 BATCH_ROWS = 500
 RETRY_SECONDS = 0.5
@@ -33,7 +30,10 @@ ADOPT_SECONDS = 10.0
 """How often the spools of processes that have died are looked for."""
 STOP_SECONDS = 30.0
 """Longer than SQLite waits for a lock."""
-AWAY = (OperationalError, InterfaceError)
+STALE_SECONDS = 5.0
+"""What fails sooner may have failed for its connection alone."""
+BEHIND_SECONDS = 30.0
+"""Nothing was written for so long: that is told."""
 
 log = structlog.get_logger("usage")
 
@@ -64,23 +64,29 @@ class Ledger:
         self._on_adopted = on_adopted
         self._find_price = find_price
         self._memory = InMemory()
-        self._own: list[Source] = [self._memory] if spool is None else [self._memory, spool]
+        self._own: list[OwnSource] = [self._memory] if spool is None else [spool, self._memory]
+        """In the order in which they were recorded: memory takes what the spool does not."""
+        self._finds = EarlyFinds()
         self._lost = 0
         self._failures = 0
         self._is_in_doubt = False
         """Whether what was sent last may have been written, although the database has not said so."""
         self._has_adopted = False
         self._look_at = self._adopt_at = 0.0
+        self._well_at = time.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
     @property
     def state(self) -> str:
         """For people: empty if all is well."""
-        is_dead = not self._thread.is_alive() and not self._stopping.is_set()
-        return "the ledger's thread has died" if is_dead else ""
+        if not self._thread.is_alive() and not self._stopping.is_set():
+            return "the ledger's thread has died"
+        waited = time.monotonic() - self._well_at - self._batch_seconds
+        return f"nothing could be written for {waited:.0f} s" if waited > BEHIND_SECONDS else ""
 
     def start(self) -> None:
+        self._well_at = time.monotonic()
         self._thread.start()
 
     def record(self, entry: UsageEntry) -> None:
@@ -91,7 +97,7 @@ class Ledger:
             return
         if len(self._memory) >= self._max_pending:
             self._lost += 1
-            self._on_written(_admitted([entry]))
+            self._on_written(batches.admitted([entry]))
             return
         self._memory.append(entry)
 
@@ -105,11 +111,19 @@ class Ledger:
         pause = self._write_what_is_there()
         while not self._stopping.wait(pause):
             pause = self._write_what_is_there()
-        self._write_what_is_there()
+        self._write_the_last()
         connection.close()
         if self._spool is not None:
             with suppress(OSError):
                 self._spool.close()
+
+    def _write_the_last(self) -> None:
+        """An idle connection may be dead although the database is well: then once more, on another."""
+        self._finds.look_at_once()
+        failures, began = self._failures, time.monotonic()
+        self._write_what_is_there()
+        if self._failures > failures and time.monotonic() - began < STALE_SECONDS:
+            self._write_what_is_there()
 
     def _write_what_is_there(self) -> float:
         """After how many seconds to look again."""
@@ -117,14 +131,15 @@ class Ledger:
             self._report_lost()
             self._look_after_spool()
             self._write_own()
+            self._settle_finds()
             self._adopt()
-        except AWAY as problem:
+        except Error as problem:
             return self._wait_for_database(problem)
         except Exception:  # the thread's edge: without it nothing would be written any more
             log.exception("usage cannot be written, will retry")
             connection.close()
             return max(self._batch_seconds, RETRY_SECONDS)
-        self._failures = 0
+        self._failures, self._well_at = 0, time.monotonic()
         return self._batch_seconds
 
     def _wait_for_database(self, problem: Exception) -> float:
@@ -145,10 +160,26 @@ class Ledger:
             self._spool.look()
 
     def _write_own(self) -> None:
+        """What was there at the beginning: under load there is always more, and others must have a turn."""
         for source in self._own:
+            left = source.pending
             while batch := source.peek(BATCH_ROWS):
                 self._write(source, batch, is_new=not self._is_in_doubt, told=self._on_written)
+                left -= len(batch)
+                if left <= 0:
+                    break
         self._is_in_doubt = False
+
+    def _settle_finds(self) -> None:
+        if not (found := self._finds.look()):
+            return
+        try:
+            batches.write_batch([], self._on_corrected, self._find_price, found)
+        except Exception as problem:
+            if _is_of_a_row(problem):
+                self._finds.forget(found)
+            raise
+        self._finds.forget(found)
 
     def _adopt(self) -> None:
         """Write what dead processes have left, and ours between their batches."""
@@ -167,10 +198,13 @@ class Ledger:
 
     def _adopt_one(self, orphan: Source) -> None:
         adopted = 0
-        while batch := orphan.peek(BATCH_ROWS):
-            self._write(orphan, batch, is_new=False, told=_tell_nobody)
-            adopted += len(batch)
-            self._write_own()
+        try:
+            while batch := orphan.peek(BATCH_ROWS):
+                self._write(orphan, batch, is_new=False, told=_tell_nobody)
+                adopted += len(batch)
+                self._write_own()
+        except OSError as problem:  # the others are not held up
+            log.error("a file that a process has left cannot be put away", error=str(problem))
         log.info("usage that a process had left was read", records=adopted)
 
     def _write(
@@ -185,39 +219,53 @@ class Ledger:
         self._look_after_spool()
         try:
             if is_new:
-                write_batch(batch, self._on_corrected, self._find_price)
+                batches.write_batch(batch, self._on_corrected, self._find_price)
             else:
                 self._write_new(source, batch)
-        except AWAY:
-            raise
-        except Exception:  # whatever a row makes of the driver: the ledger must go on
+        except Exception as problem:  # whatever a row makes of the driver: the ledger must go on
+            if not _is_of_a_row(problem):
+                raise
             log.exception("a batch of usage was refused, writing its rows one by one")
             connection.close()
             self._write_singly(source, batch, told)
         else:
             source.take(len(batch))
-            told(_admitted(batch))
+            told(batches.admitted(batch))
+            self._finds.note(batch)
+        self._well_at = time.monotonic()
 
     def _write_singly(
         self, source: Source, batch: list[UsageEntry], told: Callable[[dict[UUID, int]], None]
     ) -> None:
         """One bad row must not hold up the others; it stays in the log. Ends early without a database."""
         for entry in batch:
+            refused = None
             try:
                 self._write_new(source, [entry])
-            except AWAY:
-                raise
-            except Exception:
-                log.exception("a usage record was refused", entry=entry)
+            except Exception as problem:
+                if not _is_of_a_row(problem):
+                    raise
+                refused = problem
                 source.reject()
             source.take(1)
-            told(_admitted([entry]))
+            told(batches.admitted([entry]))
+            if refused is None:
+                self._finds.note([entry])
+            else:
+                log.error("a usage record was refused", entry=entry, exc_info=refused)
 
     def _write_new(self, source: Source, batch: list[UsageEntry]) -> None:
         """Those that are not written yet."""
-        new = write_new(batch, self._on_corrected, self._find_price)
-        if source not in self._own and new:
+        if source in self._own:
+            batches.write_new(batch, self._on_corrected, self._find_price)
+            return
+        fresh = batches.not_pruned(batch)
+        if new := batches.write_new(fresh, self._on_corrected, self._find_price):
             self._on_corrected(sum_up(new))
+        if len(fresh) < len(batch):
+            log.error("usage is older than what was pruned, it is put aside", records=len(batch) - len(fresh))
+        for _ in range(len(batch) - len(fresh)):
+            source.reject()
 
     def _report_lost(self) -> None:
         if self._lost:
@@ -225,50 +273,11 @@ class Ledger:
             log.error("usage records were dropped: the database was away too long", dropped=lost)
 
 
-@transaction.atomic
-def write_new(
-    batch: list[UsageEntry],
-    on_corrected: Callable[[list[DayOfUse]], None] = lambda corrections: None,
-    find_price: FindPrice = lambda model, tier: None,
-) -> list[UsageEntry]:
-    """As `write_batch`, for records that may be written already: those that were not."""
-    new = not_written(batch)
-    if new:
-        write_batch(new, on_corrected, find_price)
-    return new
-
-
-@transaction.atomic
-def write_batch(
-    batch: list[UsageEntry],
-    on_corrected: Callable[[list[DayOfUse]], None] = lambda corrections: None,
-    find_price: FindPrice = lambda model, tier: None,
-) -> dict[UUID, int]:
-    """Write records and move what is summed from them, in one transaction. The admitted requests by subject.
-
-    Rows are locked in one order everywhere, so that two writers cannot lock each other out: work by its
-    upstream id, projects by id, tokens by id, days by their subject's id and the day, rollups by their keys.
+def _is_of_a_row(problem: Exception) -> bool:
+    """Whether another row may be written all the same. All else that a database says is of itself, such as
+    that it only reads for now: then nothing is refused, and all waits.
     """
-    insert_records(batch)
-    settled = settle_work(batch, find_price)
-    corrections = [correction.day for correction in settled]
-    if corrections:
-        transaction.on_commit(partial(on_corrected, corrections))
-    days = sum_up(batch) + corrections
-    projects = lock_projects(days)
-    use_tokens(days)
-    add_to_days(days)
-    raise_alerts(days, projects)
-    rows = [(entry.started_at, entry) for entry in batch]
-    move_rollups(add_up(rows, [correction.edit for correction in settled]))
-    return _admitted(batch)
-
-
-def _admitted(batch: list[UsageEntry]) -> dict[UUID, int]:
-    """By subject."""
-    admitted = [entry for entry in batch if entry.is_admitted]
-    counts = Counter(entry.token_id for entry in admitted) + Counter(entry.project_id for entry in admitted)
-    return {subject_id: count for subject_id, count in counts.items() if subject_id is not None}
+    return isinstance(problem, DataError | IntegrityError) or not isinstance(problem, Error)
 
 
 def _tell_nobody(counts: dict[UUID, int]) -> None:

@@ -24,9 +24,9 @@ from tokens.limits.values import NO_LIMITS, Kind, Subject  # noqa: E402
 from tokens.loader import load_grant  # noqa: E402
 from tokens.models import AccessToken  # noqa: E402
 from usage import rollups, statements  # noqa: E402
+from usage.batches import write_batch  # noqa: E402
 from usage.daily_spend import sum_up  # noqa: E402
 from usage.entry import UsageEntry  # noqa: E402
-from usage.ledger import write_batch  # noqa: E402
 from usage.models import UsageRecord  # noqa: E402
 from usage.outcomes import CostSource, Outcome  # noqa: E402
 from usage.pruning import prune  # noqa: E402

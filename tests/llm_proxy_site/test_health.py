@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection
@@ -8,6 +9,7 @@ from pytest_django.fixtures import Settings
 from llm_proxy_site import health
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.version import __version__
+from tokens.reach import Reach
 
 
 @pytest.mark.django_db
@@ -58,6 +60,17 @@ def test_a_database_that_is_away_is_named_and_the_process_lives(client: Client, 
 
 
 @pytest.mark.django_db
+def test_a_database_that_a_probe_has_reached_is_believed_for_the_grace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reach = Reach(grace_seconds=60)
+    monkeypatch.setattr(health, "_runtime", lambda: SimpleNamespace(reach=reach))
+    assert not reach.is_in_grace
+    assert health._database() == "ok"
+    assert reach.is_in_grace
+
+
+@pytest.mark.django_db
 @pytest.mark.redis
 def test_a_redis_that_answers_is_ok(client: Client, settings: Settings, redis_url: str) -> None:
     settings.REDIS_URL = redis_url
@@ -92,3 +105,20 @@ def test_only_reading_is_allowed(client: Client) -> None:
 def test_a_probe_may_name_the_host_by_any_address(client: Client) -> None:
     assert client.get("/live", headers={"host": "10.1.2.3:8000"}).status_code == 200
     assert client.get("/admin/", headers={"host": "10.1.2.3:8000"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("trouble", "status"),
+    [
+        ({"database": health.IN_GRACE, "changes": "no answer for 31 s"}, "degraded"),
+        ({"database": health.IN_GRACE, "changes": "the poller's thread has died"}, "unready"),
+        ({"changes": "no answer for 31 s"}, "unready"),
+        ({"ledger": "nothing could be written for 31 s"}, "degraded"),
+        ({"ledger": "the ledger's thread has died"}, "unready"),
+        ({"spool": "90 % full"}, "degraded"),
+    ],
+)
+def test_what_is_borne_takes_no_process_out_of_service(trouble: dict[str, str], status: str) -> None:
+    sound = dict.fromkeys(("database", "migrations", "serving", "changes", "ledger", "spool"), "ok")
+
+    assert health._status(sound | trouble) == status

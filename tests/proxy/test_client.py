@@ -116,6 +116,21 @@ async def test_an_event_that_has_begun_is_ended_before_the_cut(client: Client, w
     assert wire.has_ended
 
 
+async def test_an_end_within_an_event_that_was_to_be_cut_is_announced(client: Client, wire: Wire) -> None:
+    had_ended: list[bool] = []
+    client.before_end = lambda coming_bytes: had_ended.append(wire.has_ended)
+    await client.read()
+    with client.failure_cancels():
+        await client.start(200, SSE)
+        await client.write(b'data: {"a"')
+        client.cut(TokenExpired())
+        client.announce_end()
+        await client.end()
+
+    assert had_ended == [False]
+    assert wire.has_ended
+
+
 async def test_an_event_that_does_not_end_is_broken_off(client: Client, wire: Wire) -> None:
     with pytest.raises(ConnectionAbortedError):
         await asyncio.wait_for(run_until_cut(client, SSE, b'data: {"a"'), timeout=5)

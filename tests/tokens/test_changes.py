@@ -18,8 +18,8 @@ from tokens.changes import OVERLAP, ChangePoller
 from tokens.directory import Changes
 from tokens.lifecycle import revoke
 from tokens.models import AccessToken
+from usage.batches import write_batch
 from usage.entry import UsageEntry
-from usage.ledger import write_batch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -23,8 +23,8 @@ django.setup()
 from audit.models import AuditEvent  # noqa: E402
 from tests.factories import AccessTokenFactory, ProjectFactory, usage_entry  # noqa: E402
 from tokens.models import AccessToken  # noqa: E402
+from usage.batches import write_batch  # noqa: E402
 from usage.entry import UsageEntry  # noqa: E402
-from usage.ledger import write_batch  # noqa: E402
 from usage.models import DailySpend, ModelRollup, Period  # noqa: E402
 from usage.outcomes import CostSource  # noqa: E402
 from usage.rebuilding import rebuild  # noqa: E402

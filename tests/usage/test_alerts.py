@@ -10,8 +10,8 @@ from audit.models import AuditEvent
 from projects.models import Project
 from tests.factories import AccessTokenFactory, DailySpendFactory, ProjectFactory, issue_token, usage_entry
 from tokens.models import AccessToken
+from usage.batches import write_batch
 from usage.entry import UsageEntry
-from usage.ledger import write_batch
 from usage.models import BudgetAlert, UsageRecord
 from usage.outcomes import CostSource
 

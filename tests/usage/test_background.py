@@ -11,9 +11,9 @@ from proxy.metering.background import read_work
 from tests.factories import AccessTokenFactory, usage_entry
 from tokens.models import AccessToken
 from usage.background import FindPrice
+from usage.batches import write_batch as write
 from usage.daily_spend import DayOfUse
 from usage.entry import Finished, UsageEntry
-from usage.ledger import write_batch as write
 from usage.models import BackgroundWork, DailySpend, UsageRecord
 from usage.outcomes import CostSource, UsageSource
 from usage.prices import Price, Rates

@@ -19,9 +19,11 @@ from uuid_utils.compat import uuid7
 from tests.factories import AccessTokenFactory, usage_entry
 from tests.live import eventually
 from tokens.models import AccessToken
+from usage import batches
 from usage import ledger as ledger_module
+from usage.batches import write_batch
 from usage.entry import UsageEntry
-from usage.ledger import BATCH_ROWS, Ledger, write_batch
+from usage.ledger import BATCH_ROWS, Ledger
 from usage.models import DailySpend, UsageRecord
 from usage.outcomes import CostSource, Outcome, UsageSource
 
@@ -466,7 +468,7 @@ def test_database_that_goes_away_after_a_refused_batch_loses_nothing(
             raise absences.pop()
         return write_batch(batch, *arguments)
 
-    monkeypatch.setattr(ledger_module, "write_batch", absent_once)
+    monkeypatch.setattr(batches, "write_batch", absent_once)
     good = [entry(token), entry(token)]
     with capture_logs():
         for each in (*good, entry(token, duration_seconds=-1.0)):

@@ -9,7 +9,7 @@ from audit.models import AuditEvent
 from tests.commands import run, run_json
 from tests.factories import AccessTokenFactory, usage_entry
 from tokens.models import AccessToken
-from usage.ledger import write_batch
+from usage.batches import write_batch
 from usage.models import BackgroundWork, DailySpend, ModelRollup, UsageRecord
 from usage.pruning import cutoff, prune
 

@@ -12,8 +12,8 @@ from uuid_utils.compat import uuid7
 from tests.factories import AccessTokenFactory, ProjectFactory, usage_entry
 from tokens.models import AccessToken
 from usage import rollups
+from usage.batches import write_batch
 from usage.entry import Finished, UsageEntry
-from usage.ledger import write_batch
 from usage.marks import PRUNED_BEFORE, UNSUMMED_BEFORE, advance, mark
 from usage.models import LatencyRollup, Measure, ModelRollup, Period, TokenRollup, UsageRecord
 from usage.outcomes import CostSource, Outcome, UsageSource

@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 from tests.factories import AccessTokenFactory, DailySpendFactory, UsageRecordFactory, usage_entry
 from tokens.limits.values import NO_LIMITS, Kind, Subject, Tally
 from tokens.models import AccessToken
+from usage.batches import write_batch
 from usage.entry import UsageEntry
-from usage.ledger import write_batch
 from usage.outcomes import CostSource
 from usage.tally import load_tally
 

@@ -16,7 +16,7 @@ class SpoolLock:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_there = os.fstat(descriptor).st_nlink > 0  # if not, its last holder has just deleted it
+            is_there = cls(path, descriptor).is_there  # if not, its last holder has just deleted it
         except BlockingIOError:
             is_there = False
         except BaseException:
@@ -26,6 +26,11 @@ class SpoolLock:
             return cls(path, descriptor)
         os.close(descriptor)
         return None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether others find it: its file is not deleted."""
+        return os.fstat(self._descriptor).st_nlink > 0
 
     def release(self, *, delete: bool) -> None:
         """`delete`: there is nothing left to own."""

@@ -21,11 +21,22 @@ class Source(Protocol):
         ...
 
 
+class OwnSource(Source, Protocol):
+    """Where records of this process wait, which more are added to."""
+
+    @property
+    def pending(self) -> int: ...
+
+
 class InMemory:
     def __init__(self) -> None:
         self._entries: deque[UsageEntry] = deque()
 
     def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def pending(self) -> int:
         return len(self._entries)
 
     def append(self, entry: UsageEntry) -> None:

@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from usage.entry import Finished, UsageEntry
 from usage.outcomes import Outcome
+from usage.spool import segments as segments_module
 from usage.spool import spool as spool_module
 from usage.spool.frames import MAX_PAYLOAD_BYTES, frame
 from usage.spool.records import decode, encode
@@ -281,3 +283,143 @@ def test_a_segment_that_somebody_has_cut_is_no_endless_loop(tmp_path: Path) -> N
 
     assert spool.peek(1) == []
     assert isinstance(spool._segments[0], Segment)
+
+
+def test_a_file_that_is_gone_holds_up_none_of_the_others(tmp_path: Path) -> None:
+    spool, entries = open_spool(tmp_path, segment_bytes=300), [entry() for _ in range(10)]
+    assert spool.append(entries[0])
+    (gone,) = tmp_path.glob("*.spool")
+    gone.unlink()
+    with capture_logs() as logs:
+        assert spool.peek(1) == []
+        assert all(map(spool.append, entries[1:]))
+        assert read_all(spool) == entries[1:]
+
+    assert [(line["event"], line["file"]) for line in logs] == [("a spool file cannot be read", gone.name)]
+
+
+def test_a_file_that_cannot_be_read_is_read_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool, entries = open_spool(tmp_path, segment_bytes=300), [entry() for _ in range(10)]
+    assert all(map(spool.append, entries))
+    first = min(tmp_path.glob("*.spool"))
+    away = first.rename(tmp_path / "away")
+    first.mkdir()  # which cannot be opened, even by root
+    with capture_logs():
+        others = read_all(spool)
+    first.rmdir()
+    away.rename(first)
+    assert others == entries[-len(others) :]
+    assert spool.state == "files that cannot be read now: 1"
+    assert spool.pending == len(entries) - len(others) > 0
+    monkeypatch.setattr(segments_module, "REREAD_SECONDS", 0.0)
+    spool._reader._reread_at = 0.0
+
+    assert read_all(spool) == entries[: -len(others)]
+    assert (spool.state, spool.pending) == ("", 0)
+    spool.close()
+    assert names(tmp_path) == []
+
+
+def test_one_process_whose_files_cannot_be_opened_holds_up_none_of_the_others(tmp_path: Path) -> None:
+    left_by_the_dead(tmp_path, entry(), entry())
+    (tmp_path / "a.lock").mkdir()
+    with capture_logs() as logs:
+        assert len(adopt(open_spool(tmp_path))) == 2
+
+    assert [line["owner"] for line in logs] == ["a"]
+
+
+def test_a_small_spool_is_not_full_of_what_is_dealt_with(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, max_bytes=MIB)
+    for _ in range(100):
+        assert all(spool.append(entry()) for _ in range(100))
+        read_all(spool)
+        spool.look()
+
+    assert spool.state == ""
+
+
+def test_a_full_spool_is_found_empty_without_another_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "RETRY_SECONDS", 0.0)
+    spool = open_spool(tmp_path, max_bytes=2000)
+    with capture_logs():
+        while spool.append(entry()):
+            pass
+        assert "SPOOL_MAX_BYTES" in spool.state
+        read_all(spool)
+        spool.look()
+
+    assert spool.state == ""
+    assert {path.suffix for path in tmp_path.iterdir()} == {".lock"}
+
+
+def test_a_directory_that_can_be_made_again_is_found_without_another_record(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    spool = open_spool(tmp_path / "file" / "spool")
+    with capture_logs():
+        assert not spool.append(entry())
+        spool.look()
+        assert spool.state != ""
+        (tmp_path / "file").unlink()
+        spool.look()
+
+    assert spool.state == ""
+
+
+def test_records_that_cannot_be_read_are_pending_no_more(tmp_path: Path) -> None:
+    spool, entries = open_spool(tmp_path), [entry(), entry()]
+    assert all(map(spool.append, entries))
+    (path,) = tmp_path.glob("*.spool")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with capture_logs():
+        assert read_all(spool) == entries[:1]
+        spool._end_segment()
+        read_all(spool)
+
+    assert spool.pending == 0
+
+
+def test_files_that_were_put_aside_are_told_until_they_are_taken_away(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    (tmp_path / "dead.000000.rejected").touch()
+    spool.look()
+    assert spool.state == "files with records that could not be used (*.rejected): 1"
+    (tmp_path / "dead.000000.rejected").unlink()
+    spool.look()
+
+    assert spool.state == ""
+
+
+def test_a_file_that_cannot_be_closed_is_ended_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, entries, close = open_spool(tmp_path, segment_bytes=1), [entry(), entry()], os.close
+
+    def fail(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(errno.EIO, "Input/output error")
+
+    with capture_logs():
+        spool.append(entry(method="GET"))
+        monkeypatch.setattr(os, "close", fail)
+        spool.append(entries[0])
+        monkeypatch.setattr(os, "close", close)
+        monkeypatch.setattr(spool, "_retry_at", 0.0)
+        assert spool.append(entries[1])
+
+    assert spool._descriptor == -1
+
+
+def test_a_spool_whose_directory_was_deleted_is_owned_again(tmp_path: Path) -> None:
+    directory = tmp_path / "spool"
+    spool = open_spool(directory, segment_bytes=1)
+    assert spool.append(entry())
+    shutil.rmtree(directory)
+    with capture_logs():
+        assert spool.append(entry())
+        assert adopt(open_spool(directory)) == []
+        assert len(read_all(spool)) == 1
