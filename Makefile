@@ -34,8 +34,9 @@ test-all: $(DEV_STAMP)  ## the tests; an absent service is a failure
 
 # One after the other they are faster than beside the rest: each has its own server of two workers.
 SHARED = $(addprefix tests/e2e/test_,dying holder limits rotation shared_limits)
+SHARED_DATABASE = $(or $(TEST_POSTGRES_URL),postgres://postgres@127.0.0.1:5432/postgres)
 test-shared: $(DEV_STAMP)  ## limits and revocation once more, by two workers on PostgreSQL and Redis
-	DATABASE_URL=$(TEST_POSTGRES_URL) TEST_WORKERS=2 $(RUN) -m pytest --require-services $(addsuffix .py,$(SHARED)) $(ARGS)
+	DATABASE_URL=$(SHARED_DATABASE) TEST_WORKERS=2 $(RUN) -m pytest --require-services $(addsuffix .py,$(SHARED)) $(ARGS)
 
 check: $(DEV_STAMP)  ## format, lint, types, migrations
 	$(VENV)/bin/ruff format --check .

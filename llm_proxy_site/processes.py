@@ -20,7 +20,7 @@ class ChildFailedError(Exception):
 def manage(*arguments: str, environment: dict[str, str], stdin: str | None = None) -> str:
     """Run one of our commands to its end. Its standard output. Raises ChildFailedError."""
     done = subprocess.run(  # noqa: S603 (our own interpreter and file)
-        [sys.executable, str(MANAGE), *arguments],
+        [sys.executable, "-P", str(MANAGE), *arguments],
         env=_with(environment),
         input=stdin,
         capture_output=True,
@@ -40,7 +40,7 @@ def running(
     `arguments` follow the interpreter. Raises ChildFailedError if it prints nothing and ends.
     """
     child = subprocess.Popen(  # noqa: S603 (our own interpreter)
-        [sys.executable, *arguments],
+        [sys.executable, "-P", *arguments],
         env=_with(environment or {}),
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -69,8 +69,8 @@ def _stop(child: subprocess.Popen[str]) -> None:
 
 
 def _with(environment: dict[str, str]) -> dict[str, str]:
-    """Ours, handed on and not read. `-m` finds our packages wherever the parent was started, and the line
-    that we wait for comes at once.
+    """Ours, handed on and not read. `-m` finds our packages wherever the parent was started (and `-P` nothing
+    that lies there), and the line that we wait for comes at once.
     """
     ours = {"PYTHONPATH": str(MANAGE.parent), "PYTHONUNBUFFERED": "1"}
     return {**os.environ, **ours, **environment}  # noqa: TID251

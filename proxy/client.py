@@ -38,6 +38,8 @@ class Client:
         self.first_byte_seconds: float | None = None
         self.before_end: Callable[[int], None] = _nothing_to_do
         """Called with the number of bytes that go out next, where they may be the end to the client."""
+        self.on_growth: Callable[[int], None] = _nothing_to_do
+        """Called with the number of the body's bytes that have come; it may raise a ProxyError."""
         self.rewrite: Callable[[Headers], Headers] | None = None
         """What becomes of the headers of every answer; None: they stay as they are."""
         self._began = time.perf_counter()
@@ -76,6 +78,7 @@ class Client:
             self.body_bytes += len(chunk)
             if self.body_bytes > self._max_body_bytes:
                 raise self._failed(RequestTooLarge())
+            self.on_growth(self.body_bytes)
             self.body_ended = not message.get("more_body", False)
             if chunk:
                 yield chunk
@@ -97,6 +100,7 @@ class Client:
             self.body_bytes = len(body)
             if self.body_bytes > self._max_body_bytes:
                 raise self._failed(RequestTooLarge())
+            self.on_growth(self.body_bytes)
             return body
         return await self._read_on(message)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from proxy import admission, policy
 from proxy.asking import ask_for_usage
 from proxy.bill import Bill
-from proxy.bodies import read_body, size_to_hold, will_be_seen
+from proxy.bodies import read_body, will_be_seen
 from proxy.breathing import breathe
 from proxy.client import Client
 from proxy.cors import allowance
@@ -57,14 +57,12 @@ class Passage:
     @contextmanager
     def room_for_body(self) -> Iterator[None]:
         """Until the request has ended: what is read of the body is held so long."""
-        runtime, request = self._runtime, self._request
-        self._is_seen = will_be_seen(request, self._grant, self._endpoint, runtime.held_bodies)
-        held_bytes = size_to_hold(request, is_seen=self._is_seen)
-        runtime.held_bodies.take(held_bytes)
+        self._held = self._runtime.held_bodies.place_for(self._grant)
+        self._is_seen = will_be_seen(self._request, self._grant, self._endpoint, self._held)
         try:
             yield
         finally:
-            runtime.held_bodies.give_back(held_bytes)
+            self._held.give_back()
             self.note_length()
 
     def note_length(self) -> None:
@@ -75,7 +73,12 @@ class Passage:
     async def read_body(self) -> None:
         entry = self._entry
         self._body, self._facts = await read_body(
-            self._request, self._client, self._grant, self._endpoint, is_seen=self._is_seen
+            self._request,
+            self._client,
+            self._grant,
+            self._endpoint,
+            is_seen=self._is_seen,
+            held=self._held,
         )
         entry.model, entry.is_stream = self._facts.model, self._facts.is_stream
         if isinstance(self._body, bytes):

@@ -18,12 +18,12 @@ from django.utils import timezone
 
 from projects.key_health import store_health
 from proxy.access_log import AccessLog
-from proxy.bodies import HeldBodies
 from proxy.client import Client
 from proxy.client_address import client_address, network_of
 from proxy.configuration import configured_providers, read_providers
 from proxy.cors import Allowance
 from proxy.headers import first
+from proxy.held_bodies import HeldBodies
 from proxy.key_health import HealthWriter
 from proxy.keyring import KeyHealth
 from proxy.origins import KnownOrigins

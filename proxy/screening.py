@@ -66,8 +66,7 @@ class Screening:
         if digest in self._good:
             return await self._find_good(digest, find)
         credit = self._credit_of(address)
-        now = self._clock()
-        if not (credit.take(now) and self._of_all.take(now)):
+        if not self._may_ask(credit):
             self._warn(address)
             await self._wait_in_line(digest)
             return await self._find_good(digest, find)
@@ -81,6 +80,15 @@ class Screening:
             if not is_unknown:
                 credit.give_back()
                 self._of_all.give_back()
+
+    def _may_ask(self, credit: "_Credit") -> bool:
+        now = self._clock()
+        if not credit.take(now):
+            return False
+        if not self._of_all.take(now):
+            credit.give_back()
+            return False
+        return True
 
     async def _find_good(self, digest: str, find: Find) -> Grant:
         try:

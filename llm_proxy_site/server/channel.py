@@ -103,6 +103,8 @@ class StreamingRequest(WebRequest):
             return
         if self.channel.is_receiving:
             self.channel.persistent = False  # the answer comes before the body's end
+        elif not self.channel.may_stay:
+            self.channel.persistent = False  # since its request has come
         if not self.channel.persistent:
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
         http.Request.write(self, b"")  # the headers go out now, not with the first byte of the body
@@ -126,7 +128,12 @@ class StreamingRequest(WebRequest):
             return
         if not self._response_started:
             super().handle_exception(exception)
-        elif self.chunked or self.responseHeaders.hasHeader(b"content-length"):
+        else:
+            self.break_off()
+
+    def break_off(self) -> None:
+        """End the connection in the midst of the answer."""
+        if self.chunked or self.responseHeaders.hasHeader(b"content-length"):
             self.channel.close_unfinished()
         else:
             self.channel.transport.abortConnection()  # for HTTP/1.0 a clean end would be the answer's end
@@ -172,9 +179,16 @@ class StreamingChannel(StrictChannel):
         """The connection speaks WebSocket now, and is no longer this channel's."""
         self.factory.upgraded(self)
 
-    def is_idle_since(self, before: float) -> bool:
-        """From when it was opened, or its last request ended (`time.monotonic`)."""
-        return self.is_idle and self._clock.since <= before
+    @property
+    def may_stay(self) -> bool:
+        """Whether the connection can be kept for another request. Those that were sent ahead are answered."""
+        is_wanted = not lifecycle.is_leaving() and not self.factory.places.are_scarce(self._host)
+        return is_wanted or bool(self._dataBuffer)
+
+    def is_quiet_since(self, before: float) -> bool:
+        """Nothing of a request has come since it was opened, or its last one ended (`time.monotonic`)."""
+        has_begun = not self.is_refused and (self.requests or self._buffer)
+        return self.is_idle and not has_begun and self._clock.since <= before
 
     @property
     def idle_since(self) -> float | None:
@@ -224,6 +238,7 @@ class StreamingChannel(StrictChannel):
 
     def requestDone(self, request: StreamingRequest) -> None:
         if not self.is_receiving:
+            self._paused_since = None  # reading goes on, whatever was not taken of the body
             self._clock.change(Turn.IDLE, time.monotonic())
             super().requestDone(request)
             return
@@ -242,6 +257,9 @@ class StreamingChannel(StrictChannel):
         request.body.put_nowait({"type": "http.disconnect"})
         return not request._response_started
 
+    def break_off(self) -> None:
+        self.requests[-1].break_off()
+
     def _send100Continue(self) -> None:
         """Twisted would say it to everybody who asks."""
         self.requests[-1].send_continue()
@@ -253,9 +271,11 @@ class StreamingChannel(StrictChannel):
 
     def pause_reading(self) -> None:
         # It is we who make the client wait, but not for ever: a paused socket does not tell of a hang-up.
-        self._paused_since = time.monotonic()
+        if self._paused_since is None:
+            self._paused_since = time.monotonic()
         self._networkProducer.pauseProducing()
 
     def resume_reading(self) -> None:
-        self._paused_since = None
-        self._networkProducer.resumeProducing()
+        if self._paused_since is not None:
+            self._paused_since = None
+            self._networkProducer.resumeProducing()

@@ -18,8 +18,8 @@ log = structlog.get_logger("server")
 class ClientLimits:
     header_seconds: float = 10
     """For the head of a request, however it comes: from its first byte, or from the connection."""
-    idle_seconds: float = 75
-    """Between two requests of a connection."""
+    idle_seconds: float = 100
+    """Between two requests of a connection: longer than the usual clients keep one (`draining.py`)."""
     body_seconds: float = 30
     """In which at least one byte of an awaited body comes."""
     body_bytes_per_second: int = 100

@@ -16,7 +16,7 @@ HURRIED_IDLE_SECONDS = 0.3
 """A pool under load uses each connection within it, and so learns that it is closed."""
 CALM_IDLE_SECONDS = 95.0
 """Longer than the usual clients keep an idle connection: httpx and the SDKs 5 s, aiohttp 15 s, nginx 60 s,
-Go 90 s.
+Go 90 s. Connections that are always kept for less (`ClientLimits.idle_seconds`) end by that clock.
 """
 
 
@@ -52,7 +52,7 @@ class Draining:
 
     def _close_idle(self, before: float) -> None:
         for channel in list(self._server.http_factory.channels):
-            if channel.is_idle_since(before):
+            if channel.is_quiet_since(before):
                 channel.loseConnection()
 
     def _is_quiet(self) -> bool:

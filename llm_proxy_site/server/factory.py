@@ -7,6 +7,7 @@ import time
 from operator import attrgetter
 from typing import Any
 
+import structlog
 from daphne.http_protocol import HTTPFactory
 from twisted.internet import reactor
 from twisted.web import http
@@ -21,6 +22,8 @@ MAX_ACCEPTS = 64
 """About so many connections are accepted at a time: fewer than OVERSHOOT."""
 MADE_ROOM = 64
 """Idle connections that are closed at a time for others."""
+
+log = structlog.get_logger("server")
 
 
 class StreamingFactory(HTTPFactory):
@@ -88,4 +91,9 @@ class StreamingFactory(HTTPFactory):
         reactor.callLater(LOOK_SECONDS, self._look)  # first: whatever happens, it goes on
         now = time.monotonic()
         for connection in (*self.channels, *self.server.ws_factory.sockets):
-            connection.end_if_late(now, self.limits)
+            try:
+                connection.end_if_late(now, self.limits)
+            except Exception:
+                log.exception("a connection cannot be looked at")  # the others can
+        if self._waiting_ports:
+            self._close_idle()  # those that were busy when the port began to wait

@@ -48,11 +48,15 @@ class StrictChannel(http.HTTPChannel):
             self.transport.write(_answer(status, message))
             self.transport.loseWriteConnection()
         else:
-            self.transport.loseConnection()
+            self.break_off()
 
     def request_refused(self) -> bool:
         """The request that is being read will not go on. Whether it can still be answered."""
         return True
+
+    def break_off(self) -> None:
+        """The answer that has begun will not be completed."""
+        self.transport.loseConnection()
 
     def linger(self, then: Callable[[], None]) -> None:
         if self._lingering is not None and self._lingering.active():

@@ -38,9 +38,9 @@ class RequestBody:
         self._chunks.append(chunk)
         self._size += len(chunk)
         self.clock.came(len(chunk), time.monotonic())
-        if self._size > MAX_BUFFERED_BODY_BYTES and not self._paused:
+        if self._size > MAX_BUFFERED_BODY_BYTES:
             self._paused = True
-            self._pause()
+            self._pause()  # again, where others have resumed: Twisted does when an answer has gone out
         self._wake()
 
     def end(self) -> None:

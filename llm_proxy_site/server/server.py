@@ -80,6 +80,8 @@ class ProxyServer(Server):
         """The applications of requests and WebSockets."""
         self._draining: Draining | None = None
         self._ending: asyncio.Task[None] | None = None
+        self.has_failed = False
+        """Whether the end was not as it should be; the log says why."""
         self.failure = ""
         """Why `run` could not listen; empty if it could."""
 
@@ -131,17 +133,27 @@ class ProxyServer(Server):
             reactor.stop()
 
     async def _drain(self, draining: Draining) -> None:
-        """Stop accepting, let what runs end, close the data plane, and leave `run`."""
+        """Stop accepting, let what runs end, close the data plane, and leave `run`: whatever fails of it."""
         lifecycle.begin_leaving()
+        try:
+            await self._let_clients_go(draining)
+        except Exception:
+            self.has_failed = True
+            log.exception("clients could not be waited for")
+        try:
+            if self._on_stop is not None:
+                await self._on_stop()
+        except Exception:
+            self.has_failed = True
+            log.exception("the data plane could not be closed")
+        finally:
+            self.stop()
+
+    async def _let_clients_go(self, draining: Draining) -> None:
         for port in self._ports:
             port.stopListening()
         if not await draining.calmly():
             await self._drain_quickly(draining)
-        try:
-            if self._on_stop is not None:
-                await self._on_stop()
-        finally:
-            self.stop()
 
     async def _drain_quickly(self, draining: Draining) -> None:
         lifecycle.begin_draining()
@@ -203,6 +215,8 @@ class ProxyServer(Server):
     def _signalled(self) -> None:
         # A worker's second signal may come from who signals all processes of a service.
         if self._supervision is None and self._draining is not None and self._draining.in_hurry:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                reactor._asyncioEventloop.remove_signal_handler(number)  # a third one kills
             self.stop()
         else:
             self._end()

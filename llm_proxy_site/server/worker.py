@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from collections.abc import Iterator
 
 from llm_proxy_site.server.orders import Grace, Order, read_ready
 
@@ -33,7 +34,7 @@ class Worker:
         """`command` gets the worker's number and its two descriptors as options."""
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_connection(sock=ours)
-        with theirs:
+        with theirs, _closed_on_failure(writer):
             process = await asyncio.create_subprocess_exec(
                 *command,
                 f"--worker={number}",
@@ -75,3 +76,12 @@ class Worker:
         except TimeoutError:
             self.kill()
             return await self.ended()
+
+
+@contextlib.contextmanager
+def _closed_on_failure(writer: asyncio.StreamWriter) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        writer.close()
+        raise

@@ -1,6 +1,7 @@
 """Slow readers, large bodies, hang-ups and endings: what a client's pace does to the server."""
 
 import hashlib
+import select
 import signal
 import socket
 import time
@@ -189,6 +190,45 @@ def test_sigterm_closes_idle_connections_and_exits_at_once(private_live: LivePro
         assert private_live.process.wait(5) == 0
 
 
+def test_an_answer_that_begins_after_sigterm_says_that_its_connection_ends(private_live: LiveProxy) -> None:
+    _, plain = issue_token()
+    with _sent(private_live, "GET /v1/models HTTP/1.1", plain, "x-fake-delay-ms: 1000") as connection:
+        eventually(lambda: private_live.upstream_stats()["running"] == 1)
+        private_live.process.send_signal(signal.SIGTERM)
+        answer = connection.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+    assert private_live.process.wait(10) == 0
+
+
+def test_requests_that_were_sent_ahead_are_answered_after_sigterm(private_live: LiveProxy) -> None:
+    _, plain = issue_token()
+    second = f"GET /v1/models HTTP/1.1\r\nhost: proxy\r\nauthorization: Bearer {plain}\r\n\r\n".encode()
+    with _sent(private_live, "GET /v1/models HTTP/1.1", plain, "x-fake-delay-ms: 1000") as connection:
+        connection.sendall(second)
+        eventually(lambda: private_live.upstream_stats()["running"] == 1)
+        private_live.process.send_signal(signal.SIGTERM)
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+
+    assert received.count(b"HTTP/1.1 200 ") == 2
+    assert received.lower().count(b"\r\nconnection: close\r\n") == 1
+
+
+def test_a_head_that_has_begun_before_sigterm_is_waited_for(private_live: LiveProxy) -> None:
+    _, plain = issue_token()
+    with _connected(private_live) as connection, _connected(private_live) as idle:
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nhost: proxy\r\n")
+        assert not _is_readable(connection, seconds=0.5)
+        private_live.process.send_signal(signal.SIGTERM)
+        assert idle.recv(1) == b""  # so has been the look at those that say nothing
+        connection.sendall(f"authorization: Bearer {plain}\r\n\r\n".encode())
+
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize("private_live", [{"SHUTDOWN_GRACE_SECONDS": "0.5"}], indirect=True)
 def test_a_stream_that_outlasts_the_grace_is_cut_and_recorded(private_live: LiveProxy) -> None:
     live = private_live
@@ -218,6 +258,10 @@ def _sent(live: LiveProxy, line: str, plain: str, *headers: str) -> socket.socke
     head = "\r\n".join([line, "host: proxy", f"authorization: Bearer {plain}", *headers, "", ""])
     connection.sendall(head.encode())
     return connection
+
+
+def _is_readable(connection: socket.socket, *, seconds: float) -> bool:
+    return bool(select.select([connection], [], [], seconds)[0])
 
 
 def _accepts(live: LiveProxy) -> bool:

@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from contextlib import ExitStack
 
 import httpx
 import psutil
@@ -11,6 +12,7 @@ import pytest
 from tests.factories import issue_token
 from tests.live import LiveProxy, eventually
 from tests.wire import connected, head
+from tokens.format import generate
 from usage.models import UsageRecord
 
 SOON = {
@@ -71,6 +73,28 @@ def test_a_body_that_does_not_come_is_answered_408(private_live: LiveProxy) -> N
     assert received.startswith(b"HTTP/1.1 408 ")
     record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
     assert (record.outcome, record.status) == ("client_closed", None)
+
+
+@soon
+@pytest.mark.parametrize("size", [100, 262_344])
+def test_a_body_that_was_refused_unread_does_not_stop_the_next_ones_clock(
+    private_live: LiveProxy, size: int
+) -> None:
+    _, plain = issue_token()
+    lines = ["POST /v1/chat/completions HTTP/1.1", "Content-Type: application/json"]
+    with connected(private_live.url) as connection:
+        for _ in range(20):  # queries for unknown tokens: the next one waits for its answer
+            connection.sendall(head("GET /v1/models HTTP/1.1", f"Authorization: Bearer {generate()[1]}"))
+            connection.recv(65536)
+        unknown = head(*lines, f"Authorization: Bearer {generate()[1]}", f"Content-Length: {size}")
+        connection.sendall(unknown + b" " * size)
+        refused = connection.recv(65536)
+        connection.sendall(head(*lines, f"Authorization: Bearer {plain}", "Content-Length: 1000") + b"{")
+        late = connection.recv(65536)
+
+    assert refused.startswith(b"HTTP/1.1 401 ")
+    assert b"connection: close" not in refused.lower()
+    assert late.startswith(b"HTTP/1.1 408 ")
 
 
 @soon
@@ -180,6 +204,22 @@ def test_a_full_server_gives_up_idle_connections_for_new_ones(private_live: Live
         connection.close()
 
 
+@pytest.mark.parametrize("private_live", [{"MAX_CONNECTIONS": "10"}], indirect=True)
+def test_a_full_server_gives_up_what_becomes_idle_later(private_live: LiveProxy) -> None:
+    """Their requests, and their answers, had begun before places were scarce."""
+    _, plain = issue_token()
+    with ExitStack() as stack:
+        for _ in range(8):
+            connection = stack.enter_context(connected(private_live.url))
+            _ask_for_stream(connection, plain, chunks=8, delay_ms=300)
+            assert b"connection: close" not in connection.recv(65536).lower()
+        for _ in range(2):
+            _ask_for_stream(stack.enter_context(connected(private_live.url)), plain, chunks=600, delay_ms=100)
+        eventually(lambda: len(_connections(private_live)) == 10)
+
+        assert httpx.get(f"{private_live.url}/live", timeout=20).status_code == 200
+
+
 @pytest.mark.parametrize("private_live", [{"MAX_CONNECTIONS": "20"}], indirect=True)
 def test_a_full_server_lets_others_wait_and_takes_them_then(private_live: LiveProxy) -> None:
     busy = [connected(private_live.url) for _ in range(20)]
@@ -193,6 +233,27 @@ def test_a_full_server_lets_others_wait_and_takes_them_then(private_live: LivePr
             connection.close()
 
         assert waiting.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_bodies_that_hardly_come_keep_no_others_out(live: LiveProxy) -> None:
+    """Nobody knows how large they will be, and they have to be seen."""
+    _, slow = issue_token(max_model_tokens_per_minute=100_000)
+    _, plain = issue_token(max_model_tokens_per_minute=100_000)
+    with ExitStack() as stack:
+        for _ in range(10):
+            _send_a_chunk(stack.enter_context(connected(live.url)), slow, b"{")
+        for token in (plain, slow):
+            with connected(live.url) as connection:
+                _send_a_chunk(connection, token, CHAT, end=b"0\r\n\r\n")
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def _send_a_chunk(connection: socket.socket, plain: str, chunk: bytes, *, end: bytes = b"") -> None:
+    lines = ["Content-Type: application/json", "Transfer-Encoding: chunked"]
+    chunks = b"%x\r\n%s\r\n" % (len(chunk), chunk) + end
+    connection.sendall(
+        head("POST /v1/chat/completions HTTP/1.1", f"Authorization: Bearer {plain}", *lines) + chunks
+    )
 
 
 def _drip(connection: socket.socket, data: bytes) -> bytes:
@@ -214,13 +275,14 @@ def _send(connection: socket.socket, data: bytes) -> None:
         return  # it has been closed
 
 
-def _ask_for_stream(connection: socket.socket, plain: str, *, chunks: int) -> None:
+def _ask_for_stream(connection: socket.socket, plain: str, *, chunks: int, delay_ms: int = 0) -> None:
     connection.sendall(
         head(
             "POST /v1/chat/completions HTTP/1.1",
             f"Authorization: Bearer {plain}",
             "Content-Type: application/json",
             f"X-Fake-Chunks: {chunks}",
+            f"X-Fake-Chunk-Delay-Ms: {delay_ms}",
             f"Content-Length: {len(CHAT)}",
         )
         + CHAT

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -111,7 +112,9 @@ def test_several_workers_without_redis_are_refused(tmp_path: Path, count: str) -
     assert "llm_proxy.E020" in refused.stderr
 
 
-def test_a_port_in_use_is_said_in_a_sentence(pair: LiveProxy, redis_url: str) -> None:
+def test_a_port_in_use_is_said_in_a_sentence(pair: LiveProxy, redis_url: str, tmp_path: Path) -> None:
+    """From any working directory: what lies there is not loaded."""
+    (tmp_path / "structlog.py").write_text("raise SystemExit('loaded from the working directory')")
     refused = serve(
         "--workers",
         "2",
@@ -121,15 +124,57 @@ def test_a_port_in_use_is_said_in_a_sentence(pair: LiveProxy, redis_url: str) ->
             "REDIS_URL": redis_url,
             "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
         },
+        folder=tmp_path,
     )
     assert refused.returncode == 1
     assert refused.stderr.splitlines()[-1].startswith("CommandError: Cannot listen on 127.0.0.1:")
     assert "Traceback" not in refused.stderr
 
 
-def serve(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def test_a_restart_that_is_asked_for_during_the_start_does_not_end_it(
+    redis_url: str, django_db_setup: None, transactional_db: None, tmp_path: Path
+) -> None:
+    environment = {
+        "REDIS_URL": redis_url,
+        "SPOOL_DIR": str(tmp_path / "spool"),
+        "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
+    }
+    log_file = tmp_path / "log"
+    with log_file.open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, str(MANAGE), "serve", "--bind", "127.0.0.1:0", "--workers", "2"],
+            env={**os.environ, **environment},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        eventually(lambda: heeds_hangups(server.pid))
+        while "LLM Proxy on" not in log_file.read_text():
+            server.send_signal(signal.SIGHUP)
+            assert server.poll() is None, log_file.read_text()
+            time.sleep(0.1)
+        server.terminate()
+        assert server.wait(60) == 0
+    finally:
+        if server.poll() is None:
+            for child in psutil.Process(server.pid).children():
+                child.kill()
+            server.kill()
+        server.wait()
+
+
+def heeds_hangups(pid: int) -> bool:
+    """Whether the process ignores SIGHUP, or does something of its own."""
+    lines = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool((int(lines["SigIgn"], 16) | int(lines["SigCgt"], 16)) & 1 << (signal.SIGHUP - 1))
+
+
+def serve(
+    *arguments: str, environment: dict[str, str], folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(MANAGE), "serve", *arguments],
+        cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

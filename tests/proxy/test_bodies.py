@@ -1,23 +1,24 @@
 """Which bodies are read before they are sent on, and what is refused that cannot be seen."""
 
+from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from projects.models import UnpricedPolicy
 from proxy.bodies import (
-    MAX_HELD_BYTES,
     MAX_PEEKED_BYTES,
     MAX_SEEN_BYTES,
-    HeldBodies,
     must_be_seen,
     read_body,
-    size_to_hold,
+    will_be_seen,
 )
 from proxy.client import Client
 from proxy.endpoints import Endpoint
-from proxy.errors import BadRequest, RequestTooLarge, ServiceUnavailable
+from proxy.errors import BadRequest, RateLimitReached, RequestTooLarge, ServiceUnavailable
 from proxy.facts import NO_FACTS, Facts
+from proxy.held_bodies import MAX_HELD_BYTES, HeldBodies, HeldBody
 from proxy.request import ProxyRequest, StreamedBody
 from proxy.types import Message
 from tests.grants import make_grant
@@ -56,9 +57,16 @@ def a_client(*chunks: bytes) -> Client:
     return Client(receive, send, max_body_bytes=10**9)
 
 
-async def read(grant: Grant, request: ProxyRequest, *chunks: bytes, endpoint: Endpoint = CHAT) -> Any:
+async def read(
+    grant: Grant,
+    request: ProxyRequest,
+    *chunks: bytes,
+    endpoint: Endpoint = CHAT,
+    held: HeldBody | None = None,
+) -> Any:
     is_seen = must_be_seen(request, grant, endpoint)
-    return await read_body(request, a_client(*chunks), grant, endpoint, is_seen=is_seen)
+    held = held or HeldBodies().place_for(grant)
+    return await read_body(request, a_client(*chunks), grant, endpoint, is_seen=is_seen, held=held)
 
 
 @pytest.mark.parametrize("grant", [BUDGETED, TPM, REFUSING])
@@ -139,18 +147,61 @@ async def test_a_maximum_is_a_number_however_it_is_written(stated: str) -> None:
 
 async def test_a_body_that_is_too_large_to_be_seen_is_refused() -> None:
     with pytest.raises(RequestTooLarge):
-        size_to_hold(a_request(MAX_SEEN_BYTES + 1), is_seen=True)
+        will_be_seen(a_request(MAX_SEEN_BYTES + 1), BUDGETED, CHAT, HeldBodies().place_for(BUDGETED))
     with pytest.raises(RequestTooLarge):
         await read(BUDGETED, a_request(None), b"x" * MAX_SEEN_BYTES, b"x")
-    assert size_to_hold(a_request(MAX_SEEN_BYTES + 1), is_seen=False) == 0
+    too_large = a_request(MAX_SEEN_BYTES + 1)
+    assert not will_be_seen(too_large, UNLIMITED, CHAT, HeldBodies().place_for(UNLIMITED))
+
+
+def budgeted() -> Grant:
+    """Of a token and a project of its own."""
+    return replace(BUDGETED, token_id=uuid4(), project_id=uuid4())
+
+
+def fill(held: HeldBodies, grant: Grant, size_bytes: int = MAX_SEEN_BYTES) -> HeldBody:
+    body = held.place_for(grant)
+    body.grow(size_bytes)
+    return body
 
 
 def test_only_so_many_large_bodies_are_held_at_a_time() -> None:
-    held, size_bytes = HeldBodies(), size_to_hold(a_request(None), is_seen=True)
-    for _ in range(MAX_HELD_BYTES // size_bytes):
-        held.take(size_bytes)
+    held = HeldBodies()
+    bodies = [fill(held, budgeted()) for _ in range(MAX_HELD_BYTES // MAX_SEEN_BYTES)]
     with pytest.raises(ServiceUnavailable):
-        held.take(size_to_hold(a_request(MAX_PEEKED_BYTES + 1), is_seen=True))
-    held.take(size_to_hold(a_request(MAX_PEEKED_BYTES), is_seen=True))  # small ones always find room
-    held.give_back(size_bytes)
-    held.take(size_bytes)
+        fill(held, budgeted(), MAX_PEEKED_BYTES + 1)
+    fill(held, budgeted(), MAX_PEEKED_BYTES)  # small ones always find room
+    bodies[0].give_back()
+    fill(held, budgeted())
+
+
+def test_a_token_and_a_project_have_a_share_of_what_is_held() -> None:
+    held, greedy = HeldBodies(), budgeted()
+    bodies = [fill(held, greedy), fill(held, greedy)]
+    with pytest.raises(RateLimitReached, match="access token"):
+        fill(held, greedy, MAX_PEEKED_BYTES + 1)
+    other = replace(greedy, token_id=uuid4())
+    bodies += [fill(held, other), fill(held, other)]
+    with pytest.raises(RateLimitReached, match="project"):
+        fill(held, replace(greedy, token_id=uuid4()), MAX_PEEKED_BYTES + 1)
+
+    fill(held, budgeted())
+    for body in bodies:
+        body.give_back()
+    fill(held, greedy)
+
+
+async def test_what_was_announced_keeps_nobody_out() -> None:
+    """Only what has come is held, and what comes beyond the room is refused."""
+    held, grant = HeldBodies(MAX_SEEN_BYTES * 4), budgeted()
+    for _ in range(100):
+        will_be_seen(a_request(None), grant, CHAT, held.place_for(grant))
+    await read(grant, a_request(None), BODY, held=held.place_for(grant))
+    first = held.place_for(grant)
+    await read(grant, a_request(None), BODY, b" " * MAX_PEEKED_BYTES * 20, held=first)
+    with pytest.raises(RateLimitReached):
+        await read(grant, a_request(None), BODY, b" " * MAX_PEEKED_BYTES * 20, held=held.place_for(grant))
+    with pytest.raises(RateLimitReached):  # said to come: refused before it does
+        will_be_seen(a_request(MAX_PEEKED_BYTES * 20), grant, CHAT, held.place_for(grant))
+    first.give_back()
+    assert will_be_seen(a_request(MAX_PEEKED_BYTES * 20), grant, CHAT, held.place_for(grant))

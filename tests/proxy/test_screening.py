@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from proxy.errors import RateLimitReached
-from proxy.screening import CREDIT, CREDIT_PER_SECOND, MAX_WAITING, ROUND_SECONDS, Screening
+from proxy.screening import (
+    CREDIT,
+    CREDIT_OF_ALL,
+    CREDIT_OF_ALL_PER_SECOND,
+    CREDIT_PER_SECOND,
+    MAX_WAITING,
+    ROUND_SECONDS,
+    Screening,
+)
 from tests.grants import make_grant
 from tokens.directory import DirectoryUnavailableError, UnknownTokenError
 from tokens.grant import Grant
@@ -105,6 +113,18 @@ async def test_credit_comes_back() -> None:
     screening = Screening(database.find_known, clock=lambda: now)
     await outcomes(screening, database, bad(CREDIT))
     now += 1.01 / CREDIT_PER_SECOND
+    async with asyncio.timeout(ROUND_SECONDS / 2):
+        await screening.look_up(HERE, "good", database.find)
+
+
+async def test_an_address_does_not_pay_where_the_credit_of_all_is_used_up() -> None:
+    now = 0.0
+    database = Database("good")
+    screening = Screening(database.find_known, clock=lambda: now)
+    asked = [f"198.51.100.{number}" for number in range(CREDIT_OF_ALL)] + [HERE] * CREDIT
+    lookups = [screening.look_up(address, f"bad-{n}", database.find) for n, address in enumerate(asked)]
+    await asyncio.gather(*lookups, return_exceptions=True)
+    now += 1.01 / CREDIT_OF_ALL_PER_SECOND
     async with asyncio.timeout(ROUND_SECONDS / 2):
         await screening.look_up(HERE, "good", database.find)
 

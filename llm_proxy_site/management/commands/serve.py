@@ -76,9 +76,10 @@ class Command(BaseCommand):
 
 def supervise(bind: Address, count: int) -> None:
     """Become the supervisor: a new program in this process, without all that Django has loaded. Its workers
-    get the environment without what files added to it, so that each reads the files as they are then.
+    get the environment without what files added to it, so that each reads the files as they are then. `-P`:
+    what lies in the working directory is not ours.
     """
-    supervisor = [sys.executable, "-m", SUPERVISOR, f"--bind={bind}", f"--workers={count}"]
+    supervisor = [sys.executable, "-P", "-m", SUPERVISOR, f"--bind={bind}", f"--workers={count}"]
     logs = [f"--log-level={settings.LOG_LEVEL}", f"--log-format={settings.LOG_FORMAT}"]
     worker = [sys.executable, str(MANAGE), "serve", f"--workers={count}"]
     environment = settings.ENVIRONMENT.inherited
@@ -128,6 +129,8 @@ def serve(
         raise CommandError(str(problem)) from None
     if server.failure:
         raise CommandError(f"Cannot listen on {bind}: {server.failure}")
+    if server.has_failed:
+        raise CommandError("The server did not end well; its log says why.")
 
 
 def _workers(text: str) -> int:

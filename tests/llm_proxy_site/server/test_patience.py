@@ -1,6 +1,9 @@
 """The clocks by which clients are waited for, with a time of the test's own."""
 
-from llm_proxy_site.server.client_limits import ClientLimits, connections_in
+from django.conf import settings
+
+from llm_proxy_site.server.client_limits import DEFAULT_LIMITS, ClientLimits, connections_in
+from llm_proxy_site.server.draining import CALM_IDLE_SECONDS
 from llm_proxy_site.server.patience import WINDOW_SECONDS, BodyClock, HeadClock, Turn, WriteClock
 from llm_proxy_site.server.places import Places
 
@@ -24,6 +27,11 @@ def test_an_idle_connection_has_more_and_a_running_request_any_time() -> None:
 
     clock.change(Turn.SERVER, 100)
     assert not clock.is_late(10_000, LIMITS)
+
+
+def test_idle_connections_are_kept_longer_than_clients_keep_them() -> None:
+    """Also while a worker retires, where the same clock goes on."""
+    assert settings.CLIENT_IDLE_TIMEOUT_SECONDS == DEFAULT_LIMITS.idle_seconds > CALM_IDLE_SECONDS > 90
 
 
 def test_a_body_may_be_silent_for_a_while_each_time() -> None:
