@@ -71,13 +71,14 @@ class MySQL:
 
     def load(self, file: Path) -> None:
         """Not in one transaction: these databases have none for tables."""
+        program = find_program("mariadb", "mysql")
         with connection.cursor() as cursor:
             cursor.execute("SET FOREIGN_KEY_CHECKS = 0")
             for table in connection.introspection.table_names(cursor):
                 cursor.execute(f"DROP TABLE {connection.ops.quote_name(table)}")
         connection.close()
         with _login() as login, file.open(encoding="utf-8") as script:
-            run_program(find_program("mariadb", "mysql"), login, _name(), stdin=script)
+            run_program(program, login, _name(), stdin=script)
 
 
 def _name() -> str:

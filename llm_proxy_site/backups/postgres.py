@@ -27,18 +27,24 @@ VARIABLES = {
 """Options of a connection that libpq takes from the environment."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReplacedDatabase:
     engine: "PostgreSQL"
     file: Path
     kept: Path
     """A dump of what was there."""
+    is_untouched: bool = False
 
     def put_in_place(self) -> None:
-        self.engine.load(self.file)
+        try:
+            self.engine.load(self.file)
+        except BackupError:
+            self.is_untouched = True  # it was one transaction
+            raise
 
     def put_back(self) -> None:
-        self.engine.load(self.kept)
+        if not self.is_untouched:
+            self.engine.load(self.kept)
 
 
 class PostgreSQL:

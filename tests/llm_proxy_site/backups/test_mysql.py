@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from llm_proxy_site.backups.programs import find_program
 from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
 from tests.databases import execute
 from tests.llm_proxy_site.backups.conftest import KEY
@@ -34,6 +35,18 @@ def test_script_that_fails_half_way_changes_nothing(installation: dict[str, str]
 
     assert execute(installation["DATABASE_URL"], "SHOW TABLES") == tables
     assert sorted(projects(installation)) == ["after", "before"]
+
+
+def test_program_that_is_missing_costs_no_table(installation: dict[str, str], tmp_path: Path) -> None:
+    backup = back_up(installation)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "mariadb-dump").symlink_to(find_program("mariadb-dump", "mysqldump"))
+
+    with pytest.raises(ChildFailedError, match="mariadb is not installed"):
+        manage("restore_db", str(backup), environment={**installation, "PATH": str(programs)})
+
+    assert projects(installation) == ["before"]
 
 
 def test_backup_restores_what_was_once_nobody_serves(installation: dict[str, str]) -> None:

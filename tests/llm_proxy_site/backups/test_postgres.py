@@ -58,6 +58,20 @@ def test_tables_of_another_program_are_not_deleted(installation: dict[str, str])
     assert execute(installation["DATABASE_URL"], "SELECT count(*) FROM invoices") == [(0,)]
 
 
+def test_load_that_fails_is_told_once_and_changes_nothing(
+    installation: dict[str, str], tmp_path: Path
+) -> None:
+    backup = back_up(installation)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "psql").write_text("#!/bin/sh\necho the disk is full >&2\nexit 3\n")
+    (programs / "psql").chmod(0o700)
+    path = {"PATH": f"{programs}:/usr/bin:/bin"}
+    with pytest.raises(ChildFailedError, match=r"psql failed: the disk is full$"):
+        manage("restore_db", str(backup), environment={**installation, **path})
+    assert projects(installation) == ["before"]
+
+
 def test_older_backup_is_brought_up_to_date_and_a_damaged_one_changes_nothing(
     installation: dict[str, str],
 ) -> None:
