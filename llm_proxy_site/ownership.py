@@ -1,4 +1,7 @@
-"""Files that root makes for the service are given to the user it runs as, who could not open them else."""
+"""Files that root makes for the service are given to the user it runs as, who could not open them else.
+
+By descriptor: that user may rename what is in its directory, and must not be given another file.
+"""
 
 import os
 from contextlib import suppress
@@ -7,14 +10,14 @@ from pathlib import Path
 PERMISSIONS = 0o777
 
 
-def own_like(path: Path, database: Path) -> None:
+def own_like(descriptor: int, database: Path) -> None:
     """As the database is owned, or else its directory. Only root can do so; others own what they make."""
-    model = database if database.exists() else database.parent
-    owner = model.stat()
-    with suppress(PermissionError):
-        os.chown(path, owner.st_uid, owner.st_gid)
+    owner = (database if database.exists() else database.parent).stat()
+    if os.fstat(descriptor).st_nlink == 1:
+        with suppress(OSError):
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
-def permit_like(path: Path, database: Path) -> None:
+def permit_like(descriptor: int, database: Path) -> None:
     if database.exists():
-        path.chmod(database.stat().st_mode & PERMISSIONS)
+        os.fchmod(descriptor, database.stat().st_mode & PERMISSIONS)

@@ -79,11 +79,11 @@ def _locked(kind: int, refusal: str, *, suffix: str = ".lock") -> Iterator[None]
     database = Path(connection.settings_dict["NAME"])
     path = database.with_name(f"{database.name}{suffix}")
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     except OSError as problem:
         raise InUseError(f"{path}: {problem.strerror}.") from None
-    own_like(path, database)
     try:
+        own_like(descriptor, database)
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:

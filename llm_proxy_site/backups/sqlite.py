@@ -16,6 +16,8 @@ from llm_proxy_site.backups.files import flush, stamp
 from llm_proxy_site.ownership import own_like, permit_like
 
 PAGES_PER_STEP = 2048
+COPIED_BYTES = 1024 * 1024
+"""At a time."""
 FILES = ("-wal", "-shm", "")
 """Of a database, after its name. The WAL is moved first: SQLite would play it into whatever has the name."""
 
@@ -153,11 +155,13 @@ def _fold_in(database: Path) -> None:
 
 
 def _copy(file: Path, restored: Path, database: Path) -> None:
-    os.close(os.open(restored, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    shutil.copyfile(file, restored)
-    permit_like(restored, database)
-    own_like(restored, database)
-    flush(restored)
+    descriptor = os.open(restored, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as copy, file.open("rb") as backup:
+        shutil.copyfileobj(backup, copy, COPIED_BYTES)
+        permit_like(descriptor, database)
+        own_like(descriptor, database)
+        copy.flush()
+        os.fsync(descriptor)
 
 
 def _move(database: Path, to: Path) -> None:
