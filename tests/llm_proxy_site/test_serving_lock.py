@@ -82,18 +82,17 @@ def test_nobody_begins_to_serve_while_the_database_is_replaced(
     installation: dict[str, str], tmp_path: Path
 ) -> None:
     with replacing(installation):
-        for command in ("serve", "runserver"):
-            assert "The database is being restored" in begin(command, installation, tmp_path / "log")
+        assert "The database is being restored" in begin("serve", installation, tmp_path / "log")
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["one", "workers"])
-def test_nobody_replaces_the_database_while_somebody_serves(
-    installation: dict[str, str], options: list[str], redis_url: str
+def test_nobody_replaces_the_database_while_workers_serve(
+    installation: dict[str, str], redis_url: str
 ) -> None:
     shared = {**installation, "REDIS_URL": redis_url}
+    serve = ("serve", "--bind", "127.0.0.1:0", "--workers", "2")
     with (
-        running(str(MANAGE), "serve", "--bind", "127.0.0.1:0", *options, environment=shared),
+        running(str(MANAGE), *serve, environment=shared),
         pytest.raises(ChildFailedError),
         replacing(installation),
     ):
@@ -102,9 +101,11 @@ def test_nobody_replaces_the_database_while_somebody_serves(
         pass  # all claims are gone with the servers
 
 
-def test_the_development_server_is_seen_too(tmp_path: Path) -> None:
+def test_the_development_server_does_as_others(tmp_path: Path) -> None:
     environment = {"DATA_DIR": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path}/a.db"}
     manage("setup", environment=environment)
+    with replacing(environment):
+        assert "The database is being restored" in begin("runserver", environment, tmp_path / "log")
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with running(str(MANAGE), "runserver", "--noreload", address, environment=environment) as (child, _):
