@@ -18,8 +18,8 @@ from llm_proxy_site.ownership import own_like, permit_like
 PAGES_PER_STEP = 2048
 COPIED_BYTES = 1024 * 1024
 """At a time."""
-FILES = ("-wal", "-shm", "")
-"""Of a database, after its name. The WAL is moved first: SQLite would play it into whatever has the name."""
+FILES = ("-journal", "-wal", "-shm", "")
+"""After a database's name, its own last: SQLite would play what is beside it into whatever has the name."""
 
 
 @dataclass(frozen=True, slots=True)
