@@ -1,10 +1,11 @@
 """Runs what is scheduled, in a thread of the server: one process, of any number that share the database.
 
 A task is claimed by an update of its row that only one process can make. The claim is a lease: it is renewed
-while the task runs, and another process takes over when nobody renews it.
+while the task runs; if nobody renews it any more, the task is due, and another process takes over.
 """
 
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +49,7 @@ def scheduling() -> Iterator[None]:
 class Scheduler:
     def __init__(self, scheduled: Sequence[Task], holder: str = "") -> None:
         self._tasks = scheduled
-        self._holder = (holder or f"{socket.gethostname()}:{os.getpid()}")[:100]
+        self._holder = holder or _name_of_this()
         self._look_seconds = min(LOOK_SECONDS, *(task.every.total_seconds() / 2 for task in scheduled))
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
@@ -113,17 +114,24 @@ class Scheduler:
 
 
 def claim(task: Task, holder: str, now: datetime) -> bool:
-    """Whether it is due, nobody runs it, and it is this process that runs it now."""
+    """Whether it is due, nobody runs it, and it is this process that runs it now.
+
+    A lease that is over is of a process that died before the task was done.
+    """
+    has_turn = Q(last_started_at=None) | Q(last_started_at__lte=now - task.every)
     due = ScheduledTask.objects.filter(
-        Q(lease_until=None) | Q(lease_until__lt=now),
-        Q(last_started_at=None) | Q(last_started_at__lte=now - task.every),
-        pk=task.name,
+        Q(lease_until__lt=now) | (Q(lease_until=None) & has_turn), pk=task.name
     )
     if not due.exists():
         if ScheduledTask.objects.filter(pk=task.name).exists():
             return False
         ScheduledTask.objects.bulk_create([ScheduledTask(name=task.name)], ignore_conflicts=True)
     return bool(due.update(holder=holder, lease_until=now + LEASE, last_started_at=now))
+
+
+def _name_of_this() -> str:
+    """Containers can have one host name, and the same process id in each."""
+    return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def _held(task: Task, holder: str) -> "QuerySet[ScheduledTask]":

@@ -1,32 +1,26 @@
 """Who serves is seen by who would replace the database, and the other way round.
 
 On SQLite it is a lock on a file beside the database, which dies with the process. A database server knows its
-sessions: whoever serves always has one.
+sessions: whoever serves always has one, with a claim.
 """
 
 import fcntl
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import structlog
 from django.conf import settings
-from django.db import Error, connection, connections
+from django.db import connection
 
-PRESENCE_SECONDS = 5.0
+from llm_proxy_site.ownership import own_like
+from llm_proxy_site.presence import CLAIMS, count_others, present
+
+RESTORED = "The database is being restored."
 TWO_COUNT = (
     "Another server on this database counts limits and budgets for itself, too. Set REDIS_URL for both."
 )
-OTHERS = {
-    "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-    "AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
-    "mysql": "SELECT count(*) FROM information_schema.processlist "
-    "WHERE db = DATABASE() AND id <> CONNECTION_ID()",
-}
-
-
 log = structlog.get_logger("server")
 
 
@@ -38,17 +32,13 @@ class InUseError(Exception):
 def serving() -> Iterator[None]:
     """While this process serves; any number may. Raises InUseError while the database is being replaced."""
     if connection.vendor == "sqlite":
-        with _locked(fcntl.LOCK_SH, "The database is being restored."):
+        with _locked(fcntl.LOCK_SH, RESTORED):
             yield
         return
-    ended = threading.Event()
-    presence = threading.Thread(target=_be_present, args=(ended,), name="presence", daemon=True)
-    presence.start()
-    try:
+    with present(CLAIMS[connection.vendor].to_serve) as presence:
+        if presence.has_claim is False:
+            raise InUseError(RESTORED)
         yield
-    finally:
-        ended.set()
-        presence.join(timeout=1)
 
 
 @contextmanager
@@ -72,12 +62,16 @@ def alone() -> Iterator[None]:
         with _locked(fcntl.LOCK_EX, "A server is running on this database. Stop it first."):
             yield
         return
-    with connection.cursor() as cursor:
-        cursor.execute(OTHERS[connection.vendor])
-        others = cursor.fetchone()[0]
-    if others:
-        raise InUseError(f"{others} other sessions use this database. Stop the servers first.")
-    yield
+    claims = CLAIMS[connection.vendor]
+    with present(claims.to_replace) as presence:
+        if not presence.has_claim:
+            raise InUseError(
+                "A server is running on this database, or it is being restored. Stop that first."
+            )
+        others = count_others(presence.number)
+        if others:
+            raise InUseError(f"{others} other sessions use this database. Stop the servers first.")
+        yield
 
 
 @contextmanager
@@ -85,10 +79,11 @@ def _locked(kind: int, refusal: str, *, suffix: str = ".lock") -> Iterator[None]
     database = Path(connection.settings_dict["NAME"])
     path = database.with_name(f"{database.name}{suffix}")
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     except OSError as problem:
         raise InUseError(f"{path}: {problem.strerror}.") from None
     try:
+        own_like(descriptor, database)
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -96,18 +91,3 @@ def _locked(kind: int, refusal: str, *, suffix: str = ".lock") -> Iterator[None]
         yield
     finally:
         os.close(descriptor)
-
-
-def _be_present(ended: threading.Event) -> None:
-    """Hold a session; where the database goes away, a new one as soon as it is back."""
-    session = connections.create_connection("default")
-    while True:
-        try:
-            with session.cursor() as cursor:
-                cursor.execute("SELECT 1")
-        except Error:
-            with suppress(Error):
-                session.close()
-        if ended.wait(PRESENCE_SECONDS):
-            break
-    session.close()

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from llm_proxy_site.backups.engines import engine
+from llm_proxy_site.backups.errors import BackupError
 from llm_proxy_site.backups.files import new_backup, remove_older
 
 
@@ -29,5 +30,15 @@ def back_up(
     with new_backup(directory, means.suffix, now) as (partial, final):
         means.dump(partial, is_stopping)
         means.verify(partial)
-    removed = remove_older(directory, keep) if keep is not None else []
+    removed = _remove_older(final, keep) if keep is not None else []
     return Backup(final, final.stat().st_size, removed)
+
+
+def _remove_older(made: Path, keep: int) -> list[Path]:
+    try:
+        return remove_older(made.parent, keep)
+    except OSError as problem:
+        raise BackupError(
+            f"{made} was made and verified, but older ones cannot be deleted: "
+            f"{problem.filename or made.parent}: {problem.strerror}."
+        ) from None

@@ -29,18 +29,22 @@ class Engine(Protocol):
 
     def migrations(self, file: Path) -> Migrations: ...
 
-    def put_in_place(self, file: Path, now: datetime) -> "Replaced":
-        """Put the backup in the database's place. Nobody else is using it."""
+    def prepare(self, file: Path, now: datetime) -> "Replacement":
+        """What can be done before anything changes. Nobody else is using the database."""
 
 
-class Replaced(Protocol):
-    """The database that was there before."""
+class Replacement(Protocol):
+    """Of the database by a backup."""
 
     @property
     def kept(self) -> Path | None:
-        """Where it is; None: there was none."""
+        """The database that was there before; None: there was none."""
 
-    def put_back(self) -> None: ...
+    def put_in_place(self) -> None:
+        """If it raises, it may be half done."""
+
+    def put_back(self) -> None:
+        """What was there before, whatever of it was replaced."""
 
 
 def engine() -> Engine:

@@ -33,7 +33,7 @@ def new_backup(directory: Path, suffix: str, now: datetime) -> Iterator[tuple[Pa
         finally:
             partial.unlink(missing_ok=True)
     except OSError as problem:
-        raise BackupError(f"{problem.filename or directory}: {problem.strerror}.") from None
+        raise BackupError(f"{problem.filename or partial}: {problem.strerror}.") from None
 
 
 def flush(path: Path) -> None:

@@ -15,6 +15,7 @@ from django.db import connection
 from llm_proxy_site.backups.errors import BackupError
 from llm_proxy_site.backups.files import new_backup
 from llm_proxy_site.backups.programs import find_program, run_program
+from llm_proxy_site.backups.tables import refuse_tables_of_others
 
 ENDS_WITH = b"-- Dump completed"
 
@@ -22,10 +23,14 @@ ENDS_WITH = b"-- Dump completed"
 @dataclass(frozen=True, slots=True)
 class ReplacedDatabase:
     engine: "MySQL"
-    kept: Path | None
+    file: Path
+    kept: Path
+    """A dump of what was there."""
+
+    def put_in_place(self) -> None:
+        self.engine.load(self.file)
 
     def put_back(self) -> None:
-        assert self.kept is not None
         self.engine.load(self.kept)
 
 
@@ -58,21 +63,22 @@ class MySQL:
                     found.update(re.findall(r"\(\d+,'([^']+)','([^']+)',", line))
         return found
 
-    def put_in_place(self, file: Path, now: datetime) -> ReplacedDatabase:
+    def prepare(self, file: Path, now: datetime) -> ReplacedDatabase:
+        refuse_tables_of_others()
         with new_backup(settings.DATA_DIR / "replaced", self.suffix, now) as (partial, kept):
             self.dump(partial, lambda: False)
-        self.load(file)
-        return ReplacedDatabase(self, kept)
+        return ReplacedDatabase(self, file, kept)
 
     def load(self, file: Path) -> None:
         """Not in one transaction: these databases have none for tables."""
+        program = find_program("mariadb", "mysql")
         with connection.cursor() as cursor:
             cursor.execute("SET FOREIGN_KEY_CHECKS = 0")
             for table in connection.introspection.table_names(cursor):
                 cursor.execute(f"DROP TABLE {connection.ops.quote_name(table)}")
         connection.close()
         with _login() as login, file.open(encoding="utf-8") as script:
-            run_program(find_program("mariadb", "mysql"), login, _name(), stdin=script)
+            run_program(program, login, _name(), stdin=script)
 
 
 def _name() -> str:

@@ -13,6 +13,7 @@ from django.db import connection
 from llm_proxy_site.backups.errors import BackupError
 from llm_proxy_site.backups.files import new_backup
 from llm_proxy_site.backups.programs import find_program, run_program
+from llm_proxy_site.backups.tables import refuse_tables_of_others
 
 VARIABLES = {
     "sslmode": "PGSSLMODE",
@@ -26,14 +27,24 @@ VARIABLES = {
 """Options of a connection that libpq takes from the environment."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReplacedDatabase:
     engine: "PostgreSQL"
-    kept: Path | None
+    file: Path
+    kept: Path
+    """A dump of what was there."""
+    is_untouched: bool = False
+
+    def put_in_place(self) -> None:
+        try:
+            self.engine.load(self.file)
+        except BackupError:
+            self.is_untouched = True  # it was one transaction
+            raise
 
     def put_back(self) -> None:
-        assert self.kept is not None
-        self.engine.load(self.kept)
+        if not self.is_untouched:
+            self.engine.load(self.kept)
 
 
 class PostgreSQL:
@@ -59,11 +70,11 @@ class PostgreSQL:
         printed = run_program(find_program("pg_restore"), *arguments)
         return set(re.findall(r"^\d+\t([^\t\n]+)\t([^\t\n]+)\t", printed, re.MULTILINE))
 
-    def put_in_place(self, file: Path, now: datetime) -> ReplacedDatabase:
+    def prepare(self, file: Path, now: datetime) -> ReplacedDatabase:
+        refuse_tables_of_others()
         with new_backup(settings.DATA_DIR / "replaced", self.suffix, now) as (partial, kept):
             self.dump(partial, lambda: False)
-        self.load(file)
-        return ReplacedDatabase(self, kept)
+        return ReplacedDatabase(self, file, kept)
 
     def load(self, file: Path) -> None:
         """All or nothing. Tables go first that the backup may not know of."""

@@ -36,18 +36,25 @@ def run_program(
         stderr=subprocess.PIPE,
         text=True,
     )
-    while True:
-        try:
-            printed, complaints = child.communicate(timeout=LOOK_SECONDS)
-            break
-        except subprocess.TimeoutExpired:
-            if is_stopping():
-                child.terminate()
-                child.communicate()
-                raise BackupError("The backup was stopped.") from None
+    try:
+        printed, complaints = _await(child, is_stopping)
+    except BaseException:
+        child.kill()  # it must not go on beside what is done about this
+        child.communicate()
+        raise
     if child.returncode:
         raise BackupError(f"{os.path.basename(arguments[0])} failed: {_last_words(complaints)}")  # noqa: PTH119
     return printed or ""
+
+
+def _await(child: subprocess.Popen[str], is_stopping: Callable[[], bool]) -> tuple[str, str]:
+    """What it prints, and what it complains of."""
+    while True:
+        try:
+            return child.communicate(timeout=LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            if is_stopping():
+                raise BackupError("The backup was stopped.") from None
 
 
 def _last_words(complaints: str) -> str:

@@ -1,14 +1,16 @@
 """Puts a backup in the database's place, which is kept. Whoever serves must have stopped."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from django.db import connection
+from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
 
 from audit import trail
-from llm_proxy_site.backups.engines import engine
+from llm_proxy_site.backups.engines import Replacement, engine
 from llm_proxy_site.backups.errors import BackupError
 from llm_proxy_site.schema import bring_up_to_date, unapplied_migrations
 from llm_proxy_site.serving_lock import InUseError, alone
@@ -27,30 +29,45 @@ class Restoration:
 
 
 def restore(file: Path, *, now: datetime, actor: str) -> Restoration:
-    """Raises BackupError, and changes nothing then."""
+    """Raises BackupError: what was there is there again then, or the message says where it is."""
     means = engine()
     means.verify(file)
     _refuse_newer(means.migrations(file))
     try:
         with alone():
-            replaced = means.put_in_place(file, now)
-            try:
+            replacement = means.prepare(file, now)
+            with _putting_back(replacement):
+                replacement.put_in_place()
                 migrations = _migrate()
-            except BaseException:
-                connection.close()
-                replaced.put_back()
-                raise
-            trail.record_act(
-                "database.restored",
-                "database",
-                actor=actor,
-                details={"file": file.name, "migrations": migrations},
-            )
-            return Restoration(file, replaced.kept, migrations, count_by_key()[None])
+                trail.record_act(
+                    "database.restored",
+                    "database",
+                    actor=actor,
+                    details={"file": file.name, "migrations": migrations},
+                )
+                return Restoration(file, replacement.kept, migrations, count_by_key()[None])
     except InUseError as problem:
         raise BackupError(str(problem)) from None
+    except Error as problem:
+        raise BackupError(f"The database says: {problem}") from None
     finally:
         connection.close()
+
+
+@contextmanager
+def _putting_back(replacement: Replacement) -> Iterator[None]:
+    """If anything goes wrong, also a Ctrl-C."""
+    try:
+        yield
+    except BaseException as problem:
+        connection.close()
+        try:
+            replacement.put_back()
+        except (BackupError, Error, OSError) as second:
+            raise BackupError(
+                f"{problem} What was there cannot be put back: {second} It is kept: {replacement.kept}"
+            ) from problem
+        raise
 
 
 def _refuse_newer(applied: set[tuple[str, str]]) -> None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,22 +13,43 @@ from django.db import connection
 
 from llm_proxy_site.backups.errors import BackupError
 from llm_proxy_site.backups.files import flush, stamp
+from llm_proxy_site.ownership import own_like, permit_like
 
 PAGES_PER_STEP = 2048
-SIDE_FILES = ("", "-wal", "-shm")
-"""Of a database, after its name."""
+COPIED_BYTES = 1024 * 1024
+"""At a time."""
+FILES = ("-journal", "-wal", "-shm", "")
+"""After a database's name, its own last: SQLite would play what is beside it into whatever has the name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplacedFile:
     database: Path
-    kept: Path | None
+    restored: Path
+    """A copy of the backup, in the same directory."""
+    aside: Path
+    """Where the database is moved to."""
+    was_there: bool
+
+    @property
+    def kept(self) -> Path | None:
+        return self.aside if self.was_there else None
+
+    def put_in_place(self) -> None:
+        try:
+            _move(self.database, self.aside)  # also a WAL whose database was lost
+            self.restored.rename(self.database)
+            flush(self.database.parent)
+        except OSError as problem:
+            raise BackupError(f"{problem.filename or self.database}: {problem.strerror}.") from None
 
     def put_back(self) -> None:
-        for side in SIDE_FILES:
-            _beside(self.database, side).unlink(missing_ok=True)
-        if self.kept is not None:
-            _move(self.kept, self.database)
+        """Also what was moved half-way only: the old database is never what is deleted."""
+        self.restored.unlink(missing_ok=True)
+        if self.aside.exists() or (not self.was_there and self.database.exists()):
+            for name in FILES:
+                _beside(self.database, name).unlink(missing_ok=True)
+        _move(self.aside, self.database)
 
 
 class SQLite:
@@ -43,7 +64,9 @@ class SQLite:
             if is_stopping():
                 raise BackupError("The backup was stopped.")
 
-        with _reporting(), closing(sqlite3.connect(_database(), timeout=20)) as source:
+        if not _database().is_file():
+            raise BackupError(f"There is no database at {_database()}.")
+        with _reporting(), closing(_connect(_database(), "mode=rw", timeout=20)) as source:
             source.isolation_level = None
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -59,29 +82,30 @@ class SQLite:
             raise BackupError(f"{file} is damaged: {verdict[0] if verdict else 'it is empty'}.")
         if orphans is not None:
             raise BackupError(f"{file} is damaged: rows of {orphans[0]} refer to rows that are not there.")
+        if not self.migrations(file):
+            raise BackupError(f"{file} is not a backup of this program's database.")
 
     def migrations(self, file: Path) -> set[tuple[str, str]]:
         with _opened(file) as database:
+            if not database.execute("PRAGMA table_info(django_migrations)").fetchone():
+                return set()
             return set(database.execute("SELECT app, name FROM django_migrations"))
 
-    def put_in_place(self, file: Path, now: datetime) -> ReplacedFile:
+    def prepare(self, file: Path, now: datetime) -> ReplacedFile:
         database = _database()
         connection.close()
+        if database.exists():
+            _fold_in(database)
         restored = database.with_name(f".{database.name}.restored-{stamp(now)}")
-        kept = database.with_name(f"{database.name}.replaced-{stamp(now)}") if database.exists() else None
         try:
-            os.close(os.open(restored, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            shutil.copyfile(file, restored)
-            flush(restored)
-            if kept is not None:
-                _checkpoint(database)
-                _move(database, kept)
-            restored.rename(database)
-            flush(database.parent)
-        except OSError as problem:
+            _copy(file, restored, database)
+        except BaseException as problem:
             restored.unlink(missing_ok=True)
-            raise BackupError(f"{problem.filename}: {problem.strerror}.") from None
-        return ReplacedFile(database, kept)
+            if isinstance(problem, OSError):
+                raise BackupError(f"{restored}: {problem.strerror}.") from None
+            raise
+        aside = database.with_name(f"{database.name}.replaced-{stamp(now)}")
+        return ReplacedFile(database, restored, aside, was_there=database.exists())
 
 
 def _database() -> Path:
@@ -93,11 +117,19 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
     """To be read, as it is: nothing is written beside it."""
     if not file.is_file():
         raise BackupError(f"{file} is not a file.")
-    with (
-        _reporting(),
-        closing(sqlite3.connect(f"{file.absolute().as_uri()}?immutable=1", uri=True)) as database,
-    ):
+    log = _beside(file, "-wal")
+    if log.exists() and log.stat().st_size:
+        raise BackupError(
+            f"{file} is not whole: what was written last is in {log.name} beside it. Fold that in first: "
+            f"sqlite3 {file} 'PRAGMA journal_mode=DELETE'"
+        )
+    with _reporting(), closing(_connect(file, "immutable=1")) as database:
         yield database
+
+
+def _connect(file: Path, how: str, *, timeout: float = 5) -> sqlite3.Connection:
+    """A file that is not there is not made."""
+    return sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, timeout=timeout)
 
 
 @contextmanager
@@ -108,17 +140,35 @@ def _reporting() -> Iterator[None]:
         raise BackupError(f"SQLite says: {problem}.") from None
 
 
-def _checkpoint(database: Path) -> None:
-    """What is kept is one whole file then. A database that cannot be read any more is kept as it is."""
-    with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=5)) as old:
-        old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+def _fold_in(database: Path) -> None:
+    """What is kept is one whole file then. SQLite does so only if nobody else has the database open. One that
+    cannot be read any more is kept as it is.
+    """
+    try:
+        with closing(_connect(database, "mode=rw")) as old:
+            old.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as problem:
+        if getattr(problem, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+            raise BackupError(
+                "Somebody uses the database: a server, a command or a sqlite3 shell. End that first."
+            ) from None
+
+
+def _copy(file: Path, restored: Path, database: Path) -> None:
+    descriptor = os.open(restored, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as copy, file.open("rb") as backup:
+        shutil.copyfileobj(backup, copy, COPIED_BYTES)
+        permit_like(descriptor, database)
+        own_like(descriptor, database)
+        copy.flush()
+        os.fsync(descriptor)
 
 
 def _move(database: Path, to: Path) -> None:
-    for side in SIDE_FILES:
-        if _beside(database, side).exists():
-            _beside(database, side).rename(_beside(to, side))
+    for name in FILES:
+        if _beside(database, name).exists():
+            _beside(database, name).rename(_beside(to, name))
 
 
-def _beside(database: Path, side: str) -> Path:
-    return database.with_name(database.name + side)
+def _beside(database: Path, name: str) -> Path:
+    return database.with_name(database.name + name)

@@ -52,6 +52,19 @@ def test_task_that_runs_is_not_run_by_another_until_its_lease_is_over() -> None:
 
 
 @pytest.mark.django_db
+def test_task_of_a_process_that_died_is_due_when_its_lease_is_over() -> None:
+    now = timezone.now()
+    assert claim(task(every=24 * HOUR), "one", now)
+    assert not claim(task(every=24 * HOUR), "other", now + LEASE / 2)
+    assert claim(task(every=24 * HOUR), "other", now + LEASE + timedelta(seconds=1))
+
+
+def test_two_schedulers_are_never_taken_for_one() -> None:
+    """As in containers with one host name, where each is process 1."""
+    assert Scheduler([task()])._holder != Scheduler([task()])._holder
+
+
+@pytest.mark.django_db
 def test_failure_is_told_and_the_task_is_tried_at_its_next_turn() -> None:
     outcomes: list[Exception | None] = [ValueError("no room left"), None]
 

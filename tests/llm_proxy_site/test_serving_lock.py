@@ -1,10 +1,14 @@
-"""Who counts limits in its memory is told when another does so on the same database."""
+"""Who serves and who would replace the database keep each other away; who counts alone is told of others."""
 
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.live import proxy_before
+from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
+from tests.live import eventually, proxy_before
 
 UPSTREAM = "http://127.0.0.1:9/v1"
 
@@ -26,3 +30,91 @@ def test_servers_that_count_together_are_not(django_db_setup: None, tmp_path: Pa
         proxy_before(UPSTREAM, tmp_path / "second.log", REDIS_URL=redis_url) as second,
     ):
         assert "REDIS_URL" not in second.log()
+
+
+HOLDER = """
+import signal, django
+django.setup()
+from llm_proxy_site.serving_lock import alone
+with alone():
+    print("alone")
+    signal.pause()
+"""
+
+
+@contextmanager
+def replacing(environment: dict[str, str]) -> Iterator[None]:
+    """As `restore_db` does all the while."""
+    told = {**environment, "DJANGO_SETTINGS_MODULE": "llm_proxy_site.settings"}
+    with running("-c", HOLDER, environment=told):
+        yield
+
+
+def begin(command: str, environment: dict[str, str], log: Path) -> str:
+    """What it complains of when it ends, as it must by itself."""
+    where = ["--bind", "127.0.0.1:0"] if command == "serve" else ["--noreload", "127.0.0.1:0"]
+    with (
+        log.open("w") as stderr,
+        suppress(ChildFailedError),  # `serve` prints nothing, and ends
+        running(str(MANAGE), command, *where, environment=environment, stderr=stderr) as (child, _),
+    ):
+        child.wait(60)
+    return log.read_text()
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("mysql", marks=pytest.mark.mysql),
+    ]
+)
+def installation(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    folder = tmp_path / "data"
+    kind = request.param
+    url = f"sqlite:///{folder}/a.db" if kind == "sqlite" else request.getfixturevalue(f"{kind}_url")
+    environment = {"DATA_DIR": str(folder), "DATABASE_URL": url}
+    manage("setup", environment=environment)
+    return environment
+
+
+def test_nobody_begins_to_serve_while_the_database_is_replaced(
+    installation: dict[str, str], tmp_path: Path
+) -> None:
+    with replacing(installation):
+        assert "The database is being restored" in begin("serve", installation, tmp_path / "log")
+
+
+@pytest.mark.redis
+def test_nobody_replaces_the_database_while_workers_serve(
+    installation: dict[str, str], redis_url: str
+) -> None:
+    shared = {**installation, "REDIS_URL": redis_url}
+    serve = ("serve", "--bind", "127.0.0.1:0", "--workers", "2")
+    with (
+        running(str(MANAGE), *serve, environment=shared),
+        pytest.raises(ChildFailedError),
+        replacing(installation),
+    ):
+        pass
+    with replacing(installation):
+        pass  # all claims are gone with the servers
+
+
+def test_the_development_server_does_as_others(tmp_path: Path) -> None:
+    environment = {"DATA_DIR": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path}/a.db"}
+    manage("setup", environment=environment)
+    with replacing(environment):
+        assert "The database is being restored" in begin("runserver", environment, tmp_path / "log")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with running(str(MANAGE), "runserver", "--noreload", address, environment=environment) as (child, _):
+        eventually(lambda: _accepts(address) or child.poll() is not None, within_seconds=60)
+        with pytest.raises(ChildFailedError), replacing(environment):
+            pass
+
+
+def _accepts(address: str) -> bool:
+    host, port = address.split(":")
+    with socket.socket() as client:
+        return client.connect_ex((host, int(port))) == 0

@@ -6,6 +6,7 @@ from daphne.management.commands.runserver import Command as DaphneCommand
 from django.core.management.base import CommandError
 
 from llm_proxy_site.server.server import ProxyServer
+from llm_proxy_site.serving_lock import InUseError, counting, serving
 from proxy.runtime import Runtime
 
 
@@ -14,7 +15,11 @@ class DevelopmentServer(ProxyServer):
         super().__init__(application, on_stop=Runtime.stop_current, **options)
 
     def run(self) -> None:
-        super().run()
+        try:
+            with serving(), counting():
+                super().run()
+        except InUseError as problem:
+            raise CommandError(str(problem)) from None
         if self.failure:
             raise CommandError(f"Cannot listen: {self.failure}")
 

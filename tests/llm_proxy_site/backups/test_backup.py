@@ -1,5 +1,4 @@
 import json
-import shutil
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -12,29 +11,7 @@ from llm_proxy_site.backups.errors import BackupError
 from llm_proxy_site.backups.files import remove_older
 from llm_proxy_site.backups.programs import find_program, run_program
 from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
-
-KEY = "sk-upstream-0123456789"
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data directory of an installation with a project."""
-    folder = tmp_path_factory.mktemp("installation") / "data"
-    environment = _environment(folder)
-    manage("setup", environment=environment)
-    manage("create_project", "before", "--upstream-key", "-", environment=environment, stdin=KEY)
-    return folder
-
-
-@pytest.fixture
-def installation(template: Path, tmp_path: Path) -> dict[str, str]:
-    """The environment of one of the test's own."""
-    shutil.copytree(template, tmp_path / "data")
-    return _environment(tmp_path / "data")
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    return {"DATA_DIR": str(folder), "DATABASE_URL": f"sqlite:///{folder / 'llm-proxy.db'}"}
+from tests.llm_proxy_site.backups.conftest import KEY
 
 
 def back_up(environment: dict[str, str], *arguments: str) -> Path:

@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
-from tests.llm_proxy_site.backups.test_backup import KEY, back_up, projects
+from tests.databases import execute
+from tests.llm_proxy_site.backups.conftest import KEY
+from tests.llm_proxy_site.backups.test_backup import back_up, projects
 
 pytestmark = pytest.mark.postgres
 
@@ -26,7 +28,7 @@ def test_backup_restores_what_was_and_what_was_replaced_is_kept(installation: di
 
     with (
         running(str(MANAGE), "serve", "--bind", "127.0.0.1:0", environment=installation),
-        pytest.raises(ChildFailedError, match="other sessions use this database"),
+        pytest.raises(ChildFailedError, match="A server is running on this database"),
     ):
         manage("restore_db", str(backup), environment=installation)
     facts = json.loads(manage("restore_db", str(backup), "--json", environment=installation))
@@ -35,6 +37,39 @@ def test_backup_restores_what_was_and_what_was_replaced_is_kept(installation: di
     assert projects(installation) == ["before"]
     manage("restore_db", facts["replaced"], environment=installation)
     assert sorted(projects(installation)) == ["after", "before"]
+
+
+def test_restoring_is_refused_while_anybody_has_a_session(installation: dict[str, str]) -> None:
+    import psycopg
+
+    backup = back_up(installation)
+    with (
+        psycopg.connect(installation["DATABASE_URL"]),
+        pytest.raises(ChildFailedError, match="1 other sessions use this database"),
+    ):
+        manage("restore_db", str(backup), environment=installation)
+
+
+def test_tables_of_another_program_are_not_deleted(installation: dict[str, str]) -> None:
+    backup = back_up(installation)
+    execute(installation["DATABASE_URL"], "CREATE TABLE invoices (id integer)")
+    with pytest.raises(ChildFailedError, match="tables of another program: invoices"):
+        manage("restore_db", str(backup), environment=installation)
+    assert execute(installation["DATABASE_URL"], "SELECT count(*) FROM invoices") == [(0,)]
+
+
+def test_load_that_fails_is_told_once_and_changes_nothing(
+    installation: dict[str, str], tmp_path: Path
+) -> None:
+    backup = back_up(installation)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "psql").write_text("#!/bin/sh\necho the disk is full >&2\nexit 3\n")
+    (programs / "psql").chmod(0o700)
+    path = {"PATH": f"{programs}:/usr/bin:/bin"}
+    with pytest.raises(ChildFailedError, match=r"psql failed: the disk is full$"):
+        manage("restore_db", str(backup), environment={**installation, **path})
+    assert projects(installation) == ["before"]
 
 
 def test_older_backup_is_brought_up_to_date_and_a_damaged_one_changes_nothing(
