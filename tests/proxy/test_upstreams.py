@@ -1,5 +1,6 @@
 """What a process knows of upstreams: `check` and `admit` are of one mind."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -29,7 +30,7 @@ def shut(upstreams: Upstreams, key: RingKey) -> None:
 
 def test_a_key_that_rests_is_tried_when_those_awake_are_shut() -> None:
     upstreams = Upstreams()
-    upstreams.ring.refused(A, "401", module.time.time())
+    upstreams.ring.refused(A, "401", time.time())
     shut(upstreams, B)
     upstreams.check(URL, (A, B))
 

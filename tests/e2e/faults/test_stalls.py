@@ -82,10 +82,8 @@ def resets_uploads(connection: socket.socket, number: int) -> None:
         connection.sendall(ANSWER)
 
 
-def record_of(token: object) -> UsageRecord:
-    found: UsageRecord = eventually(
-        lambda: UsageRecord.objects.filter(token=token).first(), within_seconds=30
-    )
+def record_of(token: AccessToken) -> UsageRecord:
+    found = eventually(lambda: UsageRecord.objects.filter(token=token).first(), within_seconds=30)
     assert found is not None
     return found
 
