@@ -5,6 +5,7 @@ them come before the first byte to the client; what the last one brought is what
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 
 import httpx
@@ -15,9 +16,9 @@ from proxy.errors import NoFreeConnection, ProxyError, UpstreamTimeout, Upstream
 from proxy.failover import Failover
 from proxy.leave import Leave
 from proxy.providers import Provider
-from proxy.refusals import refusal_in
+from proxy.refusals import Asking, refusal_in
 from proxy.request import ProxyRequest, StreamedBody
-from proxy.retry import can_be_repeated, may_ask_again, retries_for, seconds_to_wait
+from proxy.retry import REFUSED_UNWORKED, can_be_repeated, may_ask_again, retries_for, seconds_to_wait
 from proxy.types import Headers
 from proxy.upstream import open_stream
 from proxy.upstreams import Upstreams
@@ -38,9 +39,11 @@ class Attempts:
         client: Client,
         entry: UsageEntry,
         on_connected: Callable[[], None],
+        on_failed: Callable[[bool], None],
     ) -> None:
         """`entry` counts the attempts. `on_connected` is called in each one that has a connection, before the
-        request goes out.
+        request goes out; `on_failed` after each one that upstream has ended without what was asked for, with
+        whether it may have worked until then.
         """
         self._upstreams = upstreams
         self._transport = transport
@@ -52,6 +55,7 @@ class Attempts:
         self._client = client
         self._entry = entry
         self._on_connected = on_connected
+        self._on_failed = on_failed
         self._base_url = grant.base_url or provider.base_url
         self._is_connected = False
         self._retries_made = 0
@@ -63,17 +67,19 @@ class Attempts:
         Raises UpstreamUnavailable, UpstreamUnreachable, UpstreamTimeout, and the client's failure where its
         body broke off on the way.
         """
-        leave = self._upstreams.admit(self._base_url, self._grant.upstream_keys)
-        while True:
-            outcome = await self._ask(leave)
-            if isinstance(outcome, httpx.Response) and outcome.status_code < HTTPStatus.BAD_REQUEST:
-                if self._failover is not None:
-                    self._failover.settle()
-                return outcome
-            next_leave = await self._closing_on_failure(outcome, leave)
-            if next_leave is None:
-                break
-            leave = next_leave
+        leave: Leave | None = self._upstreams.admit(self._base_url, self._grant.upstream_keys)
+        is_taken = False
+        try:
+            while leave is not None:
+                outcome = await self._ask(leave)
+                if isinstance(outcome, httpx.Response) and outcome.status_code < HTTPStatus.BAD_REQUEST:
+                    is_taken = True
+                    return outcome
+                self._on_failed(self._was_work(outcome))
+                leave = await self._closing_on_failure(outcome, leave)
+        finally:
+            if self._failover is not None:
+                self._failover.settle(was_taken=is_taken)
         if isinstance(outcome, ProxyError):
             raise outcome
         return outcome
@@ -93,7 +99,7 @@ class Attempts:
                 self._body,
                 self._client,
                 self._endpoint.timeout,
-                self._connected,
+                partial(self._connected, leave),
             )
         except ProxyError as failure:
             if not failure.is_upstreams:  # the client's body is too large
@@ -113,17 +119,23 @@ class Attempts:
     def _has_run_out_of_time(self) -> bool:
         return isinstance(self._client.failure, UpstreamTimeout)
 
-    def _connected(self) -> None:
+    def _connected(self, leave: Leave) -> None:
         self._is_connected = True
+        leave.connected()
         self._on_connected()
 
     def _tell(self, leave: Leave, failure: ProxyError) -> None:
         if isinstance(failure, NoFreeConnection):
             leave.forget()
-        elif self._is_connected:
+        elif not self._is_connected:
+            leave.was_unreachable()
+        elif self._client.body_ended or isinstance(failure, UpstreamTimeout):
             leave.was_silent()
         else:
-            leave.was_unreachable()
+            leave.forget()  # perhaps upstream would not wait for a client that does not send
+
+    def _was_work(self, outcome: httpx.Response | ProxyError) -> bool:
+        return self._is_connected and isinstance(outcome, UpstreamTimeout) and outcome.was_sent
 
     async def _closing_on_failure(self, outcome: httpx.Response | ProxyError, leave: Leave) -> Leave | None:
         """Leave for the next attempt, the answer of this one closed; None: this one's is the last."""
@@ -146,13 +158,15 @@ class Attempts:
         refusal = await refusal_in(outcome) if isinstance(outcome, httpx.Response) else None
         if refusal is not None and isinstance(outcome, httpx.Response):
             if self._failover is None:
-                self._failover = Failover(self._upstreams, self._base_url, self._grant.upstream_keys)
+                asking = Asking(self._grant.token_id, self._request.path)
+                self._failover = Failover(self._upstreams, self._base_url, self._grant.upstream_keys, asking)
             self._failover.note(leave.key, refusal, _lowered(outcome.headers.raw))
             following = self._failover.another() if can_be_sent_again else None
             if following is not None:
                 return following
         if self._failover is not None:
-            self._failover.settle(refusal)
+            was_taken = refusal is None and _is_of_the_request(outcome)
+            self._failover.settle(was_taken=was_taken, could_be_sent_again=can_be_sent_again)
         if not can_be_sent_again:
             return None
         return await self._repetition(outcome, leave, is_quota=refusal is not None and refusal.is_quota)
@@ -161,7 +175,7 @@ class Attempts:
         self, outcome: httpx.Response | ProxyError, leave: Leave, *, is_quota: bool
     ) -> Leave | None:
         """Leave for it, after the time that it has to wait."""
-        request = self._request
+        request, keys = self._request, self._grant.upstream_keys
         if self._retries_made >= retries_for(request.headers, self._upstreams.max_retries):
             return None
         headers: Headers = []
@@ -171,7 +185,11 @@ class Attempts:
             status = outcome.status_code
             if not may_ask_again(status, headers, is_harmless=is_harmless, is_quota=is_quota):
                 return None
-        elif isinstance(outcome, NoFreeConnection) or (self._is_connected and not is_harmless):
+            if status not in REFUSED_UNWORKED:
+                keys = (leave.key,)
+        elif self._is_connected and is_harmless:
+            keys = (leave.key,)  # another's account may not know that it is the same request
+        elif isinstance(outcome, NoFreeConnection) or self._is_connected:
             return None
         seconds = seconds_to_wait(self._retries_made, headers, now=time.time())
         if seconds is None or not leave.take_retry():
@@ -181,9 +199,14 @@ class Attempts:
             return None
         self._retries_made += 1
         try:
-            return self._upstreams.try_again(self._base_url, self._grant.upstream_keys)
+            return self._upstreams.try_again(self._base_url, keys)
         except UpstreamUnavailable:
             return None
+
+
+def _is_of_the_request(outcome: httpx.Response | ProxyError) -> bool:
+    """Whether upstream has got so far as to look at it."""
+    return isinstance(outcome, httpx.Response) and outcome.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _lowered(headers: list[tuple[bytes, bytes]]) -> Headers:

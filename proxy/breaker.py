@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeAlias
 
 SLICES = 10
 """The window slides by so many steps."""
@@ -17,16 +18,13 @@ class State(Enum):
     HALF_OPEN = "half-open"
 
 
-class Pass(Enum):
-    """Whoever gets one tells its result, or that there is none (`forget`)."""
-
-    REGULAR = 0
-    PROBE = 1
-
+Pass: TypeAlias = int
+"""Whoever gets one tells its result, or that there is none (`forget`). What is older than the last change
+says nothing any more.
+"""
 
 # An enum's members are slow to get at, and every request does.
 _CLOSED = State.CLOSED
-_REGULAR, _PROBE = Pass.REGULAR, Pass.PROBE
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,18 @@ class BreakerRules:
 
 
 class Breaker:
-    __slots__ = ("_is_probing", "_on_change", "_open_until", "_rules", "_slice_seconds", "_slices", "state")
+    __slots__ = (
+        "_number",
+        "_on_change",
+        "_open_until",
+        "_probe",
+        "_probe_until",
+        "_rules",
+        "_slice_seconds",
+        "_slices",
+        "_valid_from",
+        "state",
+    )
 
     def __init__(self, rules: BreakerRules, on_change: Callable[["Breaker"], None]) -> None:
         self.state = State.CLOSED
@@ -49,45 +58,55 @@ class Breaker:
         self._slices: deque[list[int]] = deque()
         """For each part of the window with a result: which it is, successes, failures."""
         self._open_until = 0.0
-        self._is_probing = False
+        self._number: Pass = 0
+        self._valid_from: Pass = 0
+        self._probe: Pass | None = None
+        """The newest one without a result."""
+        self._probe_until = 0.0
 
     def admit(self, now: float) -> Pass | None:
         """Leave to ask upstream; None: it is not to be asked now."""
         if self.state is _CLOSED:
-            return _REGULAR
-        if self._is_probing or now < self._open_until:
+            return self._number
+        if now < self._open_until or self._is_probing(now):
             return None
-        self._is_probing = True
+        self._number += 1
+        self._probe, self._probe_until = self._number, now + self._rules.open_seconds
         self._become(State.HALF_OPEN)
-        return _PROBE
+        return self._probe
 
     def seconds_to_wait(self, now: float) -> float:
         """Until it may be worth asking again; 0: now."""
         if self.state is _CLOSED:
             return 0.0
-        return max(1.0, self._open_until - now) if self._is_probing or now < self._open_until else 0.0
+        if now < self._open_until:
+            return max(1.0, self._open_until - now)
+        return 1.0 if self._is_probing(now) else 0.0
 
     def succeeded(self, leave: Pass, now: float) -> None:
-        if leave is _PROBE:
-            self._is_probing = False
-            self._slices.clear()
-            self._become(State.CLOSED)
-        elif self.state is _CLOSED:
+        if leave < self._valid_from:
+            return
+        if self.state is _CLOSED:
             self._slice(now)[1] += 1
+            return
+        self._forget_past()
+        self._become(State.CLOSED)
 
     def failed(self, leave: Pass, now: float) -> None:
-        if leave is _PROBE:
-            self._is_probing = False
-            self._open(now)
-        elif self.state is _CLOSED:
+        if leave < self._valid_from:
+            return
+        if self.state is _CLOSED:
             self._slice(now)[2] += 1
-            if self._has_failed_too_often(now):
-                self._open(now)
+            if not self._has_failed_too_often(now):
+                return
+        self._open_until = now + self._rules.open_seconds
+        self._forget_past()
+        self._become(State.OPEN)
 
     def forget(self, leave: Pass) -> None:
         """It has no result: the next one may try."""
-        if leave is _PROBE:
-            self._is_probing = False
+        if leave == self._probe:
+            self._probe = None
 
     def counts(self, now: float) -> tuple[int, int]:
         """Successes and failures within the window."""
@@ -99,10 +118,14 @@ class Breaker:
         total, percent = successes + failures, self._rules.failure_percent
         return percent > 0 and total >= self._rules.min_requests and failures * 100 >= total * percent
 
-    def _open(self, now: float) -> None:
-        self._open_until = now + self._rules.open_seconds
+    def _is_probing(self, now: float) -> bool:
+        """One that takes long stands in nobody's way: it may be the request that is slow."""
+        return self._probe is not None and now < self._probe_until
+
+    def _forget_past(self) -> None:
+        self._number += 1
+        self._valid_from, self._probe = self._number, None
         self._slices.clear()
-        self._become(State.OPEN)
 
     def _become(self, state: State) -> None:
         if state is not self.state:

@@ -144,6 +144,13 @@ class Client:
         self._pending_cut = error
         self._cut_timer = asyncio.get_running_loop().call_later(CUT_AFTER_SECONDS, self._fail, error)
 
+    def hung_up(self) -> None:
+        """The rest of the body will not come: for a server that sees it while nobody reads, for upstream does
+        not take what has come.
+        """
+        if not self.body_ended:
+            self._fail(ClientDisconnected())
+
     def expire(self, error: ProxyError) -> None:
         """Upstream has had all its time: the request ends with this error, wherever its answer stands."""
         self._fail(error)

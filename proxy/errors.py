@@ -232,6 +232,11 @@ class UpstreamTimeout(ProxyError):
     code = "upstream_timeout"
     message = "The upstream API did not begin to answer in time."
 
+    def __init__(self, *, was_sent: bool = True) -> None:
+        """`was_sent`: upstream has taken the whole request, and may have worked on it."""
+        super().__init__(self.message)
+        self.was_sent = was_sent
+
 
 class ServiceUnavailable(ProxyError):
     status = 503

@@ -10,7 +10,7 @@ from proxy.attempts import Attempts
 from proxy.bill import Bill, finished
 from proxy.client import Client, ClientDisconnected
 from proxy.endpoints import Endpoint
-from proxy.errors import ProxyError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnreachable
+from proxy.errors import ProxyError, UpstreamTimeout
 from proxy.headers import first, to_client
 from proxy.limit_headers import tell
 from proxy.metering.guarded import Guarded
@@ -43,8 +43,10 @@ class Exchange:
         self._meter: Meter = Deaf()
         self._is_background = False
         self._may_drain = True
-        self._is_free = True
-        """Whether upstream has done no work for it, as far as is known."""
+        self._is_accepted = False
+        """Whether upstream works on it, or has, as far as is known of the newest attempt."""
+        self._has_worked_in_vain = False
+        """Whether an attempt before has run out of time."""
         self._is_whole = False
         """Whether all that the answer has to report has passed."""
         self._silence = Silence()
@@ -123,28 +125,32 @@ class Exchange:
         endpoint: Endpoint,
         body: bytes | StreamedBody,
     ) -> httpx.Response:
-        try:
-            response = await Attempts(
-                upstreams,
-                transport,
-                provider,
-                endpoint,
-                self.grant,
-                request,
-                body,
-                self._client,
-                self._entry,
-                self._connected,
-            ).answer()
-        except (UpstreamUnreachable, UpstreamUnavailable):
-            self._is_free = True
-            raise
-        self._is_free = response.status_code >= 300
+        response = await Attempts(
+            upstreams,
+            transport,
+            provider,
+            endpoint,
+            self.grant,
+            request,
+            body,
+            self._client,
+            self._entry,
+            self._connected,
+            self._failed,
+        ).answer()
+        if response.status_code >= 300:
+            self._is_accepted = False
         return response
 
     def _connected(self) -> None:
         self._silence.begin()
-        self._is_free = False
+        self._is_accepted = True
+
+    def _failed(self, was_work: bool) -> None:
+        """What is waited for from here on is no work of upstream's."""
+        self._silence.end(was_work=was_work)
+        self._is_accepted = False
+        self._has_worked_in_vain |= was_work
 
     async def _answer(self, response: httpx.Response, endpoint: Endpoint, *, is_asking: bool) -> None:
         entry = self._entry
@@ -153,7 +159,7 @@ class Exchange:
         entry.upstream_processing_seconds = _seconds(first(headers, b"openai-processing-ms"))
         self._is_background = endpoint.background
         meter = meter_for(endpoint, headers, entry.method)
-        if self._is_free or isinstance(meter, Deaf):
+        if not self._is_accepted or isinstance(meter, Deaf):
             if self._client.is_gone:
                 raise ClientDisconnected
             self._client.drain_seconds = 0  # there is nothing to learn
@@ -176,7 +182,8 @@ class Exchange:
         self._client.announce_end(coming_bytes)
 
     def _charge(self) -> Charge:
-        if self._is_free or not self._client.body_ended:
+        has_worked = self._is_accepted or self._has_worked_in_vain
+        if not has_worked or not self._client.body_ended:
             return self._bill.free(self._entry)
         usage = self._meter.finish()
         if self._is_background:
@@ -184,7 +191,7 @@ class Exchange:
         return self._bill.close(
             self._entry,
             usage,
-            is_whole=self._is_whole,
+            is_whole=self._is_whole and self._is_accepted,
             pieces=self._meter.pieces,
             bytes_sent=self._client.sent_bytes,
             silent_seconds=self._silence.seconds,

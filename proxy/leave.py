@@ -21,11 +21,13 @@ FAILING = frozenset(
 class Upstream:
     """One base URL."""
 
-    __slots__ = ("breaker", "budget")
+    __slots__ = ("breaker", "budget", "routes")
 
     def __init__(self, breaker: Breaker, budget: RetryBudget) -> None:
         self.breaker = breaker
         self.budget = budget
+        self.routes = 0
+        """How many keys are known there."""
 
 
 class Route:
@@ -41,7 +43,16 @@ class Route:
 class Leave:
     """Leave to ask upstream once, with this key. Whoever has one tells how it went; again is harmless."""
 
-    __slots__ = ("_is_told", "_of_connection", "_of_key", "_ring", "_route", "_was_resting", "key")
+    __slots__ = (
+        "_is_connected",
+        "_is_told",
+        "_of_connection",
+        "_of_key",
+        "_ring",
+        "_route",
+        "_was_resting",
+        "key",
+    )
 
     def __init__(
         self,
@@ -59,25 +70,32 @@ class Leave:
         self._of_key = of_key
         self._was_resting = was_resting
         self._is_told = False
+        self._is_connected = False
+
+    def connected(self) -> None:
+        """There is a connection: that much is known at once, however long the answer takes."""
+        if not self._is_connected:
+            self._is_connected = True
+            self._route.upstream.breaker.succeeded(self._of_connection, time.monotonic())
 
     def answered(self, status: int) -> None:
         """Upstream has: the head of its answer is there."""
         now = self._tell()
         if now is None:
             return
-        self._route.upstream.breaker.succeeded(self._of_connection, now)
+        self.connected()
         if status in FAILING:
             self._route.breaker.failed(self._of_key, now)
             return
         self._route.breaker.succeeded(self._of_key, now)
-        if self._was_resting and status < HTTPStatus.BAD_REQUEST:
-            self._ring.works(self.key)
+        if status < HTTPStatus.BAD_REQUEST:
+            self._ring.works(self.key, was_resting=self._was_resting)
 
     def was_silent(self) -> None:
         """There was a connection, and no answer came of it."""
         now = self._tell()
         if now is not None:
-            self._route.upstream.breaker.succeeded(self._of_connection, now)
+            self.connected()
             self._route.breaker.failed(self._of_key, now)
 
     def was_unreachable(self) -> None:

@@ -53,6 +53,7 @@ class Passage:
         length = self._request.content_length
         self._client.permit_body(self._endpoint.max_request_bytes, declared_bytes=length)
         self._judge()
+        admission.check_upstream(self._runtime.upstreams, grant, self._provider)  # before the body comes
 
     @contextmanager
     def room_for_body(self) -> Iterator[None]:

@@ -4,15 +4,19 @@ its body: what was read is given back in front of the rest, byte for byte.
 
 import asyncio
 import zlib
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from uuid import UUID
 
 import httpx
 
 MAX_PEEKED_BYTES = 64 * 1024
 PEEK_SECONDS = 2.0
 QUOTA = "insufficient_quota"
+REFUSED_SECONDS = 30.0
+MAX_REFUSED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,30 @@ class KeyRefusal:
         return f"429 {QUOTA}" if self.is_quota else str(self.status)
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks for what: whose refusal concerns nobody else."""
+
+    token_id: UUID
+    path: str
+
+
+class RefusedRequests:
+    """What several keys were refused for just now: other keys would be, too."""
+
+    def __init__(self) -> None:
+        self._until: OrderedDict[Asking, float] = OrderedDict()
+
+    def note(self, asking: Asking, now: float) -> None:
+        self._until[asking] = now + REFUSED_SECONDS
+        self._until.move_to_end(asking)
+        if len(self._until) > MAX_REFUSED:
+            self._until.popitem(last=False)
+
+    def has(self, asking: Asking, now: float) -> bool:
+        return self._until.get(asking, 0.0) > now
+
+
 async def refusal_in(response: httpx.Response) -> KeyRefusal | None:
     """None: the answer speaks of something else. The answer's stream is still whole."""
     status = response.status_code
@@ -43,7 +71,11 @@ def refusal_of(status: int, body: bytes) -> KeyRefusal | None:
     """As `refusal_in`, of an answer that has been read."""
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return KeyRefusal(status)
-    return KeyRefusal(status) if status == HTTPStatus.TOO_MANY_REQUESTS and QUOTA.encode() in body else None
+    return (
+        KeyRefusal(status)
+        if status == HTTPStatus.TOO_MANY_REQUESTS and QUOTA.encode() in _readable(body)
+        else None
+    )
 
 
 class _PutBack(httpx.AsyncByteStream):

@@ -4,6 +4,7 @@ by what upstream says of it; a request that may have been worked on is repeated 
 
 import random
 from collections.abc import Iterable
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
@@ -18,7 +19,7 @@ FLOOR_SECONDS = 10.0
 """So many repetitions in so many seconds are there for those who ask seldom."""
 
 _SAFE = frozenset({"GET", "HEAD", "DELETE", "PUT"})
-_REFUSED_UNWORKED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+REFUSED_UNWORKED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _PERHAPS_WORKED = frozenset(
     {HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}
 )
@@ -26,7 +27,7 @@ _PERHAPS_WORKED = frozenset(
 
 def can_be_repeated(method: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether to ask twice is to ask once: by its method, or by the key that it carries."""
-    return method in _SAFE or first(headers, b"idempotency-key") is not None
+    return method in _SAFE or bool((first(headers, b"idempotency-key") or b"").strip())
 
 
 def retries_for(headers: Iterable[tuple[bytes, bytes]], most: int) -> int:
@@ -42,7 +43,7 @@ def may_ask_again(
     said = first(headers, b"x-should-retry")
     if said == b"false" or status < HTTPStatus.BAD_REQUEST or is_quota:
         return False
-    return said == b"true" or status in _REFUSED_UNWORKED or (is_harmless and status in _PERHAPS_WORKED)
+    return said == b"true" or status in REFUSED_UNWORKED or (is_harmless and status in _PERHAPS_WORKED)
 
 
 def seconds_to_wait(retries_made: int, headers: Iterable[tuple[bytes, bytes]], *, now: float) -> float | None:
@@ -98,7 +99,7 @@ class RetryBudget:
 def _number(value: bytes | None) -> float | None:
     """Not negative, not infinite; anything else says nothing."""
     try:
-        number = float(value) if value is not None and len(value) < 30 else -1.0
+        number = float(value) if value is not None and len(value) < 30 and b"_" not in value else -1.0
     except ValueError:
         return None
     return number if 0 <= number < float("inf") else None
@@ -106,6 +107,8 @@ def _number(value: bytes | None) -> float | None:
 
 def _until(value: bytes, now: float) -> float | None:
     try:
-        return max(0.0, parsedate_to_datetime(value.decode("latin-1")).timestamp() - now)
+        until = parsedate_to_datetime(value.decode("latin-1"))
+        # Without a zone it is not ours: HTTP's dates are UTC.
+        return max(0.0, (until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() - now)
     except (ValueError, OverflowError):
         return None

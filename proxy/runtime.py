@@ -143,11 +143,11 @@ class Runtime:
         runtime, cls._current = cls._current, None
         await runtime.running.stop()
         runtime._price_reader.cancel()
-        await runtime.key_health.stop()
         await runtime.transport.aclose()
         await runtime.socket_transport.aclose()
         runtime._access_log.flush()
         await runtime._loop.run_in_executor(None, runtime._stop_threads)
+        await runtime.key_health.stop()
         await runtime.limits.flush()  # with what the ledger's last batch has corrected
         await runtime.limits.aclose()
         runtime._loaders.shutdown(wait=False, cancel_futures=True)

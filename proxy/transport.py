@@ -39,6 +39,14 @@ _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ClientError, httpx.ReadError),
     (ConnectionError, httpx.ReadError),
 )
+# Their texts have no URL in them.
+_SAID = (
+    aiohttp.ClientConnectorError,
+    aiohttp.SocketTimeoutError,
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientPayloadError,
+    ConnectionError,
+)
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -58,15 +66,23 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         read = timeout.get("read")
         first_byte = timeout.get("first_byte", read)
         _on_connected.set(request.extensions.get("on_connected"))
-        with _mapped_errors():
-            response = await self._session.request(
-                request.method,
-                _target_url(request),
-                headers=CIMultiDict((_text(name), _text(value)) for name, value in request.headers.raw),
-                data=_data(request),
-                allow_redirects=False,
-                timeout=_timeout(timeout.get("connect"), first_byte),
-            )
+        data = _data(request, read, first_byte)
+        try:
+            with _mapped_errors():
+                response = await self._session.request(
+                    request.method,
+                    _target_url(request),
+                    headers=CIMultiDict((_text(name), _text(value)) for name, value in request.headers.raw),
+                    data=data,
+                    allow_redirects=False,
+                    timeout=_timeout(timeout.get("connect"), first_byte),
+                )
+        except httpx.ReadTimeout as late:
+            if isinstance(data, _BodyPayload) and not data.body.is_taken:
+                raise httpx.WriteTimeout(str(late)) from late
+            raise
+        if isinstance(data, _BodyPayload):
+            data.body.protocol = None
         if first_byte != read:
             _wait_between_bytes(response, read)
         return httpx.Response(
@@ -99,7 +115,46 @@ class _Request(aiohttp.ClientRequest):
         """
         if isinstance(self.body, aiohttp.BytesPayload) and (self.body.size or 0) > LARGE_BODY_BYTES:
             conn.protocol.start_timeout()
+        elif isinstance(self.body, _BodyPayload):
+            self.body.body.protocol = conn.protocol
         return await super().send(conn)
+
+
+class _Body:
+    """A body in pieces. While upstream does not take one, a timer runs; while none is there to be taken, for
+    the client is slow, none does.
+    """
+
+    def __init__(
+        self, pieces: AsyncIterable[bytes], seconds: float | None, first_byte_seconds: float | None
+    ) -> None:
+        self.protocol: Any = None
+        """None: there is no connection yet, or the answer has come already, and has timers of its own."""
+        self.is_taken = False
+        self._pieces = pieces
+        self._seconds = seconds
+        self._first_byte_seconds = first_byte_seconds
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._pieces:
+            self._time(self._seconds)
+            yield piece
+            self._time(None)
+        self.is_taken = True
+        self._time(self._first_byte_seconds)
+
+    def _time(self, seconds: float | None) -> None:
+        if self.protocol is not None:
+            self.protocol.read_timeout = seconds
+            self.protocol.start_timeout()
+
+
+class _BodyPayload(aiohttp.AsyncIterablePayload):
+    """aiohttp's name for one."""
+
+    def __init__(self, body: _Body) -> None:
+        super().__init__(body)
+        self.body = body
 
 
 class Connector(aiohttp.TCPConnector):
@@ -153,12 +208,17 @@ def _target_url(request: httpx.Request) -> URL:
     return URL(f"{url.scheme}://{url.netloc.decode()}{target.decode('ascii')}", encoded=True)
 
 
-def _data(request: httpx.Request) -> bytes | AsyncIterable[bytes] | None:
-    if isinstance(request.stream, httpx.ByteStream):
-        body = b"".join(request.stream)
-        return (_pieces(body) if len(body) > LARGE_BYTES else body) or None
-    assert isinstance(request.stream, httpx.AsyncByteStream)
-    return request.stream
+def _data(
+    request: httpx.Request, seconds: float | None, first_byte_seconds: float | None
+) -> bytes | _BodyPayload | None:
+    stream = request.stream
+    if isinstance(stream, httpx.ByteStream):
+        body = b"".join(stream)
+        if len(body) <= LARGE_BYTES:
+            return body or None
+        return _BodyPayload(_Body(_pieces(body), seconds, first_byte_seconds))
+    assert isinstance(stream, httpx.AsyncByteStream)
+    return _BodyPayload(_Body(stream, seconds, first_byte_seconds))
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
@@ -193,6 +253,11 @@ def _mapped_errors() -> Iterator[None]:
 
 
 def _reason(problem: Exception) -> str:
-    """For the log. What upstream sent is not in it: aiohttp quotes answers that it cannot read."""
-    is_quoting = isinstance(problem, aiohttp.ClientResponseError)
-    return "upstream sent what is no HTTP answer" if is_quoting else str(problem)
+    """For the log. What upstream sent is not in it, nor what it was asked for: aiohttp quotes answers that it
+    cannot read, and whole URLs.
+    """
+    if isinstance(problem, aiohttp.ClientResponseError):
+        return "upstream sent what is no HTTP answer"
+    if isinstance(problem, _SAID):
+        return str(problem)
+    return f"{type(problem).__name__} {getattr(problem, 'errno', None) or ''}".rstrip()

@@ -67,7 +67,7 @@ def _named(problem: httpx.TransportError) -> ProxyError:
     if isinstance(problem, httpx.PoolTimeout):
         return NoFreeConnection()
     if isinstance(problem, httpx.TimeoutException) and not isinstance(problem, httpx.ConnectTimeout):
-        return UpstreamTimeout()
+        return UpstreamTimeout(was_sent=not isinstance(problem, httpx.WriteTimeout))
     return UpstreamUnreachable()
 
 

@@ -17,6 +17,7 @@ from proxy.breaker import Breaker, BreakerRules, State
 from proxy.errors import UpstreamUnavailable
 from proxy.keyring import KeyHealth, KeyRing, Rests
 from proxy.leave import Leave, Route, Upstream
+from proxy.refusals import RefusedRequests
 from proxy.retry import RetryBudget
 from tokens.grant import RingKey
 
@@ -50,7 +51,9 @@ class Upstreams:
             window_seconds=settings.BREAKER_WINDOW_SECONDS,
             open_seconds=settings.BREAKER_OPEN_SECONDS,
         )
-        self._upstreams: OrderedDict[str, Upstream] = OrderedDict()
+        self.refused_requests = RefusedRequests()
+        self._upstreams: dict[str, Upstream] = {}
+        """Of each route; no other."""
         # A UUID's number is its hash, without a call.
         self._routes: OrderedDict[tuple[str, int], Route] = OrderedDict()
         self._troubled: set[Breaker] = set()
@@ -66,7 +69,8 @@ class Upstreams:
         """Leave for another attempt of a request, with one of these keys. Raises UpstreamUnavailable."""
         now, ring = time.monotonic(), self.ring
         wall = time.time()
-        for key in ring.choose(keys, wall):
+        chosen = ring.choose(keys, wall)
+        for key in chosen:
             route = self._route(base_url, key.id)
             of_connection = route.upstream.breaker.admit(now)
             if of_connection is None:
@@ -76,13 +80,14 @@ class Upstreams:
                 resting = ring.is_resting(key, wall)
                 return Leave(key, route, ring, of_connection, of_key, resting)
             route.upstream.breaker.forget(of_connection)
-        raise UpstreamUnavailable(self._seconds_to_wait(base_url, keys, now))
+        raise UpstreamUnavailable(self._seconds_to_wait(base_url, chosen, now))
 
     def check(self, base_url: str, keys: tuple[RingKey, ...]) -> None:
         """As `admit` would, but nothing is taken. Raises UpstreamUnavailable."""
         if not self._troubled:
             return
-        seconds = self._seconds_to_wait(base_url, keys, time.monotonic())
+        chosen = self.ring.choose(keys, time.time())
+        seconds = self._seconds_to_wait(base_url, chosen, time.monotonic())
         if seconds > 0:
             raise UpstreamUnavailable(seconds)
 
@@ -112,17 +117,24 @@ class Upstreams:
             return route
         route = Route(self._upstream(base_url), self._breaker(base_url, key_id))
         self._routes[name] = route
+        route.upstream.routes += 1
         if len(self._routes) > MAX_ROUTES:
-            self._troubled.discard(self._routes.popitem(last=False)[1].breaker)
+            self._forget_oldest()
         return route
+
+    def _forget_oldest(self) -> None:
+        (base_url, _), route = self._routes.popitem(last=False)
+        self._troubled.discard(route.breaker)
+        route.upstream.routes -= 1
+        if not route.upstream.routes:
+            del self._upstreams[base_url]
+            self._troubled.discard(route.upstream.breaker)
 
     def _upstream(self, base_url: str) -> Upstream:
         found = self._upstreams.get(base_url)
         if found is None:
             budget = RetryBudget(settings.UPSTREAM_RETRY_BUDGET_PERCENT)
             found = self._upstreams[base_url] = Upstream(self._breaker(base_url, None), budget)
-            if len(self._upstreams) > MAX_ROUTES:
-                self._troubled.discard(self._upstreams.popitem(last=False)[1].breaker)
         return found
 
     def _breaker(self, base_url: str, key_id: UUID | None) -> Breaker:

@@ -16,6 +16,9 @@ from proxy.upstream import UpstreamCut
 from usage.entry import UsageEntry
 from usage.outcomes import Outcome
 
+HANGUP_EXTENSION = "llm_proxy.hangup"
+"""By which a server takes whom to tell that the client has left in the midst of its body."""
+
 log = structlog.get_logger("proxy")
 
 
@@ -25,6 +28,9 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
     """
     runtime = Runtime.current()
     client = Client(receive, send, max_body_bytes=runtime.max_body_bytes)
+    tell_hangup = scope.get("extensions", {}).get(HANGUP_EXTENSION)
+    if tell_hangup is not None:
+        tell_hangup(client.hung_up)
     entry = UsageEntry(
         id=uuid.UUID(int=uuid_utils.uuid7().int),
         started_at=time.time(),

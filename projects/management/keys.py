@@ -20,11 +20,13 @@ def read_key(given: str) -> str:
 
 
 def find_key(key_id: str) -> UpstreamKey:
-    """Raises CommandError."""
+    """Raises CommandError, which quotes no more than an ID: it may be the key itself that was given."""
     try:
         found = UpstreamKey.objects.select_related("project").filter(pk=UUID(key_id)).first()
     except ValueError:
-        found = None
+        raise CommandError(
+            "That is no ID of an upstream key. `list_upstream_keys` shows a project's."
+        ) from None
     if found is None:
         raise CommandError(f"There is no upstream key {key_id!r}. `list_upstream_keys` shows a project's.")
     return found

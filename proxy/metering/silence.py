@@ -10,7 +10,7 @@ NOTICED_SECONDS = 1.0
 class Silence:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._since = clock()
+        self._since: float | None = clock()
         self._past_seconds = 0.0
 
     def begin(self) -> None:
@@ -20,11 +20,18 @@ class Silence:
     def heard(self) -> None:
         """A piece of output has come."""
         now = self._clock()
-        if now - self._since >= NOTICED_SECONDS:
+        if self._since is not None and now - self._since >= NOTICED_SECONDS:
             self._past_seconds += now - self._since
         self._since = now
+
+    def end(self, *, was_work: bool) -> None:
+        """Upstream is not asked any more. `was_work`: as far as is known it has worked until now."""
+        if was_work:
+            self._past_seconds = self.seconds
+        self._since = None
 
     @property
     def seconds(self) -> float:
         """Of all silences, the one that lasts among them."""
-        return self._past_seconds + self._clock() - self._since
+        lasting = 0.0 if self._since is None else self._clock() - self._since
+        return self._past_seconds + lasting

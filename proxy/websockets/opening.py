@@ -3,11 +3,13 @@ all. A key that is refused gives way to the next one. Nothing else is repeated: 
 themselves.
 """
 
+from http import HTTPStatus
+
 from proxy.errors import NoFreeConnection, UpstreamTimeout, UpstreamUnreachable
 from proxy.failover import Failover
 from proxy.leave import Leave
 from proxy.providers import Provider
-from proxy.refusals import refusal_of
+from proxy.refusals import Asking, refusal_of
 from proxy.types import Headers
 from proxy.upstreams import Upstreams
 from proxy.websockets.handshake import Handshake
@@ -28,24 +30,29 @@ async def open_socket(
 ) -> tuple[UpstreamSocket, Headers]:
     """As SocketTransport.open, and raises UpstreamUnavailable besides. `entry` counts the attempts."""
     base_url = grant.base_url or provider.base_url
-    failover = Failover(upstreams, base_url, grant.upstream_keys)
+    asking = Asking(grant.token_id, handshake.request.path)
+    failover = Failover(upstreams, base_url, grant.upstream_keys, asking)
     leave: Leave | None = upstreams.admit(base_url, grant.upstream_keys)
-    while True:
-        assert leave is not None
-        entry.attempts += 1
-        try:
-            opened = await _ask(leave, transport, base_url, provider, grant, handshake)
-        except UpstreamRefusal as answer:
-            refusal = refusal_of(answer.status, answer.body)
-            if refusal is not None:
-                failover.note(leave.key, refusal, answer.headers)
-                leave = failover.another()
-            if refusal is None or leave is None:
-                failover.settle(refusal)
-                raise
-        else:
-            failover.settle()
-            return opened
+    was_taken = False
+    try:
+        while True:
+            assert leave is not None
+            entry.attempts += 1
+            try:
+                opened = await _ask(leave, transport, base_url, provider, grant, handshake)
+            except UpstreamRefusal as answer:
+                refusal = refusal_of(answer.status, answer.body)
+                if refusal is not None:
+                    failover.note(leave.key, refusal, answer.headers)
+                    leave = failover.another()
+                if refusal is None or leave is None:
+                    was_taken = refusal is None and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+                    raise
+            else:
+                was_taken = True
+                return opened
+    finally:
+        failover.settle(was_taken=was_taken)
 
 
 async def _ask(

@@ -143,7 +143,7 @@ class SocketTransport:
         tracing = aiohttp.TraceConfig()
         tracing.on_request_end.append(_keep_answer)
         tracing.on_request_redirect.append(_refuse_redirect)
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=Connector(limit=self._max_connections),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -155,6 +155,8 @@ class SocketTransport:
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
+        session._retry_connection = False  # it would ask again behind the back of those who count
+        return session
 
 
 def _text(data: bytes) -> str:

@@ -85,10 +85,15 @@ def test_change_that_is_none_leaves_no_event() -> None:
     assert events() == []
 
 
-@pytest.mark.parametrize("arguments", [["nonsense", "--weight", "1"], [str(uuid7()), "--weight", "1"]])
-def test_unknown_key_is_refused(arguments: list[str]) -> None:
+def test_unknown_key_is_refused() -> None:
     with pytest.raises(CommandError, match="There is no upstream key"):
-        run("update_upstream_key", *arguments)
+        run("update_upstream_key", str(uuid7()), "--weight", "1")
+
+
+def test_a_key_that_is_given_for_its_id_is_not_shown() -> None:
+    with pytest.raises(CommandError, match="no ID of an upstream key") as raised:
+        run("update_upstream_key", "sk-pasted-by-mistake", "--weight", "1")
+    assert "pasted" not in str(raised.value)
 
 
 def test_nothing_to_change_is_refused() -> None:

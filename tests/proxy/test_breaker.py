@@ -58,41 +58,83 @@ def test_open_it_says_how_long_to_wait() -> None:
     assert [breaker.seconds_to_wait(now) for now in (0, 2, 4.5, 5)] == [5, 3, 1, 0]
 
 
+def probing(breaker: Breaker, now: float) -> Pass:
+    probe = breaker.admit(now)
+    assert probe is not None
+    return probe
+
+
 def test_half_open_lets_one_through_until_it_is_answered() -> None:
     breaker = opened().breaker
-    assert [breaker.admit(5) for _ in range(50)] == [Pass.PROBE] + [None] * 49
+    probe = probing(breaker, 5)
+    assert [breaker.admit(5) for _ in range(50)] == [None] * 50
     assert breaker.seconds_to_wait(6) == 1
-    breaker.succeeded(Pass.PROBE, 6)
-    assert (breaker.state, breaker.admit(6), breaker.seconds_to_wait(6)) == (State.CLOSED, Pass.REGULAR, 0)
+    breaker.succeeded(probe, 6)
+    assert (breaker.state, breaker.seconds_to_wait(6)) == (State.CLOSED, 0)
+    assert None not in [breaker.admit(6) for _ in range(50)]
 
 
 def test_a_probe_that_fails_opens_it_anew() -> None:
     breaker = opened().breaker
-    breaker.admit(5)
-    breaker.failed(Pass.PROBE, 6)
-    assert (breaker.state, breaker.admit(10.9), breaker.admit(11)) == (State.OPEN, None, Pass.PROBE)
+    breaker.failed(probing(breaker, 5), 6)
+    assert (breaker.state, breaker.admit(10.9)) == (State.OPEN, None)
+    probing(breaker, 11)
 
 
 def test_a_probe_without_a_result_frees_its_place() -> None:
     breaker = opened().breaker
-    breaker.admit(5)
-    breaker.forget(Pass.PROBE)
-    assert [breaker.admit(5), breaker.admit(5)] == [Pass.PROBE, None]
+    breaker.forget(probing(breaker, 5))
+    probing(breaker, 5)
+    assert breaker.admit(5) is None
+
+
+def test_a_probe_that_takes_long_stands_in_nobodys_way() -> None:
+    breaker = opened().breaker
+    slow = probing(breaker, 5)
+    assert (breaker.admit(9.9), breaker.seconds_to_wait(10)) == (None, 0)
+    probing(breaker, 10)
+    breaker.forget(slow)
+    assert breaker.admit(10) is None  # the second one's place is not the first one's to give back
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_probe_that_took_long_counts_while_no_other_has_a_result(fails: bool) -> None:
+    breaker = opened().breaker
+    slow = probing(breaker, 5)
+    probing(breaker, 10)
+    (breaker.failed if fails else breaker.succeeded)(slow, 11)
+    assert breaker.state is (State.OPEN if fails else State.CLOSED)
+
+
+def test_what_was_asked_before_the_outage_opens_nothing_after_it() -> None:
+    breaker = World().breaker
+    late = [probing(breaker, 0) for _ in range(4)]
+    for _ in range(4):
+        breaker.failed(probing(breaker, 0), 0)
+    slow, quick = probing(breaker, 5), probing(breaker, 10)
+    breaker.succeeded(quick, 10)
+    for leave in (*late, slow):
+        breaker.failed(leave, 11)
+    assert (breaker.state, breaker.counts(11)) == (State.CLOSED, (0, 0))
 
 
 def test_results_of_before_decide_nothing_while_it_is_open() -> None:
-    breaker = opened().breaker
-    breaker.succeeded(Pass.REGULAR, 1)
-    breaker.failed(Pass.REGULAR, 1)
-    breaker.forget(Pass.REGULAR)
+    world = World()
+    late = [probing(world.breaker, 0) for _ in range(3)]
+    for _ in range(4):
+        world.ask(0, fails=True)
+    breaker = world.breaker
+    breaker.succeeded(late[0], 1)
+    breaker.failed(late[1], 1)
+    breaker.forget(late[2])
     assert (breaker.state, breaker.counts(1), breaker.seconds_to_wait(1)) == (State.OPEN, (0, 0), 4)
 
 
 def test_each_change_is_told_once() -> None:
     world = opened()
+    probe = probing(world.breaker, 5)
     world.breaker.admit(5)
-    world.breaker.admit(5)
-    world.breaker.succeeded(Pass.PROBE, 5)
+    world.breaker.succeeded(probe, 5)
     assert world.changes == [State.OPEN, State.HALF_OPEN, State.CLOSED]
 
 

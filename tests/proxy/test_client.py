@@ -284,3 +284,29 @@ async def test_an_answer_without_its_client_ends_where_nothing_is_to_be_learnt(
 ) -> None:
     with pytest.raises(ClientDisconnected):
         await hang_up_and_wait(client, wire, client.drain_no_more)
+
+
+async def test_a_client_that_leaves_while_nobody_takes_its_body_is_noticed(wire: Wire) -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    client = Client(receive, wire.send, max_body_bytes=1000)
+
+    async def send_on() -> None:
+        with client.failure_cancels():
+            async for _ in client.body():
+                client.hung_up()
+                await asyncio.Event().wait()  # upstream does not read
+
+    with pytest.raises(ClientDisconnected):
+        await asyncio.wait_for(send_on(), 5)
+
+
+async def test_a_client_whose_body_has_ended_is_not_taken_for_one_that_leaves_in_its_midst(
+    client: Client, wire: Wire
+) -> None:
+    await client.read()
+    with client.failure_cancels():
+        client.hung_up()
+        await asyncio.sleep(0)
+    assert client.failure is None

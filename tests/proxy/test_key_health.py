@@ -1,5 +1,7 @@
 """The health of keys on its way into the database."""
 
+import asyncio
+
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -15,9 +17,12 @@ class Database:
     def __init__(self) -> None:
         self.writes: list[list[KeyHealth]] = []
         self.is_away = False
+        self.refused = 0
 
     async def store(self, healths: list[KeyHealth]) -> bool:
-        if not self.is_away:
+        if self.is_away:
+            self.refused += 1
+        else:
             self.writes.append(healths)
         return not self.is_away
 
@@ -41,16 +46,48 @@ async def test_what_changes_in_a_moment_is_one_write_with_the_newest_of_each_key
     assert database.writes == [[health(KEY, "403"), health(OTHER, "401")]]
 
 
-async def test_what_could_not_be_written_is_told_again_with_the_next_change() -> None:
+async def test_what_could_not_be_written_is_told_again_without_another_change() -> None:
     database = Database()
     writer = HealthWriter(database.store)
     database.is_away = True
     writer.note(health(KEY, "401"))
-    await writer.stop()
+    await eventually_async(lambda: database.refused)
     database.is_away = False
-    writer.note(health(OTHER, "401"))
     await eventually_async(lambda: database.writes)
-    assert database.writes == [[health(KEY, "401"), health(OTHER, "401")]]
+    assert database.writes == [[health(KEY, "401")]]
+
+
+async def test_while_a_write_hangs_no_other_waits_behind_it_and_the_end_does_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(key_health, "STOP_SECONDS", 0.1)
+    begun: list[int] = []
+
+    async def hang(healths: list[KeyHealth]) -> bool:
+        begun.append(len(healths))
+        await asyncio.Event().wait()
+        return True
+
+    writer = HealthWriter(hang)
+    writer.note(health(KEY, "401"))
+    await eventually_async(lambda: begun)
+    tasks = len(asyncio.all_tasks())
+    for _ in range(5):
+        writer.note(health(OTHER, "401"))
+        await asyncio.sleep(0.02)
+
+    assert len(asyncio.all_tasks()) == tasks
+    await asyncio.wait_for(writer.stop(), 5)
+    assert begun == [1]
+
+
+async def test_a_store_that_breaks_does_not_break_the_end() -> None:
+    async def broken(healths: list[KeyHealth]) -> bool:
+        raise RuntimeError
+
+    writer = HealthWriter(broken)
+    writer.note(health(KEY, "401"))
+    await writer.stop()
 
 
 async def test_the_end_writes_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

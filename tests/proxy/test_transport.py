@@ -130,3 +130,44 @@ async def test_a_large_body_goes_out_whole_with_its_length(transport: AiohttpTra
     assert seen["body_sha256"] == hashlib.sha256(body).hexdigest()
     assert ["content-length", str(len(body))] in [[name.lower(), value] for name, value in seen["headers"]]
     assert not any(name.lower() == "transfer-encoding" for name, _ in seen["headers"])
+
+
+class Pieces(httpx.AsyncByteStream):
+    def __init__(self, size_bytes: int, pause_seconds: float, count: int) -> None:
+        self._size_bytes, self._pause_seconds, self._count = size_bytes, pause_seconds, count
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(self._count):
+            yield b"x" * self._size_bytes
+            await asyncio.sleep(self._pause_seconds)
+
+
+def upload(url: str, pieces: Pieces) -> httpx.Request:
+    timeout = {"connect": 5, "read": 0.3}
+    return httpx.Request("POST", url, stream=pieces, extensions={"timeout": timeout})
+
+
+async def test_a_body_that_is_not_taken_runs_out_of_time(transport: AiohttpTransport) -> None:
+    may_end = asyncio.Event()
+
+    async def never_read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await may_end.wait()
+        writer.transport.abort()
+
+    async with listening(never_read) as url:
+        with pytest.raises(httpx.WriteTimeout):
+            await asyncio.wait_for(transport.handle_async_request(upload(url, Pieces(1_000_000, 0, 50))), 10)
+        may_end.set()
+
+
+async def test_the_time_in_which_a_body_does_not_come_is_not_upstreams(transport: AiohttpTransport) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"0\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    async with listening(answer) as url:
+        response = await transport.handle_async_request(upload(url, Pieces(10, 0.6, 2)))
+        await response.aclose()
+
+    assert response.status_code == 204

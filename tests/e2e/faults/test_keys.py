@@ -74,13 +74,15 @@ def test_a_key_that_is_refused_gives_way_and_rests_and_its_health_is_noted(
     assert health.updated_at == before.updated_at
 
 
-def test_a_streamed_upload_cannot_be_sent_again_and_its_key_rests_all_the_same(resting: LiveProxy) -> None:
+def test_a_streamed_upload_cannot_be_sent_again_and_its_key_rests_when_two_tokens_find_it_refused(
+    resting: LiveProxy,
+) -> None:
     ring = Ring(resting)
     resting.fault_key(ring.first, status="401")
-    first, second = ask(resting, "upload", ring.project), ask(resting, "upload", ring.project)
+    *refused, fine = [ask(resting, "upload", ring.project) for _ in range(3)]
 
-    assert (first.status, first.record.attempts) == (401, 1)
-    assert (second.status, ring.uses()) == (200, (1, 1))
+    assert [(each.status, each.record.attempts) for each in refused] == [(401, 1)] * 2
+    assert (fine.status, ring.uses()) == (200, (2, 1))
 
 
 def test_with_one_key_the_client_sees_upstreams_own_truth(resting: LiveProxy) -> None:
@@ -106,15 +108,43 @@ def test_when_all_rest_the_one_is_used_that_ends_first_and_what_it_says_passes(r
     assert (third.status, ring.uses()) == (200, (1, 3))
 
 
-def test_a_request_that_all_keys_are_forbidden_makes_none_of_them_rest(resting: LiveProxy) -> None:
+@pytest.mark.parametrize("status", ["401", "403"])
+def test_a_request_that_all_keys_are_refused_for_makes_none_of_them_rest(
+    resting: LiveProxy, status: str
+) -> None:
     ring = Ring(resting)
-    forbidden = ask(resting, "post", ring.project, fake_status="403")
+    refused = ask(resting, "post", ring.project, fake_status=status)
     uses = ring.uses()
     fine = ask(resting, "post", ring.project)
 
-    assert (forbidden.status, forbidden.record.attempts, uses) == (403, 2, (1, 1))
+    assert (refused.status, refused.record.attempts, uses) == (int(status), 2, (1, 1))
     assert (fine.status, fine.record.attempts, ring.uses()) == (200, 1, (2, 1))
     assert eventually(lambda: (row := ring.first_row()).last_failed_at and row).cooling_until is None
+
+
+def test_of_many_keys_three_are_asked_and_then_for_a_while_one(resting: LiveProxy) -> None:
+    ring = Ring(resting)
+    for _ in range(8):
+        UpstreamKeyFactory.create(project=ring.project, plain=f"sk-more-{uuid7()}")
+    token, plain = issue_token(project=ring.project)
+    headers = {"authorization": f"Bearer {plain}", "x-fake-status": "403"}
+    for _ in range(2):
+        httpx.post(f"{resting.base_url}/chat/completions", json=CHAT, headers=headers, timeout=30)
+    attempts = eventually(lambda: found if len(found := _attempts_of(token.id)) == 2 else None)
+
+    assert attempts == [1, 3]
+
+
+def _attempts_of(token_id: UUID) -> list[int]:
+    return sorted(UsageRecord.objects.filter(token_id=token_id).values_list("attempts", flat=True))
+
+
+def test_what_upstream_may_have_worked_on_is_repeated_with_the_same_key(resting: LiveProxy) -> None:
+    ring = Ring(resting, first_weight=1)
+    seen = ask(resting, "post", ring.project, fake_reset="1", idempotency_key="k")
+
+    assert (seen.status, seen.record.attempts) == (502, 3)
+    assert sorted(ring.uses()) == [0, 3]
 
 
 def test_a_key_is_used_again_when_its_rest_has_ended(resting: LiveProxy) -> None:
