@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from proxy.errors import ProxyError, RequestTooLarge
-from proxy.headers import media_type
+from proxy.events_sent import EventsSent, is_plain_event_stream
 from proxy.types import Headers, Message, Receive, Send
 
 WATCH_AFTER_SECONDS = 0.05
 """So long after its body a request is watched for the client's hang-up."""
 CUT_AFTER_SECONDS = 0.5
 """So long may a stream take to come to the end of an event, and its client to read why it is cut."""
-_EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
 
 
 class ClientDisconnected(Exception):
@@ -47,7 +46,7 @@ class Client:
         self._send = send
         self._max_body_bytes = max_body_bytes
         self._has_ended = False
-        self._events: _EventsSent | None = None
+        self._events: EventsSent | None = None
         self._pending_cut: ProxyError | None = None
         self._cut_timer: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
@@ -176,7 +175,7 @@ class Client:
         self.status = status
         if self.rewrite is not None:
             headers = self.rewrite(headers)
-        self._events = _EventsSent() if _is_plain_event_stream(headers) else None
+        self._events = EventsSent() if is_plain_event_stream(headers) else None
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, chunk: bytes, *, is_last: bool = False) -> None:
@@ -285,32 +284,3 @@ class Client:
 
 def _nothing_to_do(coming_bytes: int) -> None:
     """Where nobody wants to know."""
-
-
-class _EventsSent:
-    """Where a stream of events stands: an error can only be said between two of them."""
-
-    def __init__(self) -> None:
-        self._tail = b""
-
-    @property
-    def is_between(self) -> bool:
-        return not self._tail or self._tail.endswith(_EVENT_ENDS)
-
-    def note(self, chunk: bytes) -> None:
-        self._tail = chunk if len(chunk) >= 4 else self._tail[-4:] + chunk
-
-    def up_to_end(self, chunk: bytes) -> bytes:
-        """The beginning of the next chunk, as far as the event ends that has begun; all if it does not."""
-        tail = self._tail[-4:]
-        text, sent = tail + chunk, len(tail)
-        found = [(text.find(end, max(0, sent - len(end) + 1)), len(end)) for end in _EVENT_ENDS]
-        ends = [start + length for start, length in found if start >= 0]
-        return chunk[: min(ends) - sent] if ends else chunk
-
-
-def _is_plain_event_stream(headers: Headers) -> bool:
-    """Whether an event of ours can be added to an answer with these headers."""
-    return media_type(headers) == b"text/event-stream" and not any(
-        name in (b"content-encoding", b"content-length") for name, _ in headers
-    )
