@@ -60,6 +60,8 @@ class Attempts:
         self._is_connected = False
         self._retries_made = 0
         self._failover: Failover | None = None
+        self._keys = grant.upstream_keys
+        """One only, once upstream may have worked with it: another account may not know the request."""
 
     async def answer(self) -> httpx.Response:
         """Upstream's answer, its headers read, its body not. Whoever asks closes it.
@@ -159,9 +161,10 @@ class Attempts:
         if refusal is not None and isinstance(outcome, httpx.Response):
             if self._failover is None:
                 asking = Asking(self._grant.token_id, self._request.path)
-                self._failover = Failover(self._upstreams, self._base_url, self._grant.upstream_keys, asking)
+                self._failover = Failover(self._upstreams, self._base_url, self._keys, asking)
             self._failover.note(leave.key, refusal, _lowered(outcome.headers.raw))
-            following = self._failover.another() if can_be_sent_again else None
+            may_change = can_be_sent_again and self._keys is self._grant.upstream_keys
+            following = self._failover.another() if may_change else None
             if following is not None:
                 return following
         if self._failover is not None:
@@ -175,7 +178,7 @@ class Attempts:
         self, outcome: httpx.Response | ProxyError, leave: Leave, *, is_quota: bool
     ) -> Leave | None:
         """Leave for it, after the time that it has to wait."""
-        request, keys = self._request, self._grant.upstream_keys
+        request = self._request
         if self._retries_made >= retries_for(request.headers, self._upstreams.max_retries):
             return None
         headers: Headers = []
@@ -186,9 +189,9 @@ class Attempts:
             if not may_ask_again(status, headers, is_harmless=is_harmless, is_quota=is_quota):
                 return None
             if status not in REFUSED_UNWORKED:
-                keys = (leave.key,)
+                self._keys = (leave.key,)
         elif self._is_connected and is_harmless:
-            keys = (leave.key,)  # another's account may not know that it is the same request
+            self._keys = (leave.key,)
         elif isinstance(outcome, NoFreeConnection) or self._is_connected:
             return None
         seconds = seconds_to_wait(self._retries_made, headers, now=time.time())
@@ -199,7 +202,7 @@ class Attempts:
             return None
         self._retries_made += 1
         try:
-            return self._upstreams.try_again(self._base_url, keys)
+            return self._upstreams.try_again(self._base_url, self._keys)
         except UpstreamUnavailable:
             return None
 

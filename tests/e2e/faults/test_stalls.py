@@ -13,7 +13,7 @@ import pytest
 
 from projects.models import Project
 from tests.e2e.faults.asking import CHAT
-from tests.factories import ProjectFactory, issue_token
+from tests.factories import ProjectFactory, UpstreamKeyFactory, issue_token
 from tests.live import LiveProxy, eventually, serving
 from tokens.models import AccessToken
 from usage.models import UsageRecord
@@ -181,6 +181,26 @@ def test_work_that_ran_into_time_is_charged_whatever_comes_of_its_repetition(imp
 
     assert (answer.status_code, record.attempts, record.cost_source) == (503, 2, "price")
     assert 50 < record.output_tokens < 1000  # of 2 s
+
+
+def test_a_key_that_upstream_may_have_worked_with_gives_way_to_no_other(impatient: LiveProxy) -> None:
+    keys: list[bytes] = []
+
+    def breaks_off_and_refuses(connection: socket.socket, number: int) -> None:
+        head = connection.recv(65536).lower()
+        keys.append(head.partition(b"authorization: ")[2].partition(b"\r\n")[0])
+        if number > 1:
+            connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with upstream(breaks_off_and_refuses) as base_url:
+        project = ProjectFactory.create(base_url=base_url)
+        UpstreamKeyFactory.create(project=project, plain="sk-another-one")
+        _, plain = issue_token(project=project)
+        headers = {"authorization": f"Bearer {plain}", "idempotency-key": "k"}
+        answer = httpx.post(f"{impatient.base_url}/chat/completions", json=CHAT, headers=headers, timeout=30)
+
+    assert (answer.status_code, len(keys), len(set(keys))) == (401, 2, 1)
 
 
 def test_a_handshake_that_breaks_off_is_asked_once(impatient: LiveProxy) -> None:
