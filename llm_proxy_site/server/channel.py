@@ -19,6 +19,7 @@ from zope.interface import provider
 
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.server.client_limits import ClientLimits
+from llm_proxy_site.server.departure import has_left
 from llm_proxy_site.server.framing import StrictChannel
 from llm_proxy_site.server.gate import WriteGate
 from llm_proxy_site.server.outlet import Outlet
@@ -204,7 +205,7 @@ class StreamingChannel(StrictChannel):
         elif self._clock.is_late(now, limits):
             self._end_head()
         elif self._paused_since is not None:
-            if now - self._paused_since > MAX_PAUSE_SECONDS:
+            if now - self._paused_since > MAX_PAUSE_SECONDS or has_left(self.transport.getHandle()):
                 self.transport.abortConnection()
         elif self._awaits_body_for_too_long(now, limits):
             self.refuse(408, "The request's body did not come in time.")

@@ -28,9 +28,14 @@ class RequestBody:
         self._disconnected = False
         self._unwanted = False
         self._waiter: asyncio.Future[None] | None = None
+        self._on_hangup: Callable[[], None] | None = None
         self.clock = BodyClock()
         self.on_awaited: Callable[[], None] | None = None
         """Called when the application first waits for the body, and nothing of it has come."""
+
+    def tell_hangup(self, told: Callable[[], None]) -> None:
+        """Whom to tell when the client leaves in the midst of its body, though nobody receives."""
+        self._on_hangup = told
 
     def feed(self, chunk: bytes) -> None:
         if self._unwanted:
@@ -60,6 +65,8 @@ class RequestBody:
         if message["type"] == "http.disconnect":
             self._disconnected = True
             self._wake()
+            if self._on_hangup is not None and not self._ended:
+                self._on_hangup()
 
     async def receive(self) -> dict[str, Any]:
         while True:

@@ -111,6 +111,7 @@ class ProxyServer(Server):
             return protocol.messages
         body = protocol.body
         assert isinstance(body, RequestBody)
+        scope["extensions"] = {"llm_proxy.hangup": body.tell_hangup}
         self._start(protocol, self._run_application(protocol, scope, body))
         return body
 

@@ -112,6 +112,30 @@ def test_a_body_that_upstream_does_not_take_is_not_waited_for(impatient: LivePro
     assert record.cost_source == "free"
 
 
+@pytest.mark.parametrize("end", ["closes", "resets"])
+@pytest.mark.parametrize("private_live", [{"UPSTREAM_READ_TIMEOUT_SECONDS": "300"}], indirect=True)
+def test_a_client_that_leaves_while_upstream_does_not_take_its_body_is_noticed(
+    private_live: LiveProxy, end: str
+) -> None:
+    with upstream(never_reads) as base_url:
+        token, plain = issue_token(project=ProjectFactory.create(base_url=base_url))
+        with socket_to(private_live) as client:
+            client.sendall(
+                f"POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {plain}\r\n"
+                f"content-type: {FORM}\r\ncontent-length: {LARGE}\r\n\r\n".encode()
+            )
+            client.settimeout(2)
+            if end == "closes":
+                client.sendall(b"x" * 5_000_000)
+            else:
+                with pytest.raises(TimeoutError):
+                    client.sendall(b"x" * LARGE)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        record = record_of(token)
+
+    assert (record.outcome, record.attempts, record.cost_source) == ("client_closed", 1, "free")
+
+
 def test_uploads_that_their_clients_do_not_send_open_no_breaker(impatient: LiveProxy) -> None:
     with upstream(resets_uploads) as base_url:
         project = ProjectFactory.create(base_url=base_url)
