@@ -30,7 +30,7 @@ test: $(DEV_STAMP)  ## the tests; what needs an absent service is skipped and na
 	$(RUN) -m pytest --cov --cov-report=term $(ARGS)
 
 test-all: $(DEV_STAMP)  ## the tests; an absent service is a failure
-	$(RUN) -m pytest --cov --cov-report=term --require-services $(ARGS)
+	$(RUN) -m pytest --cov --cov-report=term --require-services --durations=25 $(ARGS)
 
 # One after the other they are faster than beside the rest: each has its own server of two workers.
 SHARED = $(addprefix tests/e2e/test_,dying holder limits rotation shared_limits)

@@ -106,14 +106,19 @@ def test_a_process_that_never_had_an_answer_is_not_ready(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("part", "status", "said"),
-    [("poller", 503, "unready"), ("ledger", 503, "unready"), ("spool", 200, "degraded")],
+    ("part", "state", "status", "said"),
+    [
+        ("poller", "no answer for 40 s", 503, "unready"),
+        ("ledger", "the ledger's thread has died", 503, "unready"),
+        ("ledger", "nothing could be written for 40 s", 200, "degraded"),
+        ("spool", "85 % full", 200, "degraded"),
+    ],
 )
 def test_each_part_that_fails_is_named(
-    client: Client, monkeypatch: pytest.MonkeyPatch, part: str, status: int, said: str
+    client: Client, monkeypatch: pytest.MonkeyPatch, part: str, state: str, status: int, said: str
 ) -> None:
-    with runtime(monkeypatch, **{part: SimpleNamespace(state="something is wrong")}):
+    with runtime(monkeypatch, **{part: SimpleNamespace(state=state)}):
         answer = client.get("/ready")
 
     assert (answer.status_code, answer.json()["status"]) == (status, said)
-    assert "something is wrong" in answer.json()["checks"].values()
+    assert state in answer.json()["checks"].values()

@@ -101,4 +101,4 @@ def test_a_long_line_in_tiny_chunks_takes_no_longer_than_its_length() -> None:
     for _ in range(250_000):
         list(decoder.feed(b"x"))
 
-    assert time.process_time() - began < 3, "it was put together anew with each"
+    assert time.process_time() - began < 15, "it was put together anew with each"
