@@ -42,10 +42,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A database in a file, so that the servers which tests start can share it."""
+    """One for each process of tests, which the servers that these start can share: a file, on SQLite."""
     from django.conf import settings
 
     if settings.DATABASES["default"]["ENGINE"] != SQLITE:
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+        settings.DATABASES["default"]["TEST"]["NAME"] = f"test_llm_proxy_{worker}"
         return
     settings.DATABASES["default"]["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.db")
 
