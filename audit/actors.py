@@ -1,5 +1,7 @@
 """Who acts, as audit events name it: `user:NAME` for the admin, `cli:NAME` for the command line, `token:ID`
-for the holder of an access token.
+for the holder of an access token, `oidc:ISSUER#SUBJECT` for one whom an issuer of OpenID Connect vouches for,
+`api:NAME/ID` for a person's key of the management API, `management-token` for who has MANAGEMENT_TOKEN,
+`stranger` for who was refused.
 """
 
 import getpass
@@ -7,6 +9,12 @@ import os
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+MANAGEMENT_TOKEN = "management-token"  # noqa: S105 (a name)
+STRANGER = "stranger"
+"""Who was refused, and has not proved who they are."""
+LONGEST_NAME = 100
+"""Of a person, beside the id of a key: what is longer is cut."""
 
 
 def of_user(user: AbstractBaseUser | AnonymousUser) -> str:
@@ -23,3 +31,12 @@ def of_command_line() -> str:
 
 def of_token(token_id: UUID) -> str:
     return f"token:{token_id}"
+
+
+def of_subject(issuer: str, subject: str) -> str:
+    """A job or a pod that exchanges its JWT, or a person whom their provider sends to sign in."""
+    return f"oidc:{issuer}#{subject}"
+
+
+def of_api_key(key_id: UUID, username: str) -> str:
+    return f"api:{username[:LONGEST_NAME]}/{key_id}"

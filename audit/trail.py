@@ -5,6 +5,9 @@ from uuid import UUID
 
 from django.db.models import Model
 
+from audit import origin
+from audit.chain import append
+from audit.line import write_after_commit
 from audit.models import AuditEvent
 
 
@@ -18,14 +21,14 @@ def record(
 ) -> AuditEvent:
     """Append an event, in the caller's transaction: the act and its trace stand or fall together.
 
-    `action` is a dotted verb such as "token.revoked"; `actor` says what it is: "user:NAME" or "cli:NAME".
+    `action` is a dotted verb such as "token.revoked"; `actor` is as audit.actors names them.
     """
-    return AuditEvent.objects.create(
-        actor=actor[:150],
+    return _append(
+        actor=actor,
         action=action,
         subject_type=subject._meta.model_name or "",
         subject_id=str(subject.pk),
-        subject_name=str(subject)[:150],
+        subject_name=str(subject),
         project_id=project_id,
         details=details or {},
     )
@@ -40,11 +43,26 @@ def record_act(
     details: dict[str, Any] | None = None,
 ) -> AuditEvent:
     """Append an event about what is no row, such as the database itself."""
-    return AuditEvent.objects.create(
-        actor=actor[:150],
+    return _append(
+        actor=actor,
         action=action,
         subject_type=subject_type,
         subject_id="",
-        subject_name=subject_name[:150],
+        subject_name=subject_name,
+        project_id=None,
         details=details or {},
     )
+
+
+def _append(*, actor: str, subject_name: str, **facts: Any) -> AuditEvent:
+    where = origin.current()
+    event = AuditEvent(
+        actor=actor[:150],
+        subject_name=subject_name[:150],
+        address=where.address,
+        request_id=where.request_id,
+        **facts,
+    )
+    append(event)
+    write_after_commit(event)
+    return event
