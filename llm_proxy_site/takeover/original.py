@@ -1,0 +1,226 @@
+"""The SQLite database of the Go original, read as it is: its projects, with their keys decrypted, its tokens.
+
+Its schema has grown: columns that old versions lack have defaults, and one that is not known here is refused,
+for it may say what nobody would look at.
+"""
+
+import base64
+import binascii
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tokens.format import digest, is_of_original
+
+PATIENCE_SECONDS = 5
+ENCRYPTED = "enc:v1:"
+"""Before base64 of a nonce of 12 bytes and what AES-256-GCM made of the key."""
+NONCE_BYTES = 12
+NAMESPACE = UUID("5f6a3f0e-7a1c-5f0b-9d0e-0c9e2f6b7a11")
+"""For the ids of what has none that is a UUID: the same at every import."""
+DIGEST_LENGTH = 64
+
+NEEDED = {
+    "projects": {"id", "name", "created_at"},
+    "tokens": {
+        "token",
+        "project_id",
+        "expires_at",
+        "request_count",
+        "max_requests",
+        "created_at",
+        "last_used_at",
+    },
+}
+OPTIONAL = {
+    "projects": {"openai_api_key", "api_key", "is_active", "deactivated_at", "updated_at"},
+    "tokens": {"id", "is_active", "deactivated_at", "cache_hit_count", "metadata"},
+}
+
+
+class OriginalError(Exception):
+    """The file cannot be taken over; the message is fit for a user, and holds no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalProject:
+    id: UUID
+    name: str
+    upstream_key: str = field(repr=False)
+    """Empty: it has none."""
+    is_active: bool
+    deactivated_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalToken:
+    id: UUID
+    project_id: UUID
+    digest: str
+    """SHA-256 of the plain text, in hexadecimal, as ours."""
+    last_four: str
+    """Empty, where the file has no more than the digest."""
+    expires_at: datetime | None
+    is_active: bool
+    deactivated_at: datetime | None
+    request_count: int
+    max_requests: int | None
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    projects: list[OriginalProject]
+    tokens: list[OriginalToken]
+    unusable_tokens: int
+    """Of no form that the original has ever issued: nobody could have used them."""
+    sha256: str
+
+
+def read(file: Path, encryption_key: str = "") -> Original:
+    """All of it, at one instant. `encryption_key`: the original's ENCRYPTION_KEY. Raises OriginalError."""
+    with _opened(file) as database:
+        for table in NEEDED:
+            _check_columns(file, database, table)
+        decrypt = _decryption(encryption_key)
+        projects = [
+            _project(row, decrypt) for row in database.execute("SELECT * FROM projects ORDER BY created_at")
+        ]
+        found = [_token(row) for row in database.execute("SELECT * FROM tokens ORDER BY created_at")]
+    tokens = [token for token in found if token is not None]
+    with file.open("rb") as content:
+        sha256 = file_digest(content, "sha256").hexdigest()
+    return Original(projects, tokens, len(found) - len(tokens), sha256)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    if not file.is_file():
+        raise OriginalError(f"{file} is not a file.")
+    address = f"{file.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE_SECONDS)) as database:
+            database.isolation_level = None
+            database.row_factory = _by_name
+            database.execute("BEGIN")
+            yield database
+    except sqlite3.OperationalError as problem:
+        if problem.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise OriginalError(f"{file} is locked by another program. Stop the original first.") from None
+        raise OriginalError(f"{file} cannot be read: {problem}.") from None
+    except sqlite3.DatabaseError as problem:
+        raise OriginalError(f"{file} is no SQLite database, or it is damaged: {problem}.") from None
+
+
+def _check_columns(file: Path, database: sqlite3.Connection, table: str) -> None:
+    columns = {row["name"] for row in database.execute(f"PRAGMA table_info({table})")}
+    if not columns:
+        raise OriginalError(f"{file} is no database of the Go original: it has no table {table}.")
+    if missing := NEEDED[table] - columns:
+        names = ", ".join(sorted(missing))
+        raise OriginalError(f"{file} is no database of the Go original: its table {table} has no {names}.")
+    if unknown := columns - NEEDED[table] - OPTIONAL[table]:
+        raise OriginalError(
+            f"{file} is of a newer version of the Go original than is known here: its table {table} has "
+            f"{', '.join(sorted(unknown))}. Nothing was imported."
+        )
+
+
+def _by_name(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
+def _project(values: dict[str, Any], decrypt: "_Decryption") -> OriginalProject:
+    stored = values.get("api_key") or values.get("openai_api_key") or ""
+    return OriginalProject(
+        id=_id(values["id"]),
+        name=values["name"],
+        upstream_key=decrypt(stored, values["name"]),
+        is_active=_is_active(values),
+        deactivated_at=_instant(values.get("deactivated_at")),
+        created_at=_instant(values["created_at"]) or datetime.now(UTC),
+    )
+
+
+def _token(values: dict[str, Any]) -> OriginalToken | None:
+    stored: str = values["token"]
+    is_digest = len(stored) == DIGEST_LENGTH and not set(stored.lower()) - set("0123456789abcdef")
+    if not (is_digest or is_of_original(stored)):
+        return None
+    known = stored.lower() if is_digest else digest(stored)
+    return OriginalToken(
+        id=_id(values.get("id") or known),
+        project_id=_id(values["project_id"]),
+        digest=known,
+        last_four="" if is_digest else stored[-4:],
+        expires_at=_instant(values["expires_at"]),
+        is_active=_is_active(values),
+        deactivated_at=_instant(values.get("deactivated_at")),
+        request_count=max(values["request_count"] or 0, 0),
+        max_requests=values["max_requests"] or None,
+        created_at=_instant(values["created_at"]) or datetime.now(UTC),
+        last_used_at=_instant(values["last_used_at"]),
+    )
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        return uuid5(NAMESPACE, text)
+
+
+def _is_active(values: dict[str, Any]) -> bool:
+    return str(values.get("is_active", 1)).lower() in ("1", "true")
+
+
+def _instant(text: str | None) -> datetime | None:
+    """As Go's driver writes them, or SQLite's CURRENT_TIMESTAMP, which is UTC."""
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise OriginalError(f"The database has an instant that cannot be read: {str(text)[:40]!r}.") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+class _Decryption:
+    def __init__(self, cipher: AESGCM | None) -> None:
+        self._cipher = cipher
+
+    def __call__(self, stored: str, project: str) -> str:
+        if not stored.startswith(ENCRYPTED):
+            return stored
+        if self._cipher is None:
+            raise OriginalError(
+                f"The upstream key of the project {project} is encrypted. Give the original's ENCRYPTION_KEY "
+                "with --encryption-key."
+            )
+        try:
+            sealed = base64.b64decode(stored.removeprefix(ENCRYPTED), validate=True)
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None).decode()
+        except (InvalidTag, ValueError):
+            raise OriginalError(
+                f"That ENCRYPTION_KEY does not decrypt the upstream key of the project {project}."
+            ) from None
+
+
+def _decryption(encryption_key: str) -> _Decryption:
+    if not encryption_key:
+        return _Decryption(None)
+    try:
+        return _Decryption(AESGCM(base64.b64decode(encryption_key, validate=True)))
+    except (binascii.Error, ValueError):
+        raise OriginalError("That is no ENCRYPTION_KEY of the original: it is base64 of 32 bytes.") from None

@@ -1,0 +1,247 @@
+"""import_llm_proxy: what the Go original had goes on here, its tokens with their old plain texts."""
+
+import base64
+import os
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from django.core.management.base import CommandError
+
+from audit.models import AuditEvent
+from projects.models import Project
+from tests.commands import in_a_process, run, run_json
+from tests.factories import ProjectFactory, stored_text
+from tests.live import LiveProxy
+from tests.llm_proxy_site.takeover.originals import (
+    CREATED,
+    FIRST,
+    KEY,
+    LATER,
+    OriginalDatabase,
+    new_plain,
+    sealed,
+)
+from tokens.lifecycle import rotate
+from tokens.lifetime import NEVER
+from tokens.models import AccessToken
+from usage.models import DailySpend
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> OriginalDatabase:
+    return OriginalDatabase(tmp_path / "old.db")
+
+
+@pytest.mark.parametrize("is_hashed", [False, True])
+@pytest.mark.parametrize("prefix", ["sk-", "tkn_"])
+def test_an_old_plain_text_opens_the_proxy(
+    live: LiveProxy, original: OriginalDatabase, is_hashed: bool, prefix: str
+) -> None:
+    plain = original.add_token(original.add_project("web"), new_plain(prefix), is_hashed=is_hashed)
+
+    run("import_llm_proxy", str(original.file))
+
+    call = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+    bearer = {"Authorization": f"Bearer {plain}"}
+    answer = httpx.post(f"{live.base_url}/chat/completions", json=call, headers=bearer)
+    assert answer.status_code == 200
+    assert f"Bearer {KEY}" in str(live.upstream_requests(KEY))
+    run("revoke_token", plain)
+    assert AccessToken.objects.get().state(datetime.now(UTC)) == "revoked"
+
+
+def test_everything_is_taken_over(original: OriginalDatabase) -> None:
+    web = original.add_project("web")
+    off = original.add_project("off", is_active=0, deactivated_at="2026-05-06 07:08:09")
+    capped = original.add_token(
+        web, max_requests=100, request_count=40, last_used_at="2026-02-03 04:05:06+00:00"
+    )
+    original.add_token(
+        off, max_requests=0, expires_at=None, is_active=0, deactivated_at=CREATED, metadata="{}"
+    )
+
+    facts = run_json("import_llm_proxy", str(original.file))
+
+    assert (facts["projects"], facts["tokens"], facts["never_expiring"]) == (2, 2, 1)
+    project = Project.objects.get(name="web")
+    assert (str(project.id), project.is_active, project.created_at) == (
+        web,
+        True,
+        datetime(2026, 1, 2, 2, 4, 5, 123456, UTC),
+    )
+    assert project.upstream_keys.get().reveal() == KEY
+    assert Project.objects.get(name="off").deactivated_at == datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
+
+    token = AccessToken.objects.of(capped).get()
+    assert (token.max_requests, token.request_count) == (100, 40)
+    assert (token.last_four, token.name) == (capped[-4:], f"imported …{capped[-4:]}")
+    assert token.created_at == project.created_at
+    assert token.expires_at == datetime.fromisoformat(LATER)
+    assert token.ttl == token.expires_at - token.created_at
+    assert DailySpend.objects.get(subject_id=token.id).requests == 40
+
+    dead = AccessToken.objects.get(project__name="off")
+    assert (dead.max_requests, dead.expires_at, dead.ttl) == (None, None, None)
+    assert dead.state(datetime.now(UTC)) == "revoked"
+    actions = list(AuditEvent.objects.order_by("sequence").values_list("action", flat=True))
+    assert actions == [
+        *["project.imported", "upstream_key.added"] * 2,
+        *["token.imported"] * 2,
+        "original.imported",
+    ]
+
+
+def test_the_cap_is_counted_on_from_there(live: LiveProxy, original: OriginalDatabase) -> None:
+    plain = original.add_token(original.add_project("web"), max_requests=41, request_count=40)
+    run("import_llm_proxy", str(original.file))
+    with httpx.Client(base_url=live.base_url, headers={"Authorization": f"Bearer {plain}"}) as client:
+        assert [client.get("/models").status_code for _ in range(2)] == [200, 429]
+
+
+def test_a_second_import_changes_nothing(original: OriginalDatabase) -> None:
+    plain = original.add_token(original.add_project("web"), is_hashed=True, request_count=3)
+    run("import_llm_proxy", str(original.file))
+    token = AccessToken.objects.of(plain).get()
+    rotate(token, grace=NEVER - NEVER, actor="user:ada", now=datetime.now(UTC))
+    before = stored_text()
+
+    facts = run_json("import_llm_proxy", str(original.file))
+
+    assert (facts["projects"], facts["tokens"], facts["known_projects"], facts["known_tokens"]) == (
+        0,
+        0,
+        1,
+        1,
+    )
+    assert stored_text() == before
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(original: OriginalDatabase) -> None:
+    original.add_token(original.add_project("web"))
+    before = stored_text()
+    printed = run("import_llm_proxy", str(original.file), "--dry-run")
+    assert "Would be imported: projects 1, tokens 1." in printed
+    assert stored_text() == before
+
+
+def test_the_first_schema_is_read_and_its_tokens_are_known_again(tmp_path: Path) -> None:
+    original = OriginalDatabase(tmp_path / "old.db", FIRST)
+    original.add_token(original.add_project("web"))
+    assert run_json("import_llm_proxy", str(original.file))["tokens"] == 1
+    original.execute("UPDATE tokens SET request_count = 5")
+    assert run_json("import_llm_proxy", str(original.file))["known_tokens"] == 1
+
+
+def test_encrypted_keys_need_the_key_of_the_original(original: OriginalDatabase, tmp_path: Path) -> None:
+    secret = os.urandom(32)
+    original.add_project("web", sealed(KEY, secret))
+    with pytest.raises(CommandError, match=r"project web is encrypted\. Give the original's ENCRYPTION_KEY"):
+        run("import_llm_proxy", str(original.file))
+
+    for wrong, sentence in ((os.urandom(32), "does not decrypt"), (b"short", "is no ENCRYPTION_KEY")):
+        key_file = tmp_path / "wrong.key"
+        key_file.write_bytes(base64.b64encode(wrong))
+        with pytest.raises(CommandError, match=sentence):
+            run("import_llm_proxy", str(original.file), "--encryption-key", str(key_file))
+    assert not Project.objects.exists()
+
+    key_file.write_bytes(base64.b64encode(secret) + b"\n")
+    run("import_llm_proxy", str(original.file), "--encryption-key", str(key_file))
+    assert Project.objects.get().upstream_keys.get().reveal() == KEY
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_secret_is_printed_or_stored(original: OriginalDatabase) -> None:
+    secret = os.urandom(32)
+    plain = original.add_token(original.add_project("web", sealed(KEY, secret)))
+    done = in_a_process(
+        "import_llm_proxy",
+        str(original.file),
+        "--encryption-key",
+        "-",
+        stdin=base64.b64encode(secret).decode(),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "projects 1, tokens 1" in done.stdout
+    for text in (done.stdout, done.stderr, stored_text()):
+        for hidden in (KEY, plain, base64.b64encode(secret).decode()):
+            assert hidden not in text
+
+
+def test_what_cannot_be_taken_over_is_told(original: OriginalDatabase) -> None:
+    project_id = original.add_project("web", key="")
+    original.add_token(project_id, "sk-not-one-that-was-issued")
+    printed = run("import_llm_proxy", str(original.file))
+    assert "The project web had no upstream key" in printed
+    assert "could not have accepted them: 1" in printed
+
+
+def test_a_project_of_that_name_stops_it_whole(original: OriginalDatabase) -> None:
+    ProjectFactory.create(name="web")
+    original.add_project("another")
+    original.add_project("web")
+    with pytest.raises(CommandError, match="There is another project named web here"):
+        run("import_llm_proxy", str(original.file))
+    assert Project.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("UPDATE projects SET api_key = 'short'", "The project web: An upstream key is 8 to 512"),
+        ("UPDATE projects SET created_at = 'soon'", "an instant that cannot be read: 'soon'"),
+        ("UPDATE tokens SET project_id = 'gone'", "of a project that the database does not have"),
+        (
+            "ALTER TABLE tokens ADD COLUMN daily_budget INTEGER",
+            "newer version .* its table tokens has daily_budget",
+        ),
+        (
+            "ALTER TABLE tokens DROP COLUMN request_count",
+            "no database of the Go original: .* no request_count",
+        ),
+        ("DROP TABLE tokens", "no database of the Go original: it has no table tokens"),
+    ],
+)
+def test_a_file_that_cannot_be_taken_over_is_refused_whole(
+    original: OriginalDatabase, statement: str, sentence: str
+) -> None:
+    original.add_token(original.add_project("web"))
+    original.execute(statement)
+    with pytest.raises(CommandError, match=sentence):
+        run("import_llm_proxy", str(original.file))
+    assert not Project.objects.exists()
+    assert not AuditEvent.objects.exists()
+
+
+def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "text.db"
+    text.write_text("Hello. " * 1000)
+    with pytest.raises(CommandError, match="is no SQLite database"):
+        run("import_llm_proxy", str(text))
+    with pytest.raises(CommandError, match="is not a file"):
+        run("import_llm_proxy", str(tmp_path / "missing.db"))
+    assert not (tmp_path / "missing.db").exists()
+
+
+def test_a_locked_file_is_refused(original: OriginalDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_proxy_site.takeover.original.PATIENCE_SECONDS", 0.1)
+    with closing(sqlite3.connect(original.file)) as other:
+        other.execute("PRAGMA journal_mode=DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(CommandError, match=r"is locked by another program\. Stop the original first\."):
+            run("import_llm_proxy", str(original.file))
+
+
+def test_a_file_that_the_original_still_writes_is_read(original: OriginalDatabase) -> None:
+    original.add_project("web")
+    with closing(sqlite3.connect(original.file)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("UPDATE projects SET name = 'half done'")
+        assert run_json("import_llm_proxy", str(original.file))["projects"] == 1
+    assert Project.objects.get().name == "web"
