@@ -1,7 +1,8 @@
 """`python -m llm_proxy_site.bench.load URL --case json-32 --seconds 4`: load a server, print what it saw.
 
-A closed loop: each connection sends its next request when the last answer is complete. One answer that is
-not as it should be ends the run. The bearer key comes on standard input, the Observation goes out as JSON.
+A closed loop: each connection sends its next request when the last answer is complete. An open loop: requests
+are sent at instants that are fixed beforehand, and count from these. One answer that is not as it should be
+ends the run. The headers come as JSON on standard input, the Observation goes out so.
 """
 
 import argparse
@@ -9,19 +10,19 @@ import asyncio
 import json
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
 
 import aiohttp
+import msgspec
 
-from llm_proxy_site.bench.cases import CASES, PATH, Case
-from llm_proxy_site.bench.measurement import Answer, Observation, observe
+from llm_proxy_site.bench.asking import Asker, LoadFailedError
+from llm_proxy_site.bench.cases import CASES, Case
+from llm_proxy_site.bench.measurement import Answer, Observation, observe_closed, observe_open
 
 MAX_WARM_UP_SECONDS = 1.0
 ANSWER_SECONDS = 30
-
-
-class LoadFailedError(Exception):
-    """An answer was wrong, broken off, or did not come; the message is a sentence."""
+PATIENCE_SECONDS = 5.0
+"""Of an open loop: what has no answer by then has none in time."""
 
 
 def main() -> None:
@@ -30,72 +31,65 @@ def main() -> None:
     parser.add_argument("--case", choices=list(CASES), required=True)
     parser.add_argument("--seconds", type=float, default=4.0)
     options = parser.parse_args()
-    key = sys.stdin.readline().strip()
+    headers = json.load(sys.stdin)
     try:
-        observation = asyncio.run(load(options.base_url, key, CASES[options.case], options.seconds))
+        observation = asyncio.run(load(options.base_url, headers, CASES[options.case], options.seconds))
     except LoadFailedError as problem:
         sys.exit(str(problem))
-    sys.stdout.write(json.dumps(asdict(observation)) + "\n")
+    sys.stdout.write(msgspec.json.encode(observation).decode() + "\n")
 
 
-async def load(base_url: str, key: str, case: Case, seconds: float) -> Observation:
+async def load(base_url: str, headers: Mapping[str, str], case: Case, seconds: float) -> Observation:
     """Warm up, then measure for `seconds`. Raises LoadFailedError."""
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **case.headers}
     seconds = max(seconds, case.least_seconds)
+    ask_all, observe = (_open_loop, observe_open) if case.rate else (_closed_loop, observe_closed)
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=case.connections),
-        timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
-        headers=headers,
+        connector=aiohttp.TCPConnector(limit=case.connections), headers={**headers, **case.headers}
     ) as session:
-        loop = _ClosedLoop(session, base_url + PATH, case)
         began = time.perf_counter() + min(MAX_WARM_UP_SECONDS, seconds / 4)
         ended = began + seconds
-        await asyncio.gather(*(loop.ask_until(ended) for _ in range(case.connections)))
+        answers = await ask_all(Asker(session, base_url, case), case, ended)
     try:
-        return observe(loop.answers, began, ended, is_stream=case.is_stream)
+        return observe(answers, began, ended, is_stream=case.is_stream)
     except ValueError:
         raise LoadFailedError(f"{base_url} completed no answer within {seconds} s.") from None
 
 
-class _ClosedLoop:
-    def __init__(self, session: aiohttp.ClientSession, url: str, case: Case) -> None:
-        self.answers: list[Answer] = []
-        self._session = session
-        self._url = url
-        self._body = case.body
-        self._ending = case.ending
-        self._length: int | None = None
+async def _closed_loop(asker: Asker, case: Case, deadline: float) -> list[Answer]:
+    answers = []
 
-    async def ask_until(self, deadline: float) -> None:
-        """One connection's part."""
-        while time.perf_counter() < deadline:
-            try:
-                self.answers.append(await self._ask())
-            except (aiohttp.ClientError, TimeoutError) as problem:
-                raise LoadFailedError(f"{self._url} gave no complete answer: {problem!r}.") from problem
+    async def ask_again_and_again() -> None:
+        while (now := time.perf_counter()) < deadline:
+            answers.append(await _ask_patiently(asker, now))
 
-    async def _ask(self) -> Answer:
-        began = time.perf_counter()
-        first_chunk = None
-        chunks = []
-        async with self._session.post(self._url, data=self._body) as response:
-            async for chunk in response.content.iter_any():
-                first_chunk = first_chunk or time.perf_counter()
-                chunks.append(chunk)
-        ended = time.perf_counter()
-        self._check(response.status, b"".join(chunks))
-        return Answer(began, first_chunk or ended, ended)
+    await asyncio.gather(*(ask_again_and_again() for _ in range(case.connections)))
+    return answers
 
-    def _check(self, status: int, body: bytes) -> None:
-        if status != 200:
-            raise LoadFailedError(f"{self._url} answered {status}: {body[:300].decode(errors='replace')}")
-        if self._length is None:
-            self._length = len(body)
-        if len(body) != self._length or not body.endswith(self._ending):
-            raise LoadFailedError(
-                f"{self._url} answered with {len(body)} bytes that end in {body[-20:]!r}:"
-                f" the first answer had {self._length}, and a whole one ends in {self._ending!r}."
-            )
+
+async def _ask_patiently(asker: Asker, began: float) -> Answer:
+    try:
+        return await asker.ask(began, give_up_at=began + ANSWER_SECONDS)
+    except TimeoutError:
+        raise LoadFailedError(f"A request was not answered within {ANSWER_SECONDS} s.") from None
+
+
+async def _open_loop(asker: Asker, case: Case, deadline: float) -> list[Answer]:
+    """As wrk2 does it: whoever answers late, or holds others up, has all of that time counted."""
+    began = time.perf_counter()
+    requests = []
+    for number in range(int((deadline - began) * case.rate)):
+        due = began + number / case.rate
+        await asyncio.sleep(due - time.perf_counter())
+        requests.append(asyncio.ensure_future(_ask_in_time(asker, due)))
+    return await asyncio.gather(*requests)
+
+
+async def _ask_in_time(asker: Asker, due: float) -> Answer:
+    try:
+        return await asker.ask(due, give_up_at=due + PATIENCE_SECONDS)
+    except TimeoutError:
+        given_up = time.perf_counter()
+        return Answer(due, given_up, given_up, is_complete=False)
 
 
 if __name__ == "__main__":

@@ -1,50 +1,79 @@
 """The measured cells as tables for people and as plain data for JSON. Pure."""
 
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from llm_proxy_site.bench.measurement import Cell, Comparison, compare
-from llm_proxy_site.bench.targets import LIMITED, PASS_THROUGH, PROXY, UPSTREAM
-from llm_proxy_site.commands import table
+from llm_proxy_site.bench.at_once import AtOnce
+from llm_proxy_site.bench.cases import CASES
+from llm_proxy_site.bench.measurement import Cell, Comparison, Figures, compare
+from llm_proxy_site.bench.pairs import pairs
+from llm_proxy_site.bench.results import Results
+from llm_proxy_site.bench.targets import PASS_THROUGH, PROXY
+from llm_proxy_site.terminal import Table
 
-COMPARED = ((PROXY, PASS_THROUGH), (LIMITED, PROXY), (PASS_THROUGH, UPSTREAM))
+Columns = dict[str, tuple[str, int]]
+"""By heading: a field of Figures, and how many decimals of it are shown."""
 
 MAX_ADDED_MS = 1
 MAX_CPU_RATIO = 1.3
 
-_FIGURES = ["Case", "Target", "Requests/s", "p50 ms", "p99 ms", "First chunk p50 ms", "CPU s/1000", "RSS MB"]
-_RATIOS = ["Case", "Target", "Against", "Requests/s", "(rounds)", "Added p50", "Added first chunk", "CPU"]
+_CLOSED: Columns = {
+    "Requests/s": ("requests_per_second", 0),
+    "p50 ms": ("p50_ms", 2),
+    "p99 ms": ("p99_ms", 2),
+    "First chunk p50 ms": ("first_chunk_p50_ms", 2),
+    "Chunk p50 ms": ("chunk_p50_ms", 2),
+    "Chunk p99 ms": ("chunk_p99_ms", 2),
+    "CPU s/1000": ("cpu_seconds_per_1000", 2),
+    "RSS MB": ("rss_mb", 0),
+}
+_OPEN: Columns = {
+    "Answers/s": ("requests_per_second", 0),
+    "p50 ms": ("p50_ms", 2),
+    "p90 ms": ("p90_ms", 2),
+    "p99 ms": ("p99_ms", 2),
+    "p99.9 ms": ("p99_9_ms", 2),
+    "Longest ms": ("max_ms", 2),
+    "Unanswered %": ("unanswered_percent", 1),
+    "CPU s/1000": ("cpu_seconds_per_1000", 2),
+}
+_RATIOS = [
+    *("Case", "Target", "Against", "Requests/s", "(rounds)"),
+    *("Added p50", "Added first chunk", "Added chunk p50, p99", "CPU"),
+]
 
 
 def comparisons(cells: Iterable[Cell]) -> list[Comparison]:
     """Case by case: proxy to pass-through, with limits to without, pass-through to upstream."""
-    by_name = {(cell.case, cell.target): cell for cell in cells}
-    cases = dict.fromkeys(case for case, _ in by_name)
-    return [
-        compare(by_name[case, target], by_name[case, base]) for case in cases for target, base in COMPARED
-    ]
+    return [compare(cell, base) for cell, base in pairs(cells)]
 
 
-def text(cells: Sequence[Cell]) -> str:
-    figures = table(_FIGURES, [_figures_row(cell) for cell in cells])
-    ratios = table(_RATIOS, [_ratios_row(comparison) for comparison in comparisons(cells)])
-    return "\n\n".join(filter(None, [figures, ratios, "\n".join(promises(cells))]))
+def text(results: Results) -> str:
+    cells = results.cells
+    closed = _figures([cell for cell in cells if not CASES[cell.case].rate], _CLOSED)
+    scheduled = _figures([cell for cell in cells if CASES[cell.case].rate], _OPEN)
+    ratios = _table(_RATIOS, [_ratios_row(comparison) for comparison in comparisons(cells)])
+    starts = _table(
+        ["Cold start", "s", "(rounds)"], [_start_row(*start) for start in results.cold_starts.items()]
+    )
+    parts = [closed, scheduled, ratios, _at_once(results), starts, "\n".join(promises(cells))]
+    return "\n\n".join(filter(None, parts))
 
 
 def promises(cells: Sequence[Cell]) -> list[str]:
     """What streaming through the proxy costs beyond the pass-through, and what it may cost at most."""
     by_name = {(cell.case, cell.target): cell for cell in cells}
     lines = []
-    for case, sentence in (("stream-1", _first_chunk), ("paced-8", _chunk_cpu)):
+    for case, sentence in (("paced-1", _first_chunk), ("paced-8", _chunk_cpu)):
         if (case, PROXY) in by_name:
             lines.append(sentence(compare(by_name[case, PROXY], by_name[case, PASS_THROUGH])))
     return lines
 
 
 def _first_chunk(comparison: Comparison) -> str:
-    added = comparison.added_first_chunk_p50_ms
-    shown = "-" if added is None else f"{added:+.2f} ms"
+    shown = _added(comparison.added_first_chunk_p50_ms)
     return f"First chunk at one connection, over the pass-through: {shown} (at most +{MAX_ADDED_MS} ms)"
 
 
@@ -53,7 +82,7 @@ def _chunk_cpu(comparison: Comparison) -> str:
     return f"CPU per chunk of a paced stream, of the pass-through's: {shown} (at most x {MAX_CPU_RATIO})"
 
 
-def facts(cells: Sequence[Cell], **about: Any) -> dict[str, Any]:
+def facts(results: Results, **about: Any) -> dict[str, Any]:
     """`about` is what there is to say of the whole run."""
     return {
         **about,
@@ -64,29 +93,31 @@ def facts(cells: Sequence[Cell], **about: Any) -> dict[str, Any]:
                 "median": asdict(cell.figures),
                 "rounds": [asdict(figures) for figures in cell.rounds],
             }
-            for cell in cells
+            for cell in results.cells
         ],
-        "comparisons": [asdict(comparison) for comparison in comparisons(cells)],
+        "comparisons": [asdict(comparison) for comparison in comparisons(results.cells)],
+        "cold_starts": dict(results.cold_starts),
+        "at_once": {target: [asdict(step) for step in steps] for target, steps in results.at_once.items()},
     }
 
 
-def _figures_row(cell: Cell) -> list[str]:
-    figures = cell.figures
-    return [
-        cell.case,
-        cell.target,
-        f"{figures.requests_per_second:.0f}",
-        f"{figures.p50_ms:.2f}",
-        f"{figures.p99_ms:.2f}",
-        "-" if figures.first_chunk_p50_ms is None else f"{figures.first_chunk_p50_ms:.2f}",
-        f"{figures.cpu_seconds_per_1000:.2f}",
-        f"{figures.rss_mb:.0f}",
-    ]
+def _figures(cells: Sequence[Cell], columns: Columns) -> str:
+    rows = [[cell.case, cell.target, *_shown(cell.figures, columns)] for cell in cells]
+    return _table(["Case", "Target", *columns], rows)
+
+
+def _table(headings: list[str], rows: list[list[str]]) -> str:
+    """Nothing where there are no rows."""
+    return str(Table(headings, rows)) if rows else ""
+
+
+def _shown(figures: Figures, columns: Columns) -> list[str]:
+    values = [(getattr(figures, field), decimals) for field, decimals in columns.values()]
+    return ["-" if value is None else f"{value:.{decimals}f}" for value, decimals in values]
 
 
 def _ratios_row(comparison: Comparison) -> list[str]:
     low, high = comparison.requests_per_second_ratio_range
-    first_chunk = comparison.added_first_chunk_p50_ms
     return [
         comparison.case,
         comparison.target,
@@ -94,6 +125,33 @@ def _ratios_row(comparison: Comparison) -> list[str]:
         f"x {comparison.requests_per_second_ratio:.2f}",
         f"({low:.2f}-{high:.2f})",
         f"{comparison.added_p50_ms:+.2f} ms ({comparison.added_p50_percent:+.0f} %)",
-        "-" if first_chunk is None else f"{first_chunk:+.2f} ms",
+        _added(comparison.added_first_chunk_p50_ms),
+        f"{_added(comparison.added_chunk_p50_ms)}, {_added(comparison.added_chunk_p99_ms)}",
         "-" if comparison.cpu_ratio is None else f"x {comparison.cpu_ratio:.2f}",
     ]
+
+
+def _start_row(name: str, seconds: Sequence[float]) -> list[str]:
+    return [name, f"{statistics.median(seconds):.2f}", f"({min(seconds):.2f}-{max(seconds):.2f})"]
+
+
+def _at_once(results: Results) -> str:
+    """How late 99 % of the chunks were at most, by the number of streams."""
+    steps = sorted({step.streams for steps in results.at_once.values() for step in steps})
+    rows = [
+        [target, *(_late(seen, streams) for streams in steps)] for target, seen in results.at_once.items()
+    ]
+    return _table(["Chunk p99 ms of streams at once", *map(str, steps)], rows)
+
+
+def _late(seen: Sequence[AtOnce], streams: int) -> str:
+    """A step that was not served is marked, and those after it were not tried."""
+    for step in seen:
+        if step.streams == streams:
+            late = "-" if step.chunk_p99_ms is None else f"{step.chunk_p99_ms:.1f}"
+            return late if step.is_served else f"{late} (not served)"
+    return "-"
+
+
+def _added(milliseconds: float | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds:+.2f} ms"

@@ -5,13 +5,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
+import msgspec
 import psutil
 
+from llm_proxy_site.bench.asking import LoadFailedError
 from llm_proxy_site.bench.cases import Case
-from llm_proxy_site.bench.load import LoadFailedError
 from llm_proxy_site.bench.measurement import Cell, Figures, Observation
-from llm_proxy_site.bench.targets import Target
+from llm_proxy_site.bench.targets import Target, rotated
 from llm_proxy_site.processes import MANAGE
 
 MAX_SETTLE_SECONDS = 1.0
@@ -36,27 +38,19 @@ def measure(
     for number in range(rounds):
         on_round(number + 1)
         for case in cases:
-            for target in _rotated(targets, number):
+            for target in rotated(targets, number):
                 figures[case.name, target.name].append(_measure_one(target, case, seconds))
     return [Cell(case, target, tuple(measured)) for (case, target), measured in figures.items()]
-
-
-def _rotated(targets: Sequence[Target], number: int) -> list[Target]:
-    first = number % len(targets)
-    return [*targets[first:], *targets[:first]]
 
 
 def _measure_one(target: Target, case: Case, seconds: float) -> Figures:
     process = psutil.Process(target.pid)
     cpu_before = _cpu_seconds(process)
-    seen = _run_load(target, case, seconds)
+    observation = _run_load(target, case, seconds)
     time.sleep(min(MAX_SETTLE_SECONDS, seconds / 2))
     return Figures(
-        requests_per_second=seen.requests_per_second,
-        p50_ms=seen.p50_ms,
-        p99_ms=seen.p99_ms,
-        first_chunk_p50_ms=seen.first_chunk_p50_ms,
-        cpu_seconds_per_1000=(_cpu_seconds(process) - cpu_before) / seen.sent * 1000,
+        **asdict(observation.seen),
+        cpu_seconds_per_1000=(_cpu_seconds(process) - cpu_before) / observation.sent * 1000,
         rss_mb=process.memory_info().rss / 2**20,
     )
 
@@ -70,13 +64,13 @@ def _run_load(target: Target, case: Case, seconds: float) -> Observation:
             *("--case", case.name, "--seconds", str(seconds)),
         ],
         cwd=MANAGE.parent,
-        input=target.key,
+        input=json.dumps(target.headers),
         capture_output=True,
         text=True,
     )
     if done.returncode:
         raise LoadFailedError(f"{case.name} on {target.name} failed. {done.stderr.strip()}")
-    return Observation(**json.loads(done.stdout))
+    return msgspec.json.decode(done.stdout, type=Observation)
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

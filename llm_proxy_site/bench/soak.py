@@ -18,8 +18,8 @@ from pathlib import Path
 import aiohttp
 import psutil
 
+from llm_proxy_site.bench.asking import LoadFailedError
 from llm_proxy_site.bench.cases import CASES, PATH
-from llm_proxy_site.bench.load import LoadFailedError
 from llm_proxy_site.bench.targets import Target, running_proxy
 from tokens.format import generate
 

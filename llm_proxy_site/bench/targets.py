@@ -1,12 +1,18 @@
 """What is compared: three servers, each in a process of its own, the proxy with and without limits."""
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 from llm_proxy_site.bench import UPSTREAM_KEY
+from llm_proxy_site.bench.cases import CASES, PATH
 from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
 
 UPSTREAM = "upstream"
@@ -15,6 +21,7 @@ PROXY = "proxy"
 LIMITED = "limited"
 """The same proxy, asked with a token that has all limits and budgets, none of which is reached."""
 
+START_SECONDS = 120
 PROJECT = "bench"
 _LIMITS = [
     *("--max-requests", "1000000000"),
@@ -36,43 +43,103 @@ class Target:
     key: str
     """What a client shows as its bearer key."""
     pid: int
+    more_headers: Mapping[str, str] = field(default_factory=dict)
+    """That a client must send."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of every request."""
+        return {
+            "Authorization": f"Bearer {self.key}",
+            "Content-Type": "application/json",
+            **self.more_headers,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A process that can be started again and again, and is one or more targets."""
+
+    name: str
+    start: Callable[[], AbstractContextManager[list[Target]]]
+    """Raises ChildFailedError."""
+
+
+T = TypeVar("T")
+
+
+def rotated(targets: Sequence[T], number: int) -> list[T]:
+    """In each round another one is the first."""
+    first = number % len(targets)
+    return [*targets[first:], *targets[:first]]
+
+
+@contextmanager
+def running_upstream() -> Iterator[Target]:
+    """Raises ChildFailedError."""
+    with running("-m", "llm_proxy_site.fake_upstream", "--no-record", "--bind", "127.0.0.1:0") as (
+        child,
+        line,
+    ):
+        yield Target(UPSTREAM, line.split()[-1], UPSTREAM_KEY, child.pid)
+
+
+def our_servers(upstream: Target, folder: Path) -> list[Server]:
+    """The pass-through and the proxy, which has its data in `folder`. Raises ChildFailedError."""
+    return [Server(PASS_THROUGH, partial(_pass_through, upstream)), proxy(upstream, folder)]
 
 
 @contextmanager
 def running_targets(folder: Path) -> Iterator[list[Target]]:
-    """Upstream, pass-through, proxy and limited, the last two one process with its data in `folder`.
-
-    Raises ChildFailedError.
-    """
-    with ExitStack() as stack:
-        upstream = _upstream(stack)
-        yield [upstream, _pass_through(stack, upstream), *_proxies(stack, upstream, folder)]
+    """Upstream, pass-through, proxy and limited. Raises ChildFailedError."""
+    with running_upstream() as upstream, started(our_servers(upstream, folder)) as targets:
+        yield [upstream, *targets]
 
 
 @contextmanager
 def running_proxy(folder: Path, **environment: str) -> Iterator[Target]:
     """The proxy alone, without limits, before the fake upstream. Raises ChildFailedError."""
+    with running_upstream() as upstream, proxy(upstream, folder, **environment).start() as targets:
+        yield targets[0]
+
+
+@contextmanager
+def started(servers: Sequence[Server]) -> Iterator[list[Target]]:
+    """All of them at once. Raises ChildFailedError."""
     with ExitStack() as stack:
-        yield _proxies(stack, _upstream(stack), folder, **environment)[0]
+        yield [target for server in servers for target in stack.enter_context(server.start())]
 
 
-def _upstream(stack: ExitStack) -> Target:
-    child, line = stack.enter_context(
-        running("-m", "llm_proxy_site.fake_upstream", "--no-record", "--bind", "127.0.0.1:0")
-    )
-    return Target(UPSTREAM, line.split()[-1], UPSTREAM_KEY, child.pid)
+def wait_for_answer(target: Target) -> None:
+    """Raises ChildFailedError."""
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(target):
+        if time.monotonic() > deadline:
+            raise ChildFailedError(f"{target.name} gave no good answer within {START_SECONDS} s.")
+        time.sleep(0.01)
 
 
-def _pass_through(stack: ExitStack, upstream: Target) -> Target:
-    child, line = stack.enter_context(
-        running(
-            "-m", "llm_proxy_site.bench.passthrough", "--upstream", upstream.base_url, "--bind", "127.0.0.1:0"
-        )
-    )
-    return Target(PASS_THROUGH, line.split()[-1], "sk-bench-replaced", child.pid)
+def _answers(target: Target) -> bool:
+    url = urlsplit(target.base_url)
+    connection = HTTPConnection(url.netloc, timeout=START_SECONDS)
+    try:
+        connection.request("POST", url.path + PATH, CASES["json-1"].body, target.headers)
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
-def _proxies(stack: ExitStack, upstream: Target, folder: Path, **more: str) -> list[Target]:
+@contextmanager
+def _pass_through(upstream: Target) -> Iterator[list[Target]]:
+    module = ("-m", "llm_proxy_site.bench.passthrough")
+    with running(*module, "--upstream", upstream.base_url, "--bind", "127.0.0.1:0") as (child, line):
+        yield [Target(PASS_THROUGH, line.split()[-1], "sk-bench-replaced", child.pid)]
+
+
+def proxy(upstream: Target, folder: Path, **more: str) -> Server:
+    """Set up, with its data in `folder`. Raises ChildFailedError."""
     environment = {
         "DATA_DIR": str(folder),
         "DATABASE_URL": "",
@@ -89,13 +156,18 @@ def _proxies(stack: ExitStack, upstream: Target, folder: Path, **more: str) -> l
         name: json.loads(manage("create_token", PROJECT, *limits, "--json", environment=environment))["token"]
         for name, limits in ((PROXY, []), (LIMITED, _LIMITS))
     }
+    return Server(PROXY, partial(_serve, folder / "proxy.log", environment, keys))
+
+
+@contextmanager
+def _serve(log_file: Path, environment: dict[str, str], keys: dict[str, str]) -> Iterator[list[Target]]:
     # A file, not a pipe: nobody would read the pipe, and a full one would stop the server.
-    log_file = folder / "proxy.log"
-    log = stack.enter_context(log_file.open("w"))
-    try:
-        child, line = stack.enter_context(
-            running(str(MANAGE), "serve", "--bind", "127.0.0.1:0", environment=environment, stderr=log)
-        )
-    except ChildFailedError as problem:
-        raise ChildFailedError(f"{problem}: {log_file.read_text().strip()}") from None
-    return [Target(name, f"{line.split()[-1]}/v1", key, child.pid) for name, key in keys.items()]
+    with ExitStack() as stack:
+        log = stack.enter_context(log_file.open("w"))
+        try:
+            child, line = stack.enter_context(
+                running(str(MANAGE), "serve", "--bind", "127.0.0.1:0", environment=environment, stderr=log)
+            )
+        except ChildFailedError as problem:
+            raise ChildFailedError(f"{problem}: {log_file.read_text().strip()}") from None
+        yield [Target(name, f"{line.split()[-1]}/v1", key, child.pid) for name, key in keys.items()]

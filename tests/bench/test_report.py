@@ -1,8 +1,10 @@
 import json
 
 from llm_proxy_site.bench import report
+from llm_proxy_site.bench.at_once import AtOnce
+from llm_proxy_site.bench.results import Results
 
-from .cells import cell
+from .cells import TARGETS, cell
 
 CELLS = [
     cell("upstream", {"requests_per_second": 4000, "p50_ms": 1}),
@@ -11,11 +13,25 @@ CELLS = [
     cell("limited", {"requests_per_second": 900}),
 ]
 
+AT_ONCE = {
+    "upstream": [AtOnce(50, 50, 0.5, 1.0), AtOnce(100, 100, 0.6, 2.0)],
+    "proxy": [AtOnce(50, 50, 3.0, 130.0)],
+}
+
 
 def test_the_text_has_a_line_for_each_cell_and_each_comparison() -> None:
-    figures, ratios = report.text(CELLS).split("\n\n")
+    figures, ratios = report.text(Results(CELLS)).split("\n\n")
 
-    assert figures.splitlines()[3].split() == ["json-1", "proxy", "1000", "2.50", "8.00", "-", "0.75", "64"]
+    assert figures.splitlines()[3].split() == [
+        "json-1",
+        "proxy",
+        "1000",
+        "2.50",
+        "8.00",
+        *"---",
+        "0.75",
+        "64",
+    ]
     assert [line.split()[1:3] for line in ratios.splitlines()[1:]] == [
         ["proxy", "pass-through"],
         ["limited", "proxy"],
@@ -26,29 +42,51 @@ def test_the_text_has_a_line_for_each_cell_and_each_comparison() -> None:
     assert "x 1.50" in ratios.splitlines()[1]
 
 
+def test_cases_on_a_schedule_have_a_table_of_their_own() -> None:
+    waited = {"requests_per_second": 99.6, "unanswered_percent": 0.25}
+    cells = [cell(target, waited, case="open-json-100") for target in TARGETS]
+
+    figures, _ = report.text(Results(cells)).split("\n\n")
+
+    assert figures.splitlines()[3].split() == [
+        *("open-json-100", "proxy", "100"),
+        *("2.00", "4.00", "8.00", "9.00", "10.00", "0.2", "0.50"),
+    ]
+
+
 def test_the_text_ends_with_what_streaming_costs() -> None:
     cells = [
-        cell("upstream", case="stream-1"),
-        cell("pass-through", {"first_chunk_p50_ms": 2.0}, case="stream-1"),
-        cell("proxy", {"first_chunk_p50_ms": 2.75}, case="stream-1"),
-        cell("limited", case="stream-1"),
+        cell("upstream", case="paced-1"),
+        cell("pass-through", {"first_chunk_p50_ms": 2.0}, case="paced-1"),
+        cell("proxy", {"first_chunk_p50_ms": 2.75}, case="paced-1"),
+        cell("limited", case="paced-1"),
         cell("upstream", case="paced-8"),
         cell("pass-through", {"cpu_seconds_per_1000": 8.0}, case="paced-8"),
         cell("proxy", {"cpu_seconds_per_1000": 9.0}, case="paced-8"),
         cell("limited", case="paced-8"),
     ]
 
-    assert report.text(cells).splitlines()[-2:] == [
+    assert report.text(Results(cells)).splitlines()[-2:] == [
         "First chunk at one connection, over the pass-through: +0.75 ms (at most +1 ms)",
         "CPU per chunk of a paced stream, of the pass-through's: x 1.12 (at most x 1.3)",
     ]
 
 
+def test_streams_at_once_are_told_up_to_the_first_that_are_not_served() -> None:
+    heads, upstream, proxy = report.text(Results(at_once=AT_ONCE)).splitlines()
+
+    assert heads.split()[-2:] == ["50", "100"]
+    assert upstream.split() == ["upstream", "1.0", "2.0"]
+    assert proxy.split() == ["proxy", "130.0", "(not", "served)", "-"]
+
+
+def test_cold_starts_are_told_with_their_range() -> None:
+    _, proxy = report.text(Results(cold_starts={"proxy": [2.5, 1.5, 1.75]})).splitlines()
+    assert proxy.split() == ["proxy", "1.75", "(1.50-2.50)"]
+
+
 def test_every_case_is_compared_within_itself() -> None:
-    faster = [
-        cell(target, {"requests_per_second": 9}, case="json-32")
-        for target in ("upstream", "pass-through", "proxy", "limited")
-    ]
+    faster = [cell(target, {"requests_per_second": 9}, case="json-32") for target in TARGETS]
 
     pairs = [
         (one.case, one.target, one.requests_per_second_ratio) for one in report.comparisons([*CELLS, *faster])
@@ -65,9 +103,11 @@ def test_every_case_is_compared_within_itself() -> None:
 
 
 def test_the_facts_are_json_with_every_round() -> None:
-    facts = json.loads(json.dumps(report.facts(CELLS, rounds=1)))
+    facts = json.loads(json.dumps(report.facts(Results(CELLS, {"proxy": [1.5, 2.5]}, AT_ONCE), rounds=1)))
 
     assert facts["rounds"] == 1
-    assert [one["target"] for one in facts["cells"]] == ["upstream", "pass-through", "proxy", "limited"]
+    assert [one["target"] for one in facts["cells"]] == list(TARGETS)
     assert facts["cells"][2]["rounds"] == [facts["cells"][2]["median"]]
+    assert facts["cold_starts"] == {"proxy": [1.5, 2.5]}
+    assert facts["at_once"]["proxy"][0]["chunk_p99_ms"] == 130
     assert facts["comparisons"][0]["requests_per_second_ratio"] == 0.5

@@ -1,0 +1,33 @@
+"""Which target is compared to which. Pure."""
+
+from collections.abc import Iterable
+
+from llm_proxy_site.bench.measurement import Cell
+from llm_proxy_site.bench.targets import LIMITED, PASS_THROUGH, PROXY, UPSTREAM
+
+BASES = {PROXY: PASS_THROUGH, LIMITED: PROXY, PASS_THROUGH: UPSTREAM}
+"""Of our own targets; a peer's is the pass-through."""
+
+
+def pairs(cells: Iterable[Cell]) -> list[tuple[Cell, Cell]]:
+    """Case by case: each cell but upstream's, and its base."""
+    by_name = {(cell.case, cell.target): cell for cell in cells}
+    return [
+        (cell, by_name[cell.case, BASES.get(cell.target, PASS_THROUGH)])
+        for cell in _ours_first(by_name.values())
+        if cell.target != UPSTREAM
+    ]
+
+
+def _ours_first(cells: Iterable[Cell]) -> list[Cell]:
+    """The proxy first of all, within the order of the cases."""
+    cells = list(cells)
+    cases = list(dict.fromkeys(cell.case for cell in cells))
+    order = list(BASES)
+    return sorted(
+        cells,
+        key=lambda cell: (
+            cases.index(cell.case),
+            order.index(cell.target) if cell.target in order else len(order),
+        ),
+    )
