@@ -1,0 +1,146 @@
+"""deploy/kubernetes against Kubernetes' own schemas, and what those cannot see."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from django.conf import settings
+
+from llm_proxy_site.environment import Environment
+from llm_proxy_site.server.worker import STOP_SECONDS
+from proxy.metrics import endpoint as metrics
+from proxy.metrics.catalogue import METRICS
+from tests.deployment.dockerfile import USER
+
+FOLDER = Path(settings.BASE_DIR) / "deploy/kubernetes"
+KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))
+OBJECTS: list[dict[str, Any]] = [
+    document
+    for name in KUSTOMIZATION["resources"]
+    for document in yaml.safe_load_all((FOLDER / name).read_text(encoding="utf-8"))
+]
+VERSIONS = ("1.30", "1.37")
+LABELS = {"app.kubernetes.io/name": "llm-proxy"}
+
+
+def the(kind: str) -> dict[str, Any]:
+    (found,) = (each for each in OBJECTS if each["kind"] == kind)
+    return found
+
+
+POD = the("StatefulSet")["spec"]["template"]["spec"]
+(SERVER,) = POD["containers"]
+(SETUP,) = POD["initContainers"]
+CONFIG: dict[str, str] = the("ConfigMap")["data"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("described", OBJECTS, ids=lambda each: f"{each['kind']}-{each['metadata']['name']}")
+def test_each_is_what_kubernetes_takes(
+    described: dict[str, Any], version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        kubernetes_validate.validate(described, version, strict=True)
+
+
+def test_every_file_is_part_of_it() -> None:
+    assert {path.name for path in FOLDER.glob("*.yaml")} == {
+        "kustomization.yaml",
+        *KUSTOMIZATION["resources"],
+    }
+
+
+@pytest.mark.parametrize("container", [SERVER, SETUP], ids=["server", "setup"])
+def test_a_container_can_do_little(container: dict[str, Any]) -> None:
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/data", "/tmp"}  # noqa: S108
+    assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+    assert "memory" in container["resources"]["limits"]
+
+
+def test_the_pod_is_that_of_the_image_and_of_nobody_else() -> None:
+    context = POD["securityContext"]
+
+    assert context["runAsNonRoot"]
+    assert {context[name] for name in ("runAsUser", "runAsGroup", "fsGroup")} == {USER}
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert POD["automountServiceAccountToken"] is False
+
+
+def test_running_requests_have_the_time_that_they_are_promised() -> None:
+    pause = SERVER["lifecycle"]["preStop"]["sleep"]["seconds"]
+    drain = int(CONFIG["SHUTDOWN_GRACE_SECONDS"])
+
+    assert POD["terminationGracePeriodSeconds"] >= pause + drain + STOP_SECONDS
+
+
+def test_it_is_probed_where_it_answers() -> None:
+    assert SERVER["livenessProbe"]["httpGet"]["path"] == SERVER["startupProbe"]["httpGet"]["path"] == "/live"
+    assert SERVER["readinessProbe"]["httpGet"]["path"] == "/ready"
+    assert SERVER["ports"] == [{"name": "http", "containerPort": 8000}]
+
+
+def test_secrets_are_named_and_not_written() -> None:
+    assert "Secret" not in {each["kind"] for each in OBJECTS}
+    assert {"secretRef": {"name": "llm-proxy"}} in SERVER["envFrom"]
+    assert not {"SECRET_KEY", "ENCRYPTION_KEYS", "DATABASE_URL", "REDIS_URL"} & set(CONFIG)
+
+
+def test_every_setting_that_it_gives_exists() -> None:
+    assert set(CONFIG) <= set(settings.ENVIRONMENT.names)
+
+
+def test_the_database_is_migrated_by_one_pod_at_a_time() -> None:
+    assert SETUP["args"] == ["setup", "--without-admin"]
+    assert the("StatefulSet")["spec"]["podManagementPolicy"] == "OrderedReady"
+
+
+def test_prometheus_may_read_what_a_pod_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In private networks; what comes through the Ingress says so, and is refused."""
+    monkeypatch.setenv("METRICS_NETWORKS", CONFIG["METRICS_NETWORKS"])
+    networks = Environment().networks("METRICS_NETWORKS")
+    assert networks
+    assert all(network.is_private for network in networks)
+    annotations = the("StatefulSet")["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/path"] == metrics.PATH
+
+
+def test_it_grows_by_what_is_going_on_in_a_pod() -> None:
+    spec = the("HorizontalPodAutoscaler")["spec"]
+    metric = spec["metrics"][0]["pods"]["metric"]["name"]
+
+    assert METRICS[metric].type == "gauge"
+    assert f"`{metric}`" in (FOLDER.parent.parent / "docs/deployment.md").read_text(encoding="utf-8")
+    assert spec["minReplicas"] >= 2
+    assert "replicas" not in the("StatefulSet")["spec"]  # else each `apply` would undo what it has done
+    for each in ("kind", "name"):
+        assert spec["scaleTargetRef"][each] == {"kind": "StatefulSet", "name": "llm-proxy"}[each]
+
+
+def test_all_mean_the_same_pods() -> None:
+    stateful = the("StatefulSet")["spec"]
+    services = [each["spec"] for each in OBJECTS if each["kind"] == "Service"]
+
+    assert stateful["template"]["metadata"]["labels"] == LABELS
+    assert [stateful["selector"]["matchLabels"], *(each["selector"] for each in services)] == [LABELS] * 3
+    for selector in (
+        the("PodDisruptionBudget")["spec"]["selector"],
+        the("NetworkPolicy")["spec"]["podSelector"],
+        *(each["labelSelector"] for each in POD["topologySpreadConstraints"]),
+    ):
+        assert selector == {"matchLabels": LABELS}
+
+
+def test_no_private_network_is_reached_by_https() -> None:
+    rules = the("NetworkPolicy")["spec"]["egress"]
+    (block, *_) = (peer["ipBlock"] for rule in rules for peer in rule["to"] if "ipBlock" in peer)
+
+    assert block["cidr"] == "0.0.0.0/0"
+    assert {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"} <= set(block["except"])
