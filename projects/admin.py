@@ -6,18 +6,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 
 from audit.actors import of_user
 from projects import lifecycle
 from projects.forms import ProjectAddForm, ProjectChangeForm, ProjectForm
+from projects.formsets import LabelledFormSet
 from projects.key_health import health_text
 from projects.limits import BUDGETS, LIMITS
-from projects.models import Project, UpstreamKey
+from projects.members import MembershipInline, save_members
+from projects.models import Membership, Project, UpstreamKey
 from projects.policy import UPSTREAM
 from projects.reading import for_reading
 
@@ -51,6 +58,9 @@ POLICY_FIELDSET: Any = (
 )
 
 
+SWITCHES = {"_activate", "_deactivate"}
+
+
 class CountedProject(Protocol):
     """A row of ProjectAdmin.get_queryset()."""
 
@@ -58,14 +68,24 @@ class CountedProject(Protocol):
 
 
 class UpstreamKeyInline(TabularInline):
-    """The keys as `…abcd`: each has a name and a weight and can be switched off; none is shown, added or
-    deleted.
+    """The keys as `…abcd`: each has a name and a weight, can be switched off and tried; none is shown or
+    deleted, and a new one is a field of the project's form.
     """
 
     model = UpstreamKey
-    fields = ["name", "weight", "is_active", "health", "created_at"]
-    readonly_fields = ["health", "created_at"]
+    formset = LabelledFormSet
+    fields = ["name", "weight", "is_active", "health", "test", "created_at"]
+    readonly_fields = ["health", "test", "created_at"]
     can_delete = False
+
+    def get_fields(self, request: HttpRequest, obj: Project | None = None) -> list[Any]:
+        return [name for name in self.fields if name != "test" or self.has_change_permission(request, obj)]
+
+    def test(self, key: UpstreamKey) -> SafeString:
+        """Of a form of its own: what is typed into this one stays here."""
+        url = reverse("test_upstream_key", args=[key.pk])
+        button = '<button type="submit" class="button" form="key-tests" formaction="{}">Test</button>'
+        return format_html(button, url)
 
     def health(self, key: UpstreamKey) -> str:
         return health_text(key, timezone.now())
@@ -86,7 +106,11 @@ class ProjectAdmin(ModelAdmin):
     actions = ["deactivate", "activate"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
-        return super().get_queryset(request).annotate(token_count=Count("access_tokens"))
+        return (
+            Project.objects.visible_to(request.user)
+            .annotate(token_count=Count("access_tokens"))
+            .order_by("name")
+        )
 
     @admin.display(ordering="base_url")
     def upstream(self, project: Project) -> str:
@@ -114,8 +138,8 @@ class ProjectAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Project | None = None) -> bool:
         return False
 
-    def get_inlines(self, request: HttpRequest, obj: Project | None) -> tuple[type[UpstreamKeyInline], ...]:
-        return (UpstreamKeyInline,) if obj else ()
+    def get_inlines(self, request: HttpRequest, obj: Project | None) -> tuple[type[Any], ...]:
+        return (UpstreamKeyInline, MembershipInline) if obj else ()
 
     def get_fieldsets(self, request: HttpRequest, obj: Project | None = None) -> list[Any]:
         shown = ["name"]
@@ -150,6 +174,25 @@ class ProjectAdmin(ModelAdmin):
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return super().changeform_view(request, *args, **kwargs)
 
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Our buttons are answered before the form is read: a bad value in it must not be in the way."""
+        may_change = self.has_change_permission(request)
+        if request.method == "POST" and SWITCHES & request.POST.keys():
+            if not may_change:
+                raise PermissionDenied
+            projects = self.get_queryset(request).filter(pk=unquote(object_id))
+            self._set_active(request, projects, active="_activate" in request.POST)
+            return HttpResponseRedirect(request.path)
+        return super().change_view(
+            request, object_id, form_url, {"may_change": may_change, **(extra_context or {})}
+        )
+
     def save_form(self, request: HttpRequest, form: forms.ModelForm[Project], change: bool) -> Project:
         """On the add page the project that lifecycle made takes the place of the form's."""
         project: Project = super().save_form(request, form, change)
@@ -173,9 +216,12 @@ class ProjectAdmin(ModelAdmin):
         self,
         request: HttpRequest,
         form: forms.ModelForm[Project],
-        formset: forms.BaseModelFormSet[UpstreamKey, forms.ModelForm[UpstreamKey]],
+        formset: forms.BaseModelFormSet[Any, forms.ModelForm[Any]],
         change: bool,
     ) -> None:
+        if formset.model is Membership:
+            save_members(form.instance, formset, actor=of_user(request.user))
+            return
         formset.save(commit=False)
         for key, edited in formset.changed_objects:
             edits = {field: getattr(key, field) for field in edited}

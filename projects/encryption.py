@@ -1,4 +1,4 @@
-"""Encryption of upstream keys at rest: MultiFernet over ENCRYPTION_KEYS.
+"""Encryption of upstream keys and second factors at rest: MultiFernet over ENCRYPTION_KEYS.
 
 The first key encrypts; all of them decrypt, so that a new key is put in front and old rows stay readable.
 """
@@ -22,7 +22,7 @@ def decrypt(ciphertext: str) -> str:
     try:
         return _cipher(tuple(settings.ENCRYPTION_KEYS)).decrypt(ciphertext.encode()).decode()
     except InvalidToken:
-        raise UndecryptableError("No key in ENCRYPTION_KEYS decrypts this upstream key.") from None
+        raise UndecryptableError("No key in ENCRYPTION_KEYS decrypts this secret.") from None
 
 
 def position_of(ciphertext: str) -> int | None:

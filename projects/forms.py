@@ -29,10 +29,12 @@ class LimitsForm(ModelForm):
     """The limits, budgets and rules of whatever has them."""
 
     rules = RulesField()
-    max_requests = LimitField(help_text=f"Over the whole life. {NO_LIMIT}")
-    max_requests_per_minute = LimitField(help_text=NO_LIMIT)
-    max_model_tokens_per_minute = LimitField(help_text=f"Input and output together. {NO_LIMIT}")
-    max_concurrent_requests = LimitField(help_text=NO_LIMIT)
+    max_requests = LimitField(help_text=f"Over the whole life, such as 1000. {NO_LIMIT}")
+    max_requests_per_minute = LimitField(help_text=f"Such as 60. {NO_LIMIT}")
+    max_model_tokens_per_minute = LimitField(
+        help_text=f"Input and output together, such as 100000. {NO_LIMIT}"
+    )
+    max_concurrent_requests = LimitField(help_text=f"At the same time, such as 4. {NO_LIMIT}")
     total_budget_microusd = UsdField(
         label="Total budget", help_text=f"US dollars, such as 12.50, over the whole life. {NO_LIMIT}"
     )
@@ -58,6 +60,14 @@ class ProjectForm(LimitsForm):
     class Meta:
         model = Project
         fields = ["name", "base_url", *UPSTREAM, *POLICY, *LIMITS, *BUDGETS]
+        help_texts = {
+            "name": "Who pays, such as a team or a product: search, or shop-production.",
+            "base_url": "Where its requests go, as an SDK would be given it, such as "
+            "https://api.openai.com/v1. Empty: its provider's.",
+            "provider": "As PROVIDERS_FILE names it, such as openai. Empty: the first that is named there.",
+            "upstream_organization": "Sent as OpenAI-Organization, such as org-abc123. Empty: none is sent.",
+            "upstream_project": "Sent as OpenAI-Project, such as proj_abc123. Empty: none is sent.",
+        }
 
     def clean_base_url(self) -> str:
         return str(self.cleaned_data["base_url"]).rstrip("/")

@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from audit import trail
-from projects.edits import differences, fact
+from projects.edits import edit, fact
 from projects.limits import BUDGETS, LIMITS
-from projects.models import Project, UpstreamKey, validate_key
+from projects.models import Membership, Project, UpstreamKey, validate_key
 from projects.policy import check_limits, check_policy
 from projects.providers import check_provider
 
@@ -41,11 +42,7 @@ def create_project(*, name: str, upstream_key: str, base_url: str = "", actor: s
 @transaction.atomic
 def update_project(project: Project, *, actor: str, **edits: Any) -> bool:
     """Change name, upstream, policy or limits, by field; True if that was one. Raises ValidationError."""
-    project.refresh_from_db(from_queryset=Project.objects.select_for_update())
-    before = {field: getattr(project, field) for field in edits}
-    for field, value in edits.items():
-        setattr(project, field, value)
-    changes = differences(before, project, edits)
+    changes = edit(project, edits)
     if not changes:
         return False
     _check(project, provider_changes="provider" in changes)
@@ -76,11 +73,7 @@ def add_upstream_key(
 @transaction.atomic
 def update_upstream_key(key: UpstreamKey, *, actor: str, **edits: Any) -> bool:
     """Change name, weight or whether it is active, by field; True if that was one. Raises ValidationError."""
-    key.refresh_from_db(from_queryset=UpstreamKey.objects.select_for_update())
-    before = {field: getattr(key, field) for field in edits}
-    for field, value in edits.items():
-        setattr(key, field, value)
-    changes = differences(before, key, edits)
+    changes = edit(key, edits)
     if not changes:
         return False
     key.full_clean()
@@ -103,6 +96,29 @@ def set_project_active(project: Project, active: bool, *, actor: str, now: datet
         "project.activated" if active else "project.deactivated", project, actor=actor, project_id=project.id
     )
     return True
+
+
+@transaction.atomic
+def add_member(project: Project, user: User, *, actor: str) -> bool:
+    """Let a person see a project; True if they did not. Their role says what they may do there."""
+    _, is_new = Membership.objects.get_or_create(project=project, user=user)
+    if is_new:
+        _record_membership("project.member_added", project, user, actor)
+    return is_new
+
+
+@transaction.atomic
+def remove_member(project: Project, user: User, *, actor: str) -> bool:
+    """Take a project from a person's sight; True if they saw it as a member."""
+    removed, _ = Membership.objects.filter(project=project, user=user).delete()
+    if removed:
+        _record_membership("project.member_removed", project, user, actor)
+    return bool(removed)
+
+
+def _record_membership(action: str, project: Project, user: User, actor: str) -> None:
+    details = {"member": user.get_username()}
+    trail.record(action, project, actor=actor, project_id=project.id, details=details)
 
 
 def _check(project: Project, *, provider_changes: bool) -> None:

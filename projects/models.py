@@ -13,9 +13,23 @@ from django.db import models
 from django.db.models import Q, TextChoices
 from uuid_utils.compat import uuid7
 
+from projects.access import Person, memberships_of, sees_all
+from projects.concealed import Concealed
 from projects.encryption import decrypt, encrypt
 from projects.limits import Limited
+from projects.membership import Membership
 from projects.rules import validate_rules
+
+__all__ = [
+    "DeathPolicy",
+    "DisconnectPolicy",
+    "Membership",
+    "Project",
+    "UnpricedPolicy",
+    "UpstreamKey",
+    "validate_base_url",
+    "validate_key",
+]
 
 validate_key = RegexValidator(r"^[\x21-\x7e]{8,512}\Z", "An upstream key is 8 to 512 printable characters.")
 
@@ -58,6 +72,10 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         except ValueError:
             return self.filter(name=name_or_id)
         return by_id if by_id.exists() else self.filter(name=name_or_id)
+
+    def visible_to(self, user: Person) -> Self:
+        """All, to superusers and the role `admin`; else those that the person is a member of."""
+        return self if sees_all(user) else self.filter(id__in=memberships_of(user).values("project_id"))
 
     def without_provider(self, configured: Collection[str]) -> Self:
         """Those that name a provider which is not configured."""
@@ -186,6 +204,7 @@ class Project(Limited):
 
     class Meta:
         ordering = ["name"]
+        permissions = [("see_all_projects", "Can see all projects")]
         constraints = [
             *Limited.Meta.constraints,
             models.CheckConstraint(
@@ -224,10 +243,11 @@ class Project(Limited):
         return True
 
 
-class UpstreamKey(models.Model):
+class UpstreamKey(Concealed):
+    AUDITED_AS = "upstream_key"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="upstream_keys")
-    ciphertext = models.TextField(editable=False)
     last_four = models.CharField(max_length=4, editable=False)
     name = models.CharField(max_length=100, blank=True, help_text="To tell it from the others.")
     weight = models.PositiveSmallIntegerField(

@@ -1,18 +1,21 @@
-"""Encrypts upstream keys anew with the first of ENCRYPTION_KEYS, batch by batch, while the proxy goes on.
+"""Encrypts secrets anew with the first of ENCRYPTION_KEYS, batch by batch, while the proxy goes on: upstream
+keys, and whatever else is Concealed.
 
 A row needs it if the first key alone does not decrypt it: so it can be stopped and started at any time. The
-plain keys stay what they are: `updated_at` is not moved, and no grant is dropped.
+secrets stay what they are: `updated_at` is not moved, and no grant is dropped.
 """
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from uuid import UUID
+from typing import Any
 
+from django.apps import apps
 from django.db import transaction
 
 from audit import trail
+from projects.concealed import Concealed
 from projects.encryption import UndecryptableError, position_of, reencrypt
-from projects.models import UpstreamKey
 
 BATCH_ROWS = 100
 
@@ -24,33 +27,52 @@ class Rotation:
     """No key in ENCRYPTION_KEYS decrypts these."""
 
 
+def count() -> int:
+    return sum(rows.count() for rows in _all())
+
+
 def count_by_key() -> Counter[int | None]:
-    """How many upstream keys are under each of ENCRYPTION_KEYS, by its position; None: under none of them."""
-    ciphertexts = UpstreamKey.objects.order_by().values_list("ciphertext", flat=True)
-    return Counter(map(position_of, ciphertexts.iterator()))
+    """How many secrets are under each of ENCRYPTION_KEYS, by its position; None: under none of them."""
+    counts: Counter[int | None] = Counter()
+    for rows in _all():
+        counts.update(map(position_of, rows.order_by().values_list("ciphertext", flat=True).iterator()))
+    return counts
 
 
-def rotate(*, actor: str) -> Rotation:
-    rotated, unreadable, last = 0, 0, UUID(int=0)
-    while True:
-        batch = list(UpstreamKey.objects.filter(pk__gt=last).order_by("pk")[:BATCH_ROWS])
-        if not batch:
-            return Rotation(rotated, unreadable)
-        for key in batch:
+def rotate(*, actor: str, on_batch: Callable[[int], None] = lambda secrets: None) -> Rotation:
+    """`on_batch` hears how many secrets were looked at."""
+    rotated, unreadable = 0, 0
+    for batch in _batches():
+        for row in batch:
             try:
-                rotated += _rotate(key, actor)
+                rotated += _rotate(row, actor)
             except UndecryptableError:
                 unreadable += 1
-        last = batch[-1].pk
+        on_batch(len(batch))
+    return Rotation(rotated, unreadable)
+
+
+def _all() -> Iterator[Any]:
+    """Querysets."""
+    return (model._default_manager.all() for model in apps.get_models() if issubclass(model, Concealed))
+
+
+def _batches() -> Iterator[list[Concealed]]:
+    for rows in _all():
+        batch = list(rows.order_by("pk")[:BATCH_ROWS])
+        while batch:
+            yield batch
+            batch = list(rows.filter(pk__gt=batch[-1].pk).order_by("pk")[:BATCH_ROWS])
 
 
 @transaction.atomic
-def _rotate(key: UpstreamKey, actor: str) -> bool:
+def _rotate(row: Concealed, actor: str) -> bool:
     """Unless it is under the first key already, or was replaced or deleted meanwhile."""
-    if position_of(key.ciphertext) == 0:
+    if position_of(row.ciphertext) == 0:
         return False
-    same = UpstreamKey.objects.filter(pk=key.pk, ciphertext=key.ciphertext)
-    if not same.update(ciphertext=reencrypt(key.ciphertext)):
+    same = type(row)._default_manager.filter(pk=row.pk, ciphertext=row.ciphertext)
+    if not same.update(ciphertext=reencrypt(row.ciphertext)):
         return False
-    trail.record("upstream_key.reencrypted", key, actor=actor, project_id=key.project_id)
+    project_id = getattr(row, "project_id", None)
+    trail.record(f"{row.AUDITED_AS}.reencrypted", row, actor=actor, project_id=project_id)
     return True

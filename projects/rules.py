@@ -86,8 +86,11 @@ NO_RULES = Rules()
 def parse_rules(value: object) -> Rules:
     """The rules in a document as JSON has it. Raises InvalidRulesError."""
     try:
-        if len(msgspec.json.encode(value)) > MAX_BYTES:
+        document = msgspec.json.encode(value)
+        if len(document) > MAX_BYTES:
             raise InvalidRulesError(f"The rules are larger than {MAX_BYTES // 1024} KiB.")
+        if b"\\u0000" in document:
+            raise InvalidRulesError("The rules hold a NUL character, which PostgreSQL cannot store.")
         rules = msgspec.convert(value, Rules)
     except msgspec.ValidationError as problem:
         raise InvalidRulesError(_sentence(str(problem))) from None

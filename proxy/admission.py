@@ -1,7 +1,6 @@
 """Who is asking, and within which limits: from the request's bearer token to its grant and its lease."""
 
 import time
-from uuid import UUID
 
 from projects.money import usd_text
 from proxy import policy
@@ -29,6 +28,7 @@ from tokens.limits.values import (
     LimitsUnavailableError,
     Subject,
 )
+from usage.entry import UsageEntry
 
 _OWNERS = {Kind.TOKEN: "this access token", Kind.PROJECT: "the project of this access token"}
 _RATES = {
@@ -61,14 +61,17 @@ def check_upstream(upstreams: Upstreams, grant: Grant, provider: Provider) -> No
         upstreams.check(grant.base_url or provider.base_url, grant.upstream_keys)
 
 
-async def acquire(limits: LimitStore, grant: Grant, request_id: UUID, estimate: Estimate) -> Lease:
-    """Take the request's share of its limits, last of all checks. Raises ProxyError."""
+async def acquire(limits: LimitStore, grant: Grant, entry: UsageEntry, estimate: Estimate) -> Lease:
+    """Take the request's share of its limits, last of all checks. Raises ProxyError; the entry then has the
+    name of the limit.
+    """
     policy.check_alive(grant, time.time())
     if not grant.upstream_keys:
         raise UpstreamKeyUnavailable
     try:
-        return await limits.acquire(request_id, grant.subjects, estimate)
+        return await limits.acquire(entry.id, grant.subjects, estimate)
     except LimitReachedError as reached:
+        entry.limit_reached = reached.name
         raise _named(reached) from None
     except LimitsUnavailableError:
         raise ServiceUnavailable from None

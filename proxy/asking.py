@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from proxy.endpoints import Endpoint
 from proxy.facts import Facts
-from proxy.headers import media_type
+from proxy.headers import is_encoded, media_type
 from proxy.metering.splice import asking_for_usage
 from proxy.metering.traces import TraceRemover
 from proxy.request import ProxyRequest, StreamedBody
@@ -35,12 +35,17 @@ def ask_for_usage(
         return None
     if media_type(request.headers) != b"application/json":
         return None
-    if any(name in _SPEAK_OF_THE_BODY for name, _ in request.headers):
+    if not _SPEAK_OF_THE_BODY.isdisjoint([name for name, _ in request.headers]):
         return None
     asking = asking_for_usage(body)
     if asking is None:
         return None
-    headers = [_with_length(header, len(asking)) for header in request.headers if not _offers(header)]
+    length = b"%d" % len(asking)
+    headers = [
+        (name, length if name == b"content-length" else value)
+        for name, value in request.headers
+        if name != b"accept-encoding"
+    ]
     return replace(request, headers=headers, content_length=len(asking)), asking
 
 
@@ -51,14 +56,6 @@ def traces_of_asking(status: int, headers: Headers) -> tuple[TraceRemover | None
     """
     if status != 200 or media_type(headers) != b"text/event-stream":
         return None, headers
-    if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in headers):
+    if is_encoded(headers):
         return None, headers
     return TraceRemover(), [header for header in headers if header[0] != b"content-length"]
-
-
-def _offers(header: tuple[bytes, bytes]) -> bool:
-    return header[0] == b"accept-encoding"
-
-
-def _with_length(header: tuple[bytes, bytes], length: int) -> tuple[bytes, bytes]:
-    return (header[0], b"%d" % length) if header[0] == b"content-length" else header

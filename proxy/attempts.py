@@ -83,7 +83,10 @@ class Attempts:
             if self._failover is not None:
                 self._failover.settle(was_taken=is_taken)
         if isinstance(outcome, ProxyError):
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                del outcome  # it has this frame, which must not have it, or neither would be freed
         return outcome
 
     async def _ask(self, leave: Leave) -> httpx.Response | ProxyError:
@@ -109,7 +112,7 @@ class Attempts:
                 raise
             self._tell(leave, failure)
             return failure
-        except BaseException:
+        except BaseException:  # a hang-up, too: a leave that is not given back may be a probe
             if self._is_connected and self._client.body_ended and self._has_run_out_of_time:
                 leave.was_silent()
             leave.forget()
@@ -146,7 +149,7 @@ class Attempts:
             following = await self._following(outcome, leave)
             if following is not None and isinstance(outcome, httpx.Response):
                 await outcome.aclose()
-        except BaseException:
+        except BaseException:  # as above; and whoever has an answer closes it
             if following is not None:
                 following.forget()
             if isinstance(outcome, httpx.Response):
@@ -198,6 +201,7 @@ class Attempts:
         if seconds is None or not leave.take_retry():
             return None
         await asyncio.sleep(seconds)
+        self._client.waited_seconds += seconds
         if self._client.is_gone:
             return None
         self._retries_made += 1

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from proxy.errors import ProxyError, RequestTooLarge
@@ -34,13 +34,21 @@ class Client:
         """How long the request goes on without its client; 0: the hang-up ends it."""
         self.is_gone = False
         """Whether the client has hung up and the request goes on."""
+        self._has_left = False
+        """Whether the rest of the body will not come."""
         self.first_byte_seconds: float | None = None
+        self.head_seconds: float | None = None
+        """When the head of our answer went out."""
+        self.waited_seconds = 0.0
+        """For the body, and for upstream: what is not our time of those seconds."""
         self.before_end: Callable[[int], None] = _nothing_to_do
         """Called with the number of bytes that go out next, where they may be the end to the client."""
         self.on_growth: Callable[[int], None] = _nothing_to_do
         """Called with the number of the body's bytes that have come; it may raise a ProxyError."""
         self.rewrite: Callable[[Headers], Headers] | None = None
         """What becomes of the headers of every answer; None: they stay as they are."""
+        self.write_on: Callable[[bytes], Awaitable[object] | None] | None = None
+        """Takes a part of a body that is not its last, past `send`. Gives what to await, if anything."""
         self._began = time.perf_counter()
         self._receive = receive
         self._send = send
@@ -92,6 +100,12 @@ class Client:
     async def read(self, max_bytes: int | None = None) -> bytes:
         """The whole body. Raises ClientDisconnected and RequestTooLarge."""
         self.bound_body(max_bytes)
+        began = time.perf_counter()
+        body = await self._read_whole()
+        self.waited_seconds += time.perf_counter() - began
+        return body
+
+    async def _read_whole(self) -> bytes:
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
             self.body_ended = True  # as almost always: all in one piece, whose length was declared
@@ -115,8 +129,10 @@ class Client:
     @contextmanager
     def failure_cancels(self) -> Iterator[None]:
         """Within, a hang-up cancels what the current task awaits and becomes ClientDisconnected; a cut does
-        so with its error.
+        so with its error. Raises ClientDisconnected at once where the client has left before.
         """
+        if self._has_left:
+            raise self._failed(ClientDisconnected())
         self._task = asyncio.current_task()
         if self.body_ended:
             self._watch_soon()
@@ -148,6 +164,7 @@ class Client:
         not take what has come.
         """
         if not self.body_ended:
+            self._has_left = True
             self._fail(ClientDisconnected())
 
     def expire(self, error: ProxyError) -> None:
@@ -162,6 +179,14 @@ class Client:
         if self.is_gone:
             self._fail(ClientDisconnected())
 
+    def forget_failure(self) -> None:
+        """The request is over. An error that was raised has the frames that it has passed, and they have the
+        client and the body: all of them would wait for the collector.
+        """
+        if self.failure is not None:
+            self.failure.with_traceback(None).__context__ = None
+            self.failure = None
+
     def announce_end(self, coming_bytes: int = 0) -> None:
         """What goes out next may be the end to the client. To one that has gone it is none, and where a cut
         is due, that is the end.
@@ -173,6 +198,7 @@ class Client:
         if self.is_gone:
             return
         self.status = status
+        self.head_seconds = self.elapsed_seconds()
         if self.rewrite is not None:
             headers = self.rewrite(headers)
         self._events = EventsSent() if is_plain_event_stream(headers) else None
@@ -195,7 +221,10 @@ class Client:
         if self.first_byte_seconds is None:
             self.first_byte_seconds = self.elapsed_seconds()
         self.sent_bytes += len(chunk)
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": not is_last})
+        if is_last or self.write_on is None:
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": not is_last})
+        elif (taken := self.write_on(chunk)) is not None:
+            await taken
         if self._pending_cut is not None and self._events is not None and self._events.is_between:
             raise self._failed(self._pending_cut)
 
@@ -253,14 +282,9 @@ class Client:
 
     def _unwatch(self) -> None:
         self._task = None
-        if self._watch_timer is not None:
-            self._watch_timer.cancel()
-        if self._cut_timer is not None:
-            self._cut_timer.cancel()
-        if self._drain_timer is not None:
-            self._drain_timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
+        for waiting in (self._watch_timer, self._cut_timer, self._drain_timer, self._watcher):
+            if waiting is not None:
+                waiting.cancel()
 
     def _hung_up(self, watcher: asyncio.Future[Message]) -> None:
         if watcher.cancelled() or watcher.exception():

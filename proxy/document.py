@@ -13,7 +13,7 @@ import msgspec
 from projects.ruleset import Names
 from proxy.errors import BadRequest
 from proxy.form import is_hidden, is_plain_text, read_form
-from proxy.headers import FORM, media_type
+from proxy.headers import FORM, is_encoded, media_type
 from proxy.types import Headers
 
 MAX_LIST_DEPTH = 8
@@ -42,7 +42,7 @@ def read_document(headers: Headers, body: bytes, names: Names) -> Document:
     types = [value for name, value in headers if name == b"content-type"]
     if len(types) > 1:
         raise _uncertain("It has two content types", names)
-    if any(name == b"content-encoding" and value.strip().lower() != b"identity" for name, value in headers):
+    if is_encoded(headers):
         raise _uncertain("Send it without a Content-Encoding", names)
     if not all(is_plain_text(content_type, body) for content_type in types):
         raise _uncertain("Send it in UTF-8", names)

@@ -80,6 +80,10 @@ class Endpoints:
             if is_allowed(endpoint, method)
         ]
 
+    def of_path(self, path: str) -> Endpoint | None:
+        """By its own path, such as `/files/{id}`."""
+        return next((endpoint for endpoint in self._all if endpoint.path == path), None)
+
     def find(self, path: str) -> Endpoint | None:
         """The endpoint of a raw path below /v1, such as `/chat/completions`."""
         endpoint = self._literal.get(path)

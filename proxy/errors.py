@@ -2,7 +2,8 @@
 
     ProxyError
     ├── AuthenticationError     401 invalid_api_key
-    │   └── TokenExpired        401 token_expired
+    │   ├── TokenExpired        401 token_expired
+    │   └── SubjectTokenRefused 401 invalid_subject_token
     ├── Forbidden               403 token_inactive / model_unpriced / model_not_allowed / renewal_…
     ├── EndpointNotFound        404
     ├── MethodNotAllowed        405
@@ -18,6 +19,7 @@
     ├── UpstreamUnavailable     503
     ├── UpstreamTimeout         504
     ├── ServiceUnavailable      503
+    ├── IssuerUnavailable       503
     └── InternalError           500
 
 No message ever contains a token or a key, not even part of one.
@@ -82,6 +84,14 @@ class TokenExpired(AuthenticationError):
 
     def __init__(self, message: str = "This access token has expired. Ask for a new one.") -> None:
         super().__init__(message)
+
+
+class SubjectTokenRefused(AuthenticationError):
+    """The JWT of another issuer that was to be exchanged for a token of ours."""
+
+    code = "invalid_subject_token"
+    param = "subject_token"
+    should_retry = False
 
 
 class Forbidden(ProxyError):
@@ -243,6 +253,13 @@ class ServiceUnavailable(ProxyError):
     code = "service_unavailable"
     message = "The proxy cannot check access tokens and their limits at the moment."
     retry_after_ms = 1000
+
+
+class IssuerUnavailable(ProxyError):
+    status = 503
+    code = "issuer_unavailable"
+    message = "The keys of the subject token's issuer cannot be read at the moment."
+    retry_after_ms = 15_000
 
 
 class InternalError(ProxyError):

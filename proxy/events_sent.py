@@ -3,13 +3,14 @@
 from proxy.headers import media_type
 from proxy.types import Headers
 
+_SPEAK_OF_THE_BODY = frozenset({b"content-encoding", b"content-length"})
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
 
 
 def is_plain_event_stream(headers: Headers) -> bool:
     """Whether an event of ours can be added to an answer with these headers."""
-    return media_type(headers) == b"text/event-stream" and not any(
-        name in (b"content-encoding", b"content-length") for name, _ in headers
+    return media_type(headers) == b"text/event-stream" and _SPEAK_OF_THE_BODY.isdisjoint(
+        [name for name, _ in headers]
     )
 
 

@@ -38,7 +38,7 @@ class Exchange:
         self.lease = lease
         self._bill = bill
         self._client = client
-        self._entry = entry
+        self.entry = entry
         self._limits = limits
         self._meter: Meter = Deaf()
         self._is_background = False
@@ -134,7 +134,7 @@ class Exchange:
             request,
             body,
             self._client,
-            self._entry,
+            self.entry,
             self._connected,
             self._failed,
         ).answer()
@@ -153,8 +153,9 @@ class Exchange:
         self._has_worked_in_vain |= was_work
 
     async def _answer(self, response: httpx.Response, endpoint: Endpoint, *, is_asking: bool) -> None:
-        entry = self._entry
-        headers = to_client(response.headers.raw, str(entry.id))
+        entry = self.entry
+        request_id = str(entry.id)
+        headers = to_client(response.headers.raw, request_id)
         entry.upstream_request_id = (first(headers, b"x-request-id") or b"").decode("latin-1")
         entry.upstream_processing_seconds = _seconds(first(headers, b"openai-processing-ms"))
         self._is_background = endpoint.background
@@ -163,7 +164,7 @@ class Exchange:
             if self._client.is_gone:
                 raise ClientDisconnected
             self._client.drain_seconds = 0  # there is nothing to learn
-        self._meter = Guarded(meter, str(entry.id), self._silence)
+        self._meter = Guarded(meter, request_id, self._silence)
         tell(headers, self.grant, self.lease)
         traces = None
         if is_asking:
@@ -178,18 +179,18 @@ class Exchange:
         self._client.drain_seconds = 0  # a hang-up from here on is none: the client has its answer
         await self.settle()
         self.before_end()
-        self._entry.outcome = Outcome.COMPLETED
+        self.entry.outcome = Outcome.COMPLETED
         self._client.announce_end(coming_bytes)
 
     def _charge(self) -> Charge:
         has_worked = self._is_accepted or self._has_worked_in_vain
         if not has_worked or not self._client.body_ended:
-            return self._bill.free(self._entry)
+            return self._bill.free(self.entry)
         usage = self._meter.finish()
         if self._is_background:
             usage = self._note_work(usage)
         return self._bill.close(
-            self._entry,
+            self.entry,
             usage,
             is_whole=self._is_whole and self._is_accepted,
             pieces=self._meter.pieces,
@@ -205,9 +206,9 @@ class Exchange:
         may_cost = self._bill.may_cost
         if work is None or (may_cost and work.is_finished and usage is not None):
             return usage  # it is finished already, and charged
-        self._entry.work_id, self._entry.begins_work = work.id, may_cost
+        self.entry.work_id, self.entry.begins_work = work.id, may_cost
         if work.is_finished:
-            self._entry.finished = finished(work, usage)
+            self.entry.finished = finished(work, usage)
         return None
 
 

@@ -138,6 +138,12 @@ def media_type(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return (first(headers, b"content-type") or b"").split(b";", 1)[0].strip().lower()
 
 
+def is_encoded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a body under these headers is compressed, so that it does not say what its bytes say."""
+    codings = [value for name, value in headers if name == b"content-encoding"]
+    return any(coding.strip().lower() != b"identity" for coding in codings)
+
+
 def _with_named_by_connection(names: frozenset[bytes], headers: Headers) -> frozenset[bytes]:
     values = [value for name, value in headers if name == b"connection"]
     if not values:

@@ -74,8 +74,9 @@ class HeldBody:
             self._bytes = size_bytes
 
     def give_back(self) -> None:
-        self._held.move(*self._owners, -self._bytes)
-        self._bytes = 0
+        if self._bytes:
+            self._held.move(*self._owners, -self._bytes)
+            self._bytes = 0
 
 
 def _too_many(whose: str) -> RateLimitReached:

@@ -86,7 +86,7 @@ async def _renew(runtime: Runtime, grant: Grant) -> None:
     if not grant.permits_renewal:
         raise _not_permitted()
     try:
-        await runtime.in_thread(partial(renew_by_holder, grant.token_id, now=timezone.now()))
+        await runtime.database.in_thread(partial(renew_by_holder, grant.token_id, now=timezone.now()))
     except RenewalNotPermittedError:
         raise _not_permitted() from None
     except RenewalLimitReachedError:

@@ -126,7 +126,7 @@ class Passage:
         body_bytes = len(body) if isinstance(body, bytes) else request.content_length or 0
         bill = Bill(grant, self._endpoint, request.method, self._facts, body_bytes, runtime.prices)
         admission.check_upstream(runtime.upstreams, grant, self._provider)
-        lease = await admission.acquire(runtime.limits, grant, self._entry.id, bill.estimate())
+        lease = await admission.acquire(runtime.limits, grant, self._entry, bill.estimate())
         self._entry.is_admitted = True
         return Exchange(grant, lease, bill, self._client, self._entry, runtime.limits)
 

@@ -6,6 +6,7 @@ open.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import structlog
@@ -60,6 +61,16 @@ class Providers:
         found = [provider.endpoints.find(path) for provider in self._providers.values()]
         return tuple(dict.fromkeys(method for endpoint in found if endpoint for method in endpoint.methods))
 
+    def family_of(self, path: str) -> str:
+        """Of an endpoint's path, as it is configured; empty: there is none."""
+        found = (provider.endpoints.of_path(path) for provider in self._providers.values())
+        return next((endpoint.family for endpoint in found if endpoint is not None), "")
+
+    @property
+    def base_urls(self) -> dict[str, str]:
+        """By name."""
+        return {name: provider.base_url for name, provider in self._providers.items()}
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._providers)
@@ -74,7 +85,7 @@ def load_providers(file: Path) -> Providers:
 def read_schema(file: Path) -> Schema:
     """What the file says, and nothing is wrong with it. Raises InvalidProvidersError."""
     try:
-        schema = Schema(LocatedYAML.parse(file.read_bytes()))
+        schema = _schema(file.read_bytes())
         problems = schema.problems
     except OSError as problem:
         raise InvalidProvidersError([f"{file} cannot be read: {problem.strerror}"]) from None
@@ -83,6 +94,12 @@ def read_schema(file: Path) -> Schema:
     if problems:
         raise InvalidProvidersError([f"{file}:{problem.line}: {problem.message}" for problem in problems])
     return schema
+
+
+@lru_cache(maxsize=1)
+def _schema(content: bytes) -> Schema:
+    """Each start asks three times, and each form of a project once: the same, as a rule."""
+    return Schema(LocatedYAML.parse(content))
 
 
 def _provider(name: str, entry: ProviderEntry, schema: Schema) -> Provider:

@@ -13,6 +13,9 @@ from usage.entry import UsageEntry
 class ClientSide(Protocol):
     status: int | None
     first_byte_seconds: float | None
+    head_seconds: float | None
+    waited_seconds: float
+    before_end: Callable[[int], None]
 
     @property
     def received_bytes(self) -> int: ...
@@ -25,6 +28,8 @@ class ClientSide(Protocol):
 
 class Record:
     def __init__(self, entry: UsageEntry, client: ClientSide, write: Callable[[UsageEntry], None]) -> None:
+        """Sealed when `client` is about to see the end, or before. Until then each holds the other."""
+        client.before_end = self.seal
         self._entry = entry
         self._client = client
         self._write = write
@@ -36,10 +41,17 @@ class Record:
             return
         self._is_sealed = True
         entry, client = self._entry, self._client
+        client.before_end = _nothing_to_do
         entry.status = client.status
         entry.request_bytes, entry.response_bytes = client.received_bytes, client.sent_bytes + coming_bytes
         entry.duration_seconds = client.elapsed_seconds()
         entry.first_byte_seconds = client.first_byte_seconds
         if entry.first_byte_seconds is None and coming_bytes:
             entry.first_byte_seconds = entry.duration_seconds
+        if client.head_seconds is not None and entry.attempts:
+            entry.overhead_seconds = client.head_seconds - client.waited_seconds
         self._write(entry)
+
+
+def _nothing_to_do(coming_bytes: int) -> None:
+    """It is done."""

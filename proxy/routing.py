@@ -1,13 +1,14 @@
-"""Which application answers: the data plane under /v1 and /token, Django everywhere else."""
+"""Which application answers: the data plane under /v1, /token and /metrics, Django everywhere else."""
 
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter
 
-from proxy import holder, preflights
+from proxy import holder, preflights, token_exchange
 from proxy.client import Client
 from proxy.cors import is_preflight
 from proxy.errors import RequestTooLarge
+from proxy.metrics import endpoint as metrics
 from proxy.types import ASGIApplication, Message, Receive, Scope, Send
 from proxy.views import forward
 from proxy.websockets import view
@@ -16,16 +17,22 @@ MAX_FORM_BYTES = 4 * 1024 * 1024
 """Django keeps a whole body, in memory or on disk, before it asks who sent it."""
 
 
-def beside(control_plane: Any) -> ASGIApplication:
-    """The whole application: the data plane mounted beside Django's handler."""
+def beside(control_plane: Any, control_sockets: ASGIApplication = view.refuse) -> ASGIApplication:
+    """The whole application: the data plane mounted beside Django's handler, and beside the WebSockets of
+    the control plane.
+    """
 
     async def http(scope: Scope, receive: Receive, send: Send) -> None:
         # A prefix and not Channels' URLRouter: that tries patterns and copies the scope for each request.
         path = scope["path"]
         if path.startswith("/v1/") or path == "/v1":
             view = forward
+        elif path == token_exchange.PATH:
+            view = token_exchange.answer
         elif path == "/token" or path.startswith("/token/"):
             view = holder.answer
+        elif path == metrics.PATH and metrics.may_read(scope):
+            view = metrics.answer
         else:
             await control_plane(scope, _bounded(receive, send), send)
             return
@@ -33,14 +40,12 @@ def beside(control_plane: Any) -> ASGIApplication:
             view = preflights.answer
         await view(scope, receive, send)
 
-    application: ASGIApplication = ProtocolTypeRouter({"http": http, "websocket": _websocket})
+    async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
+        serve = view.connect if scope["path"].startswith("/v1/") else control_sockets
+        await serve(scope, receive, send)
+
+    application: ASGIApplication = ProtocolTypeRouter({"http": http, "websocket": websocket})
     return application
-
-
-async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """The control plane has none."""
-    serve = view.connect if scope["path"].startswith("/v1/") else view.refuse
-    await serve(scope, receive, send)
 
 
 def _bounded(receive: Receive, send: Send) -> Receive:

@@ -20,6 +20,7 @@ from proxy.errors import ProxyError
 from tokens.directory import Changes, Directory, DirectoryUnavailableError, UnknownTokenError
 from tokens.grant import Grant
 from tokens.limits.values import NO_LIMITS, Lease, LimitStore, LimitsUnavailableError, Subject
+from usage.entry import UsageEntry
 
 TICK_SECONDS = 0.5
 KEEP_ALIVE_SECONDS = 20.0
@@ -35,6 +36,11 @@ class Running(Protocol):
 
     @property
     def lease(self) -> Lease: ...
+
+    @property
+    def entry(self) -> UsageEntry:
+        """What is known of it so far."""
+        ...
 
     @property
     def is_idle(self) -> bool:
@@ -90,6 +96,14 @@ class RunningRequests:
 
     def __iter__(self) -> Iterator[Running]:
         return iter(list(self._exchanges.values()))
+
+    def entries(self) -> list[UsageEntry]:
+        return [exchange.entry for exchange in self]
+
+    def counts(self) -> tuple[int, int]:
+        """Admitted requests and turns, and how many of them are streams. A conversation is none."""
+        streams = [entry.is_stream for entry in self.entries() if entry.is_admitted]
+        return len(streams), sum(streams)
 
     def drain_no_more(self) -> None:
         """The server stops: requests whose clients have hung up must not hold it up, nor those

@@ -14,6 +14,7 @@ from enum import Enum, auto
 
 import structlog
 
+from proxy.credit import Credit, Credits
 from proxy.errors import RateLimitReached
 from tokens.directory import DirectoryUnavailableError, UnknownTokenError
 from tokens.grant import Grant
@@ -23,7 +24,6 @@ CREDIT = 20
 CREDIT_PER_SECOND = 1.0
 CREDIT_OF_ALL = 200
 CREDIT_OF_ALL_PER_SECOND = 20.0
-MAX_ADDRESSES = 4096
 MAX_GOOD = 10_000
 MAX_WAITING = 1000
 ROUND_SECONDS = 0.2
@@ -51,8 +51,8 @@ class Screening:
         """`find_known` tells which of these digests there are; it may raise DirectoryUnavailableError."""
         self._find_known = find_known
         self._clock = clock
-        self._of_all = _Credit(CREDIT_OF_ALL, CREDIT_OF_ALL_PER_SECOND, clock())
-        self._of_addresses: OrderedDict[str, _Credit] = OrderedDict()
+        self._of_all = Credit(CREDIT_OF_ALL, CREDIT_OF_ALL_PER_SECOND, clock())
+        self._of_addresses = Credits(CREDIT, CREDIT_PER_SECOND, clock)
         self._good: OrderedDict[str, None] = OrderedDict()
         self._waiting: dict[str, asyncio.Future[_Verdict]] = {}
         self._rounds: asyncio.Task[None] | None = None
@@ -65,7 +65,7 @@ class Screening:
         """
         if digest in self._good:
             return await self._find_good(digest, find)
-        credit = self._credit_of(address)
+        credit = self._of_addresses.of(address)
         if not self._may_ask(credit):
             self._warn(address)
             await self._wait_in_line(digest)
@@ -81,7 +81,7 @@ class Screening:
                 credit.give_back()
                 self._of_all.give_back()
 
-    def _may_ask(self, credit: "_Credit") -> bool:
+    def _may_ask(self, credit: Credit) -> bool:
         now = self._clock()
         if not credit.take(now):
             return False
@@ -101,15 +101,6 @@ class Screening:
         if len(self._good) > MAX_GOOD:
             self._good.popitem(last=False)
         return grant
-
-    def _credit_of(self, address: str) -> "_Credit":
-        credit = self._of_addresses.get(address)
-        if credit is None:
-            credit = self._of_addresses[address] = _Credit(CREDIT, CREDIT_PER_SECOND, self._clock())
-            if len(self._of_addresses) > MAX_ADDRESSES:
-                self._of_addresses.popitem(last=False)
-        self._of_addresses.move_to_end(address)
-        return credit
 
     async def _wait_in_line(self, digest: str) -> None:
         future = self._waiting.get(digest)
@@ -145,6 +136,8 @@ class Screening:
                 known = await self._find_known(list(asked))
             except DirectoryUnavailableError:
                 continue
+            except Exception:  # the task's edge: those who came into line meanwhile would wait for ever
+                log.exception("access tokens in line could not be asked for")
             finally:
                 for digest, future in asked.items():
                     future.set_result(_verdict(digest, known))
@@ -160,26 +153,3 @@ def _verdict(digest: str, known: frozenset[str] | None) -> _Verdict:
     if known is None:
         return _Verdict.UNAVAILABLE
     return _Verdict.KNOWN if digest in known else _Verdict.UNKNOWN
-
-
-class _Credit:
-    """A bucket of `most`, which fills by `per_second`."""
-
-    __slots__ = ("_at", "_left", "_most", "_per_second")
-
-    def __init__(self, most: float, per_second: float, now: float) -> None:
-        self._most = most
-        self._per_second = per_second
-        self._left = most
-        self._at = now
-
-    def take(self, now: float) -> bool:
-        self._left = min(self._most, self._left + (now - self._at) * self._per_second)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-    def give_back(self) -> None:
-        self._left += 1

@@ -5,8 +5,7 @@ general-purpose transport may join the one and normalise the other. aiohttp's po
 faster than httpx's own under concurrency.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -22,9 +21,6 @@ PIECE_BYTES = 256 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 LARGE_BODY_BYTES = 64 * 1024
 """What fits into a socket's buffers whether or not the other end reads."""
-_on_connected: ContextVar[Callable[[], None] | None] = ContextVar("on_connected", default=None)
-is_dialing: ContextVar[bool] = ContextVar("is_dialing", default=False)
-"""Whether a connection that did not come in time was being made; else all of them were busy."""
 _ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 # The first match wins: the more special stand first.
@@ -49,6 +45,39 @@ _SAID = (
 )
 
 
+class Dialing:
+    """A request on its way to a connection. The event loop keeps the context in which a connection was made
+    as long as the connection: of the request there is nothing in it but this, which lets go of it.
+    """
+
+    __slots__ = ("_on_connected", "is_dialing")
+
+    def __init__(self, on_connected: Callable[[], None] | None) -> None:
+        self.is_dialing = False
+        """Whether a connection that did not come in time was being made; else all of them were busy."""
+        self._on_connected = on_connected
+
+    @classmethod
+    def begin(cls, on_connected: Callable[[], None] | None = None) -> "Dialing":
+        """Of what the current task asks for next."""
+        dialing = cls(on_connected)
+        _dialing.set(dialing)
+        return dialing
+
+    def succeed(self) -> None:
+        told = self._on_connected
+        self.end()
+        if told is not None:
+            told()
+
+    def end(self) -> None:
+        """There is a connection, or there will be none."""
+        self._on_connected = None
+
+
+_dialing: ContextVar[Dialing] = ContextVar("dialing")
+
+
 class AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(self, *, max_connections: int) -> None:
         self._max_connections = max_connections
@@ -65,22 +94,26 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         timeout = request.extensions.get("timeout", {})
         read = timeout.get("read")
         first_byte = timeout.get("first_byte", read)
-        _on_connected.set(request.extensions.get("on_connected"))
+        dialing = Dialing.begin(request.extensions.get("on_connected"))
         data = _data(request, read, first_byte)
         try:
-            with _mapped_errors():
-                response = await self._session.request(
-                    request.method,
-                    _target_url(request),
-                    headers=CIMultiDict((_text(name), _text(value)) for name, value in request.headers.raw),
-                    data=data,
-                    allow_redirects=False,
-                    timeout=_timeout(timeout.get("connect"), first_byte),
-                )
-        except httpx.ReadTimeout as late:
-            if isinstance(data, _BodyPayload) and not data.body.is_taken:
-                raise httpx.WriteTimeout(str(late)) from late
-            raise
+            response = await self._session.request(
+                request.method,
+                _target_url(request),
+                headers=CIMultiDict([(_text(name), _text(value)) for name, value in request.headers.raw]),
+                data=data,
+                allow_redirects=False,
+                timeout=_timeout(timeout.get("connect"), first_byte),
+            )
+        except (aiohttp.ClientError, ConnectionError) as problem:
+            error = _mapped(problem)
+            if isinstance(error, httpx.ConnectTimeout) and not dialing.is_dialing:
+                error = httpx.PoolTimeout(str(error))
+            elif isinstance(error, httpx.ReadTimeout) and _is_being_sent(data):
+                error = httpx.WriteTimeout(str(error))
+            raise error from problem.with_traceback(None)
+        finally:
+            dialing.end()
         if isinstance(data, _BodyPayload):
             data.body.protocol = None
         if first_byte != read:
@@ -160,16 +193,12 @@ class _BodyPayload(aiohttp.AsyncIterablePayload):
 class Connector(aiohttp.TCPConnector):
     async def connect(self, *arguments: Any, **options: Any) -> Any:
         connection = await super().connect(*arguments, **options)
-        told = _on_connected.get()
-        if told is not None:
-            told()
+        _dialing.get().succeed()
         return connection
 
     async def _create_connection(self, *arguments: Any, **options: Any) -> Any:
-        is_dialing.set(True)
-        connection = await super()._create_connection(*arguments, **options)
-        is_dialing.set(False)
-        return connection
+        _dialing.get().is_dialing = True
+        return await super()._create_connection(*arguments, **options)
 
 
 class _ResponseStream(httpx.AsyncByteStream):
@@ -181,8 +210,10 @@ class _ResponseStream(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        with _mapped_errors():
+        try:
             chunk = await self._response.content.readany()
+        except (aiohttp.ClientError, ConnectionError) as problem:
+            raise _mapped(problem) from problem.with_traceback(None)
         if not chunk:
             raise StopAsyncIteration
         return chunk
@@ -240,16 +271,16 @@ def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout
     return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=read)
 
 
-@contextmanager
-def _mapped_errors() -> Iterator[None]:
-    try:
-        yield
-    except (aiohttp.ClientError, ConnectionError) as problem:
-        kind = next(to for from_, to in _ERRORS if isinstance(problem, from_))
-        if kind is httpx.ConnectTimeout and not is_dialing.get():
-            kind = httpx.PoolTimeout
-        is_dialing.set(False)
-        raise kind(_reason(problem)) from problem
+def _is_being_sent(data: bytes | _BodyPayload | None) -> bool:
+    return isinstance(data, _BodyPayload) and not data.body.is_taken
+
+
+def _mapped(problem: aiohttp.ClientError | ConnectionError) -> httpx.TransportError:
+    """Raise it `from problem.with_traceback(None)`: aiohttp keeps the problem with the connection, and its
+    frames would keep both, and the request.
+    """
+    kind = next(to for from_, to in _ERRORS if isinstance(problem, from_))
+    return kind(_reason(problem))
 
 
 def _reason(problem: Exception) -> str:

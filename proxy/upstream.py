@@ -1,5 +1,6 @@
 """Opening a stream to upstream, and naming what can go wrong on the way."""
 
+import time
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -50,6 +51,7 @@ async def open_stream(
         },
         stream=httpx.ByteStream(body) if isinstance(body, bytes) else body,
     )
+    began = time.perf_counter()
     try:
         response = await transport.handle_async_request(upstream_request)
     except httpx.TransportError as problem:
@@ -57,6 +59,8 @@ async def open_stream(
             raise client.failure from None
         log.warning("upstream failed", error=type(problem).__name__, reason=str(problem), url=str(url))
         raise _named(problem) from None
+    finally:
+        client.waited_seconds += time.perf_counter() - began
     if response.status_code < 200:
         await response.aclose()
         raise UpstreamUnreachable  # a switch of protocols that nobody asked for

@@ -19,6 +19,9 @@ from usage.outcomes import Outcome
 HANGUP_EXTENSION = "llm_proxy.hangup"
 """By which a server takes whom to tell that the client has left in the midst of its body."""
 
+WRITE_EXTENSION = "llm_proxy.write"
+"""By which a server takes a part of a body without a message: `Client.write_on`."""
+
 log = structlog.get_logger("proxy")
 
 
@@ -28,7 +31,9 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
     """
     runtime = Runtime.current()
     client = Client(receive, send, max_body_bytes=runtime.max_body_bytes)
-    tell_hangup = scope.get("extensions", {}).get(HANGUP_EXTENSION)
+    extensions = scope.get("extensions", {})
+    client.write_on = extensions.get(WRITE_EXTENSION)
+    tell_hangup = extensions.get(HANGUP_EXTENSION)
     if tell_hangup is not None:
         tell_hangup(client.hung_up)
     entry = UsageEntry(
@@ -38,7 +43,6 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         path=scope["path"],
     )
     record = Record(entry, client, runtime.record)
-    client.before_end = record.seal
     try:
         await _forward(runtime, scope, client, entry)
         entry.outcome = Outcome.COMPLETED
@@ -51,11 +55,12 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
     except UpstreamCut:
         entry.outcome = Outcome.UPSTREAM_CUT
         raise
-    except Exception:
+    except Exception:  # the outermost edge: the client is told, and the request is recorded
         log.exception("request failed", request_id=str(entry.id))
         await _refuse(client, InternalError(), entry)
     finally:
         record.seal()
+        client.forget_failure()
 
 
 def _outcome_of(error: ProxyError, client: Client) -> Outcome:

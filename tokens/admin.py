@@ -8,32 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import AdminErrorList, AdminForm
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.views.decorators.debug import sensitive_variables
 
-from audit import trail
 from audit.actors import of_user
+from projects.add_page import add_page_context
 from projects.admin import LIMIT_FIELDSETS, RULES_FIELDSET
-from projects.edits import differences
-from projects.lifetime import ttl_text
+from projects.lifetime import parse_period, ttl_text
+from projects.list_filters import ProjectFilter
 from projects.reading import for_reading
 from tokens import lifecycle
+from tokens.appearance import instant_text, life_bar, requests_bar, rotation_text, state_badge
+from tokens.edits import edit
+from tokens.exchange.admin import TrustRuleAdmin
 from tokens.forms import IssueForm, TokenForm
+from tokens.list_filters import EndFilter, StateFilter
 from tokens.models import AccessToken
+from tokens.presets import PRESETS, first_values
+from tokens.secret_page import secret_page
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[AccessToken]
 else:
     ModelAdmin = admin.ModelAdmin
 
+__all__ = ["AccessTokenAdmin", "TrustRuleAdmin"]
 
 FIELDSETS: list[Any] = [
     (None, {"fields": ["name", "project", "display", "id", "state", "revoked_at"]}),
@@ -41,6 +45,7 @@ FIELDSETS: list[Any] = [
         "Lifetime",
         {
             "fields": [
+                "life",
                 "expires_at",
                 "idle_ttl",
                 "idle_until",
@@ -65,15 +70,18 @@ ISSUE_FIELDSETS: list[Any] = [
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What is done to chosen tokens, by a button or an action."""
+    """What is done to chosen tokens, by a button or an action. `do` says whether it changed anything."""
 
-    do: Callable[..., bool]
+    do: Callable[..., object]
     done: str
 
 
 REVOKE = Act(lifecycle.revoke, "Revoked")
 REACTIVATE = Act(lifecycle.reactivate, "Reactivated")
-BUTTONS = {"_revoke": REVOKE, "_reactivate": REACTIVATE}
+RENEW = Act(lifecycle.renew, "Renewed")
+BUTTONS = {"_revoke": REVOKE, "_reactivate": REACTIVATE, "_renew": RENEW}
+GRACES = ("0s", "15m", "1h", "24h", "7d")
+"""How long the plain text before a rotation may go on."""
 
 
 @admin.register(AccessToken)
@@ -81,16 +89,16 @@ class AccessTokenAdmin(ModelAdmin):
     form = TokenForm
     list_display = [
         "label",
-        "display",
-        "project",
         "state",
-        "expires_at",
+        "life",
         "requests",
+        "project",
+        "display",
         "last_used_at",
-        "created_at",
     ]
-    list_filter = ["is_active", "project"]
+    list_filter = [StateFilter, EndFilter, ("project", ProjectFilter)]
     list_select_related = ["project"]
+    list_per_page = 50
     search_fields = ["name", "id", "=last_four"]
     search_help_text = "A name, an id or the last four characters; not the token itself."
     readonly_fields = [
@@ -98,6 +106,7 @@ class AccessTokenAdmin(ModelAdmin):
         "display",
         "project",
         "state",
+        "life",
         "requests",
         "issued_ttl",
         "idle_until",
@@ -109,8 +118,8 @@ class AccessTokenAdmin(ModelAdmin):
     ]
     actions = ["revoke_selected", "reactivate_selected"]
 
-    class Media:
-        css = {"all": ["llm_proxy/admin.css"]}
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AccessToken]:
+        return AccessToken.objects.visible_to(request.user)
 
     @admin.display(description="name", ordering="name")
     def label(self, token: AccessToken) -> str:
@@ -122,11 +131,15 @@ class AccessTokenAdmin(ModelAdmin):
 
     @admin.display(description="state")
     def state(self, token: AccessToken) -> str:
-        return token.state(timezone.now())
+        return state_badge(token, timezone.now())
+
+    @admin.display(description="remaining life", ordering="expires_at")
+    def life(self, token: AccessToken) -> str:
+        return life_bar(token, timezone.now())
 
     @admin.display(description="requests", ordering="request_count")
     def requests(self, token: AccessToken) -> str:
-        return f"{token.request_count} / {token.max_requests or '∞'}"
+        return requests_bar(token)
 
     @admin.display(description="lifetime as issued")
     def issued_ttl(self, token: AccessToken) -> str:
@@ -134,14 +147,11 @@ class AccessTokenAdmin(ModelAdmin):
 
     @admin.display(description="idle expiry")
     def idle_until(self, token: AccessToken) -> str:
-        return date_format(token.idle_expires_at, "DATETIME_FORMAT") if token.idle_expires_at else "-"
+        return instant_text(token.idle_expires_at)
 
     @admin.display(description="rotation")
     def rotation(self, token: AccessToken) -> str:
-        ends_at = token.previous_digest_dies_at
-        if ends_at is None or ends_at <= timezone.now():
-            return "-"
-        return f"the plain text before it works until {date_format(ends_at, 'DATETIME_FORMAT')}"
+        return rotation_text(token, timezone.now())
 
     def has_change_permission(self, request: HttpRequest, obj: AccessToken | None = None) -> bool:
         """A revoked token can only be read."""
@@ -162,7 +172,11 @@ class AccessTokenAdmin(ModelAdmin):
         """Issue a token. The answer to the POST shows it; a redirect would have to store it on the way."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = IssueForm(request.POST if request.method == "POST" else None)
+        form = IssueForm(
+            request.user,
+            request.POST if request.method == "POST" else None,
+            initial=first_values(request.GET),
+        )
         if not form.is_valid():
             return self._issue_page(request, form)
         with transaction.atomic():
@@ -177,39 +191,12 @@ class AccessTokenAdmin(ModelAdmin):
                 now=timezone.now(),
             )
             self.log_addition(request, token, [{"added": {}}])
-        return self._issued_page(request, token, plain)
+        return secret_page(request, token, plain, title="The token is issued")
 
     def _issue_page(self, request: HttpRequest, form: IssueForm) -> HttpResponse:
-        admin_form = AdminForm(form, ISSUE_FIELDSETS, {}, model_admin=self)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Issue an access token",
-            "adminform": admin_form,
-            "errors": AdminErrorList(form, []),
-            "media": self.media + admin_form.media,
-            "inline_admin_formsets": [],
-            "is_popup": False,
-        }
+        context = add_page_context(self, request, form, ISSUE_FIELDSETS, title="Issue an access token")
+        context |= {"presets": PRESETS, "project": request.GET.get("project", "")}
         return self.render_change_form(request, context, add=True)
-
-    @sensitive_variables("plain", "context")
-    def _issued_page(self, request: HttpRequest, token: AccessToken, plain: str) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "The token is issued",
-            "opts": self.opts,
-            "token": token,
-            "plain": plain,
-            "idle_ttl": token.idle_ttl and ttl_text(token.idle_ttl),
-            "base_url": request.build_absolute_uri("/v1"),
-            "media": self.media,
-        }
-        return TemplateResponse(
-            request,
-            "admin/tokens/accesstoken/issued.html",
-            context,
-            headers={"Cache-Control": "no-store"},
-        )
 
     def change_view(
         self,
@@ -222,16 +209,46 @@ class AccessTokenAdmin(ModelAdmin):
         for button, act in BUTTONS.items():
             if request.method == "POST" and button in request.POST:
                 return self._press(request, object_id, act)
-        context = {"may_act": self.has_change_permission(request), **(extra_context or {})}
+        if request.method == "POST" and "_rotate" in request.POST:
+            return self._rotate(request, object_id)
+        context = {
+            "may_act": self.has_change_permission(request),
+            "graces": GRACES,
+            **(extra_context or {}),
+        }
         return super().change_view(request, object_id, form_url, context)
 
     def _press(self, request: HttpRequest, object_id: str, act: Act) -> HttpResponse:
+        token = self._to_act_on(request, object_id)
+        if token is not None:
+            try:
+                self._do(request, [token], act)
+            except lifecycle.LifecycleError as problem:
+                self.message_user(request, str(problem), messages.ERROR)
+        return HttpResponseRedirect(request.path)
+
+    @sensitive_variables("plain")
+    def _rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The answer to the POST shows the new plain text, as that to an issue does."""
+        token = self._to_act_on(request, object_id)
+        grace = request.POST.get("grace", "")
+        if token is None or grace not in GRACES:
+            return HttpResponseRedirect(request.path)
+        try:
+            with transaction.atomic():
+                plain = lifecycle.rotate(
+                    token, grace=parse_period(grace), actor=of_user(request.user), now=timezone.now()
+                )
+                self.log_change(request, token, "Rotated.")
+        except lifecycle.LifecycleError as problem:
+            self.message_user(request, str(problem), messages.ERROR)
+            return HttpResponseRedirect(request.path)
+        return secret_page(request, token, plain, title="The token is rotated")
+
+    def _to_act_on(self, request: HttpRequest, object_id: str) -> AccessToken | None:
         if not self.has_change_permission(request):
             raise PermissionDenied
-        token = self.get_object(request, unquote(object_id))
-        if token is not None:
-            self._do(request, [token], act)
-        return HttpResponseRedirect(request.path)
+        return self.get_object(request, unquote(object_id))
 
     @admin.action(description="Revoke selected tokens", permissions=["change"])
     def revoke_selected(self, request: HttpRequest, tokens: QuerySet[AccessToken]) -> None:
@@ -252,18 +269,6 @@ class AccessTokenAdmin(ModelAdmin):
     def save_model(
         self, request: HttpRequest, token: AccessToken, form: forms.ModelForm[AccessToken], change: bool
     ) -> None:
-        """Write the edited columns only: the row is counting requests, and may be revoked meanwhile."""
-        if not form.changed_data:
-            return
-        edited = [*form.changed_data, "updated_at"]
-        if "expires_at" in form.changed_data:  # as lifecycle.extend: it is alive again, if it was not
-            token.is_active, token.renewed_at = True, timezone.now()
-            edited += ["is_active", "renewed_at"]
-        token.save(update_fields=edited)
-        trail.record(
-            "token.changed",
-            token,
-            actor=of_user(request.user),
-            project_id=token.project_id,
-            details=differences(form.initial, token, form.changed_data),
-        )
+        """Those columns only that were edited."""
+        edits = {field: form.cleaned_data[field] for field in form.changed_data}
+        edit(token, **edits, actor=of_user(request.user), now=timezone.now())

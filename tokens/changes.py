@@ -79,8 +79,10 @@ class ChangePoller:
         self._since = looked_at - OVERLAP
 
     def _run(self) -> None:
-        failing = False
-        while not self._stopping.wait(self._interval_seconds):
+        # The first look is at once: what was edited before is no change to those who read it from now on.
+        failing, pause = False, 0.0
+        while not self._stopping.wait(pause):
+            pause = self._interval_seconds
             try:
                 self.poll()
                 failing = False

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from tokens.format import digest as digest_of
-from tokens.format import is_well_formed
+from tokens.format import may_be_known
 from tokens.grant import Grant
 from tokens.reach import Reach
 
@@ -87,7 +87,7 @@ class Directory:
         grant = self._known.get(digest)
         if grant is not None and not self._may_have_been_used(grant):
             return grant
-        if digest in self._unknown or not is_well_formed(plain):
+        if digest in self._unknown or not may_be_known(plain):
             raise UnknownTokenError
         if through is not None and grant is None:
             return await through(digest, self.find)

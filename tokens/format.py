@@ -2,7 +2,11 @@
 
     sk-wt- + 22 base62 (its id, a UUIDv7) + 27 base62 (160 random bits) + 6 base62 (CRC32 of what precedes)
 
-Regular, so that secret scanners find it; the checksum refuses typos and guesses without a query.
+Regular, so that secret scanners find it; the checksum refuses typos and guesses without a query. Keys of the
+management API have the same form, with a prefix of their own.
+
+Tokens that `import_llm_proxy` has taken over keep the form that the Go original gave them: `sk-`, once
+`tkn_`, and a UUIDv7 in 22 characters of base64url. No checksum: a guess of that form costs a query.
 """
 
 import re
@@ -19,9 +23,10 @@ PREFIX = "sk-wt-"
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 _ID_LENGTH, _SECRET_LENGTH, _CHECKSUM_LENGTH = 22, 27, 6
-_LENGTH = len(PREFIX) + _ID_LENGTH + _SECRET_LENGTH + _CHECKSUM_LENGTH
-_SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_LENGTH - len(PREFIX)}}}", re.ASCII)
+_AFTER_PREFIX = re.compile(rf"[0-9A-Za-z]{{{_ID_LENGTH + _SECRET_LENGTH + _CHECKSUM_LENGTH}}}", re.ASCII)
 _SECRET_BITS = 160
+_ORIGINAL = re.compile(r"(?:sk-|tkn_)[\w-]{8}[c-f][\w-][CGKOSWaeimquy26-][\w-]{11}", re.ASCII)
+"""The version and the variant of a UUIDv7 are in the ninth and eleventh character of its base64url."""
 _AROUND = "\"' \t\r\n"
 
 
@@ -35,11 +40,11 @@ class ParsedToken:
     created_at: datetime
 
 
-def generate(token_id: UUID | None = None) -> tuple[UUID, str]:
+def generate(token_id: UUID | None = None, *, prefix: str = PREFIX) -> tuple[UUID, str]:
     """A new token, or a new secret for this id: the id, and the plain text, which exists nowhere else."""
     token_id = token_id or uuid7()
     body = (
-        PREFIX + _encode(token_id.int, _ID_LENGTH) + _encode(secrets.randbits(_SECRET_BITS), _SECRET_LENGTH)
+        prefix + _encode(token_id.int, _ID_LENGTH) + _encode(secrets.randbits(_SECRET_BITS), _SECRET_LENGTH)
     )
     return token_id, body + _checksum(body)
 
@@ -59,12 +64,23 @@ def parse(plain: str) -> ParsedToken:
     return ParsedToken(token_id, created_at)
 
 
-def is_well_formed(plain: str) -> bool:
+def is_well_formed(plain: str, *, prefix: str = PREFIX) -> bool:
     """Whether shape and checksum are those of a token; says nothing of its existence."""
     return (
-        _SHAPE.fullmatch(plain) is not None
+        plain.startswith(prefix)
+        and _AFTER_PREFIX.fullmatch(plain, len(prefix)) is not None
         and _checksum(plain[:-_CHECKSUM_LENGTH]) == plain[-_CHECKSUM_LENGTH:]
     )
+
+
+def is_of_original(plain: str) -> bool:
+    """Whether it has the form of a token of the Go original."""
+    return _ORIGINAL.fullmatch(plain) is not None
+
+
+def may_be_known(plain: str) -> bool:
+    """Whether it is worth a query."""
+    return is_well_formed(plain) or is_of_original(plain)
 
 
 def normalise(text: str) -> str:

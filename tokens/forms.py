@@ -1,11 +1,13 @@
 """The admin's forms for access tokens: one to issue, one to edit what may be edited."""
 
 from datetime import timedelta
+from typing import Any
 
 from django import forms
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.utils import timezone
 
+from projects.access import Person
 from projects.form_fields import IdleLifetimeField, LifetimeField
 from projects.forms import LimitsForm
 from projects.limits import BUDGETS, LIMITS
@@ -17,7 +19,7 @@ IDLE_HELP = "It dies when it is unused for so long, such as 7d. Empty: it does n
 
 
 class IssueForm(LimitsForm):
-    project = forms.ModelChoiceField(Project.objects.filter(is_active=True))
+    project = forms.ModelChoiceField(Project.objects.none())
     lifetime = LifetimeField(help_text="Such as 15m, 24h or 7d, or never. Empty: the project's default.")
     idle_ttl = IdleLifetimeField(label="Idle lifetime", help_text=IDLE_HELP)
 
@@ -26,6 +28,12 @@ class IssueForm(LimitsForm):
         fields = ["project", "name", "idle_ttl", *LIMITS, *BUDGETS, "rules"]
         widgets = {"name": AdminTextInputWidget}
         help_texts = {"name": "Who or what will use it."}
+
+    def __init__(self, user: Person, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        project = self.fields["project"]
+        assert isinstance(project, forms.ModelChoiceField)
+        project.queryset = Project.objects.visible_to(user).filter(is_active=True)
 
     def clean(self) -> None:
         super().clean()

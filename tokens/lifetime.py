@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from projects.models import Project
 
 __all__ = [
+    "DEFAULT_GRACE",
     "MAX_GRACE",
     "MAX_TTL",
     "MIN_TTL",
@@ -24,6 +25,7 @@ __all__ = [
     "permitted_ttl",
 ]
 
+DEFAULT_GRACE = timedelta(hours=1)
 MAX_GRACE = timedelta(days=30)
 """How long the plain text that a rotation replaces can go on working."""
 

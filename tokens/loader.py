@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -53,7 +54,7 @@ def load_grant(digest: str) -> Grant | None:
         base_url=project.base_url,
         upstream_keys=_keys(project),
         provider=project.provider,
-        upstream_headers=_upstream_headers(project),
+        upstream_headers=upstream_headers(project),
         permits_leading_past_us=project.permits_leading_past_us,
         idle_expires_at=_seconds(token.idle_expires_at),
         digest_dies_at=_seconds(digest_dies_at),
@@ -72,13 +73,18 @@ def load_grant(digest: str) -> Grant | None:
 
 
 def keep_alive(token_ids: Iterable[UUID], now: datetime) -> None:
-    """Note that these tokens are in use: a request of theirs runs, which the ledger does not know yet."""
-    AccessToken.objects.filter(pk__in=token_ids).filter(
-        Q(last_used_at=None) | Q(last_used_at__lt=now)
-    ).update(last_used_at=now)
+    """Note that these tokens are in use: a request of theirs runs, which the ledger does not know yet. Their
+    rows are locked in the order in which the ledger locks them.
+    """
+    earlier = Q(last_used_at=None) | Q(last_used_at__lt=now)
+    used = AccessToken.objects.filter(earlier, pk__in=token_ids)
+    with transaction.atomic():
+        ids = list(used.order_by("pk").select_for_update().values_list("pk", flat=True))
+        AccessToken.objects.filter(pk__in=ids).update(last_used_at=now)
 
 
-def _upstream_headers(project: Project) -> tuple[tuple[bytes, bytes], ...]:
+def upstream_headers(project: Project) -> tuple[tuple[bytes, bytes], ...]:
+    """What a project says of who pays."""
     headers = (
         (b"openai-organization", project.upstream_organization),
         (b"openai-project", project.upstream_project),

@@ -9,19 +9,23 @@ from django.db import models
 from django.db.models import ExpressionWrapper, F, Q
 from django.db.models.functions import Coalesce, Greatest
 
+from projects.access import Person, within_reach
 from projects.limits import Limited
 from projects.models import Project
 from projects.rules import validate_rules
-from tokens.format import PREFIX, MalformedTokenError, digest, normalise, parse
+from tokens.exchange.models import SpentAssertion, TrustRule
+from tokens.format import PREFIX, digest, may_be_known, normalise
+
+__all__ = ["STATES", "AccessToken", "AccessTokenQuerySet", "SpentAssertion", "TrustRule"]
+
+STATES = ("active", "exhausted", "idle", "expired", "inactive", "revoked")
 
 
 class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
     def of(self, id_or_plain: str) -> Self:
         """The token with this id or plain text (or that before its rotation), as a person would paste it."""
         text = normalise(id_or_plain)
-        try:
-            parse(text)
-        except MalformedTokenError:
+        if not may_be_known(text):
             return self._with_id(text)
         return self.filter(Q(digest=digest(text)) | Q(previous_digest=digest(text)))
 
@@ -30,6 +34,10 @@ class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
             return self.filter(id=UUID(text))
         except ValueError:
             return self.none()
+
+    def visible_to(self, user: Person) -> Self:
+        """Of the projects that the person can see."""
+        return within_reach(self, user)
 
     def named_like(self, pattern: str) -> Self:
         """Whose whole name fits: `*` stands for any text, `?` for one character."""
@@ -55,6 +63,27 @@ class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
         return self._with_idle_expiry().filter(
             Q(revoked_at__lte=instant) | Q(expires_at__lte=instant) | Q(_idle_expires_at__lte=instant)
         )
+
+    def in_state(self, state: str, now: datetime) -> Self:
+        """Whose `state` is this one of STATES."""
+        revoked = Q(revoked_at__isnull=False)
+        expired = Q(expires_at__isnull=False, expires_at__lte=now)
+        idle = Q(_idle_expires_at__isnull=False, _idle_expires_at__lte=now)
+        inactive = Q(is_active=False)
+        exhausted = Q(max_requests__isnull=False, request_count__gte=F("max_requests"))
+        rows = self._with_idle_expiry()
+        # As `AccessToken.state` asks: each only where none of those before it holds.
+        for name, holds in (
+            ("revoked", revoked),
+            ("expired", expired),
+            ("idle", idle),
+            ("inactive", inactive),
+            ("exhausted", exhausted),
+        ):
+            if name == state:
+                return rows.filter(holds)
+            rows = rows.exclude(holds)
+        return rows
 
     def _with_idle_expiry(self) -> Self:
         """AccessToken.idle_expires_at, for the database to compare. Greatest is NULL where any of them is."""
@@ -137,7 +166,7 @@ class AccessToken(Limited):
         return max(instant for instant in signs_of_life if instant is not None) + self.idle_ttl
 
     def state(self, now: datetime) -> str:
-        """One word for people: active, revoked, inactive, expired, idle or exhausted."""
+        """One word for people, one of STATES."""
         if self.revoked_at is not None:
             return "revoked"
         if self.expires_at is not None and self.expires_at <= now:

@@ -7,40 +7,41 @@ so the two are fetched by id (prefetch), never joined (select_related).
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db import models
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
 
 from audit.actors import of_user
+from projects.access import within_reach
+from projects.list_filters import ProjectFilter
 from projects.models import Project
 from projects.money import usd_text
 from tokens.models import AccessToken
 from usage import lifecycle
+from usage.export import export
+from usage.list_filters import SeldomFilter, ShadowFilter, TimeFilter
 from usage.models import ModelPrice, UsageRecord
 from usage.outcomes import CostSource
+from usage.paginator import BoundedPaginator
 from usage.price_overrides import usd
+from usage.record_page import fieldsets_of
+from usage.timeline import timeline
 
 if TYPE_CHECKING:
     RecordAdmin = admin.ModelAdmin[UsageRecord]
     PriceAdmin = admin.ModelAdmin[ModelPrice]
 else:
     RecordAdmin = PriceAdmin = admin.ModelAdmin
-
-
-class ShadowFilter(admin.SimpleListFilter):
-    title = "rules in shadow mode"
-    parameter_name = "shadow"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("refused", "would have been refused")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageRecord]) -> QuerySet[UsageRecord]:
-        return queryset.exclude(shadow_refusals="") if self.value() == "refused" else queryset
 
 
 @admin.register(UsageRecord)
@@ -53,57 +54,63 @@ class UsageRecordAdmin(RecordAdmin):
         "model",
         "status",
         "outcome",
-        "shadow_refusals",
         "input_tokens",
         "output_tokens",
         "cost",
         "duration",
     ]
-    list_filter = ["outcome", "cost_source", ShadowFilter, "project"]
+    list_filter = [
+        TimeFilter,
+        ("outcome", SeldomFilter),
+        ("cost_source", SeldomFilter),
+        ShadowFilter,
+        ("project", ProjectFilter),
+    ]
+    show_facets = admin.ShowFacets.NEVER  # they would count millions of rows
     search_fields = ["id", "upstream_request_id"]  # shows the box; get_search_results does the work
     search_help_text = "The whole x-llm-proxy-request-id, or upstream's whole x-request-id."
     show_full_result_count = False
-    fieldsets = [
-        (None, {"fields": ["id", "started_at", "project_name", "token_name"]}),
-        ("Request", {"fields": ["method", "endpoint", "path", "is_stream", "model", "request_bytes"]}),
-        (
-            "Answer",
-            {
-                "fields": [
-                    "outcome",
-                    "status",
-                    "error_code",
-                    "shadow_refusals",
-                    "is_admitted",
-                    "attempts",
-                    "response_bytes",
-                    "upstream_request_id",
-                ]
-            },
-        ),
-        (
-            "Model tokens",
-            {
-                "fields": [
-                    "usage_source",
-                    "input_tokens",
-                    "output_tokens",
-                    "cached_tokens",
-                    "reasoning_tokens",
-                    "cache_write_tokens",
-                    "audio_input_tokens",
-                    "audio_output_tokens",
-                    "image_input_tokens",
-                    "image_output_tokens",
-                    "audio_seconds",
-                    "service_tier",
-                ]
-            },
-        ),
-        ("Cost", {"fields": ["cost", "cost_source"]}),
-        ("Time", {"fields": ["duration_seconds", "first_byte_seconds", "upstream_processing_seconds"]}),
+    paginator = BoundedPaginator
+    list_per_page = 50
+    sortable_by = ["started_at"]  # no other order has an index
+    readonly_fields = [
+        "project_name",
+        "token_name",
+        "cost",
+        "began",
+        "timeline",
+        "duration",
+        "first_byte",
+        "upstream_processing",
     ]
-    readonly_fields = ["project_name", "token_name", "cost"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: UsageRecord | None = None) -> list[Any]:
+        return fieldsets_of(obj or UsageRecord())
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """What rules in shadow mode would have refused has a column where one looks for that."""
+        if ShadowFilter.parameter_name not in request.GET:
+            return self.list_display
+        place = self.list_display.index("outcome") + 1
+        return [*self.list_display[:place], "shadow_refusals", *self.list_display[place:]]
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.export_view)
+        return [path("export/", view, name="usage_usagerecord_export"), *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """What the list would show, filters and search as they are, and as long as it is."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            records = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            raise BadRequest from None
+        return StreamingHttpResponse(
+            export(records),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": 'attachment; filename="usage.csv"'},
+        )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -115,7 +122,7 @@ class UsageRecordAdmin(RecordAdmin):
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
-        return super().get_queryset(request).prefetch_related("project", "token")
+        return within_reach(super().get_queryset(request), request.user).prefetch_related("project", "token")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[UsageRecord], search_term: str
@@ -143,13 +150,29 @@ class UsageRecordAdmin(RecordAdmin):
         except AccessToken.DoesNotExist:
             return f"{record.token_id} (gone)"
 
-    @admin.display(description="cost in USD", ordering="cost_microusd")
+    @admin.display(description="cost in USD")
     def cost(self, record: UsageRecord) -> str:
         return str(CostSource.UNPRICED) if record.cost_microusd is None else usd_text(record.cost_microusd)
 
-    @admin.display(description="duration", ordering="duration_seconds")
+    @admin.display(description="began")
+    def began(self, record: UsageRecord) -> str:
+        return f"{record.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+    @admin.display(description="where it went")
+    def timeline(self, record: UsageRecord) -> str:
+        return timeline(record)
+
+    @admin.display(description="duration")
     def duration(self, record: UsageRecord) -> str:
         return f"{record.duration_seconds:.3f} s"
+
+    @admin.display(description="first byte after")
+    def first_byte(self, record: UsageRecord) -> str:
+        return f"{record.first_byte_seconds:.3f} s"
+
+    @admin.display(description="upstream says that it worked for")
+    def upstream_processing(self, record: UsageRecord) -> str:
+        return f"{record.upstream_processing_seconds:.3f} s"
 
 
 @admin.register(ModelPrice)

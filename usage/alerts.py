@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from audit import trail
 from audit.models import AuditEvent
@@ -67,6 +67,12 @@ def raise_alerts(days: list[DayOfUse], projects: list[Project]) -> None:
         for each in _reached(subjects, day_ms):
             if _is_first(each):
                 _tell(each)
+
+
+def thresholds_reached() -> dict[int, int]:
+    """How many have been told, ever, by percent. Raises django.db.Error."""
+    counts = BudgetAlert.objects.values_list("percent").annotate(Count("pk"))
+    return dict.fromkeys(THRESHOLDS_PERCENT, 0) | dict(counts)
 
 
 def _reached(subjects: list[AccessToken | Project], day_ms: int) -> Iterator[Reached]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from usage.costs import BYTES_PER_MODEL_TOKEN, OUTPUT_TOKENS_PER_SECOND, cost_of
 from usage.daily_spend import DAY_SECONDS, DayOfUse
-from usage.entry import UsageEntry
+from usage.entry import COUNTS, UsageEntry
 from usage.models import BackgroundWork, UsageRecord
 from usage.outcomes import CostSource, UsageSource
 from usage.prices import Price
@@ -27,16 +27,7 @@ USED = (
     "usage_source",
     "model",
     "service_tier",
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "reasoning_tokens",
-    "cache_write_tokens",
-    "audio_input_tokens",
-    "audio_output_tokens",
-    "image_input_tokens",
-    "image_output_tokens",
-    "audio_seconds",
+    *COUNTS,
     "cost_source",
     "cost_microusd",
 )

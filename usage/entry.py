@@ -12,6 +12,20 @@ import msgspec
 
 from usage.outcomes import CostSource, Outcome, UsageSource
 
+COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "cache_write_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "image_input_tokens",
+    "image_output_tokens",
+    "audio_seconds",
+)
+"""What upstream has counted, by the names of an entry's fields and of their columns."""
+
 
 class UsageEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     id: UUID
@@ -54,10 +68,14 @@ class UsageEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     response_bytes: int = 0
 
     work_id: str = ""
-    """Of what goes on upstream by itself. No column, nor are the next two."""
+    """Of what goes on upstream by itself. No column, nor are the next ones."""
     begins_work: bool = False
     finished: "Finished | None" = None
     """What the work has come to that the request has found finished."""
+    overhead_seconds: float | None = None
+    """What we added to the time until the head of upstream's answer went out."""
+    limit_reached: str = ""
+    """The name of the limit that refused it."""
 
     def note_shadow(self, code: str) -> None:
         """That a rule in shadow mode would have refused the request with this code."""

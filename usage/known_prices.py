@@ -40,6 +40,10 @@ class KnownPrices:
         context_window, most_output = self.limits(model)
         return Price(rates, tiers, context_window, most_output)
 
+    def name_of(self, model: str) -> str | None:
+        info = self._info(model)
+        return info.id if info is not None else None
+
     def limits(self, model: str) -> tuple[int | None, int | None]:
         """The model's context window and the most that it puts out; of a fine-tuned model, its base's."""
         base = base_model(model.lower())

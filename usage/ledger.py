@@ -68,12 +68,16 @@ class Ledger:
         """In the order in which they were recorded: memory takes what the spool does not."""
         self._finds = EarlyFinds()
         self._lost = 0
+        self.lost = 0
+        """Records that were dropped since the beginning."""
         self._failures = 0
         self._is_in_doubt = False
         """Whether what was sent last may have been written, although the database has not said so."""
         self._has_adopted = False
         self._look_at = self._adopt_at = 0.0
         self._well_at = time.monotonic()
+        self._written_until = time.monotonic()
+        """What was recorded before is written."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
@@ -85,8 +89,19 @@ class Ledger:
         waited = time.monotonic() - self._well_at - self._batch_seconds
         return f"nothing could be written for {waited:.0f} s" if waited > BEHIND_SECONDS else ""
 
+    @property
+    def lag_seconds(self) -> float:
+        """The age of the oldest record that is not written, at the most; 0: there is none."""
+        waiting = any(source.pending for source in self._own)
+        return time.monotonic() - self._written_until if waiting else 0.0
+
+    @property
+    def memory_records(self) -> int:
+        """Those that the spool could not take."""
+        return len(self._memory)
+
     def start(self) -> None:
-        self._well_at = time.monotonic()
+        self._well_at = self._written_until = time.monotonic()
         self._thread.start()
 
     def record(self, entry: UsageEntry) -> None:
@@ -97,6 +112,7 @@ class Ledger:
             return
         if len(self._memory) >= self._max_pending:
             self._lost += 1
+            self.lost += 1
             self._on_written(batches.admitted([entry]))
             return
         self._memory.append(entry)
@@ -127,10 +143,12 @@ class Ledger:
 
     def _write_what_is_there(self) -> float:
         """After how many seconds to look again."""
+        began = time.monotonic()
         try:
             self._report_lost()
             self._look_after_spool()
             self._write_own()
+            self._written_until = began
             self._settle_finds()
             self._adopt()
         except Error as problem:
@@ -175,7 +193,7 @@ class Ledger:
             return
         try:
             batches.write_batch([], self._on_corrected, self._find_price, found)
-        except Exception as problem:
+        except Exception as problem:  # whatever a row makes of the driver, as below
             if _is_of_a_row(problem):
                 self._finds.forget(found)
             raise
@@ -198,13 +216,10 @@ class Ledger:
 
     def _adopt_one(self, orphan: Source) -> None:
         adopted = 0
-        try:
-            while batch := orphan.peek(BATCH_ROWS):
-                self._write(orphan, batch, is_new=False, told=_tell_nobody)
-                adopted += len(batch)
-                self._write_own()
-        except OSError as problem:  # the others are not held up
-            log.error("a file that a process has left cannot be put away", error=str(problem))
+        while batch := orphan.peek(BATCH_ROWS):
+            self._write(orphan, batch, is_new=False, told=_tell_nobody)
+            adopted += len(batch)
+            self._write_own()
         log.info("usage that a process had left was read", records=adopted)
 
     def _write(
@@ -242,7 +257,7 @@ class Ledger:
             refused = None
             try:
                 self._write_new(source, [entry])
-            except Exception as problem:
+            except Exception as problem:  # as above
                 if not _is_of_a_row(problem):
                     raise
                 refused = problem

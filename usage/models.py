@@ -8,6 +8,7 @@ from uuid_utils.compat import uuid7
 
 from projects.models import Project
 from tokens.models import AccessToken
+from usage import seldom
 from usage.outcomes import CostSource, Outcome, UsageSource
 from usage.rollup_models import LatencyRollup, LedgerMark, Measure, ModelRollup, Period, TokenRollup
 
@@ -95,6 +96,7 @@ class UsageRecord(models.Model):
             models.Index(
                 fields=["started_at"], condition=~Q(shadow_refusals=""), name="usage_record_shadow_refusals"
             ),
+            *seldom.indexes(),
         ]
         constraints = [
             models.CheckConstraint(
@@ -226,6 +228,7 @@ class BudgetAlert(models.Model):
                 name="budget_alert_is_given_once",
             ),
         ]
+        indexes = [models.Index(fields=["window", "period"], name="budget_alert_by_period")]
 
     def __str__(self) -> str:
         return f"{self.subject_id} {self.window} {self.percent} %"

@@ -49,6 +49,13 @@ class PriceBook:
     def find_override(self, model: str) -> Override | None:
         return best_match(self._by_name, model)
 
+    def name_of(self, model: str) -> str | None:
+        """Under which its price is known: of operators' prices the pattern, of others without its date."""
+        if self.find(model) is None:
+            return None
+        override = self.find_override(model)
+        return override.model if override is not None else self._known.name_of(model)
+
     def set_overrides(self, overrides: tuple[Override, ...]) -> None:
         """These and no others. Costs nothing when they are what they were."""
         if overrides == self._overrides:

@@ -14,6 +14,7 @@ from django.db.models import Exists, Model, OuterRef, QuerySet
 from audit import trail
 from usage.marks import PRUNED_BEFORE, advance
 from usage.models import BackgroundWork, LedgerMark, UsageRecord
+from usage.rebuilding import rebuild_if_unsummed
 
 LEAST_AGE = timedelta(days=1)
 """What is younger may still be corrected, and limits may still be counted from it."""
@@ -31,6 +32,10 @@ class Pruned:
     longest_seconds: float = 0.0
     """That one of its transactions took."""
 
+    @property
+    def rows(self) -> int:
+        return self.records + self.work
+
 
 def cutoff(older_than: timedelta, now: datetime) -> datetime:
     """Whole UTC days are pruned: their hours' rollups are then never half of what they were."""
@@ -43,11 +48,21 @@ def prunable(before: datetime) -> tuple["QuerySet[UsageRecord]", "QuerySet[Backg
     return records.order_by("started_at"), BackgroundWork.objects.filter(finished_at__lt=before)
 
 
-def prune(before: datetime, *, actor: str, is_stopping: Callable[[], bool] = lambda: False) -> Pruned:
-    """Delete what is prunable. It can be stopped at any time, and run again."""
+def prune(
+    before: datetime,
+    *,
+    actor: str,
+    is_stopping: Callable[[], bool] = lambda: False,
+    on_deleted: Callable[[int], None] = lambda rows: None,
+) -> Pruned:
+    """Delete what is prunable, and sum up before what was never summed up. It can be stopped at any time, and
+    run again. `on_deleted` hears of each batch how many rows it had.
+    """
+    rebuild_if_unsummed()
     advance(PRUNED_BEFORE, before)
     records, work = prunable(before)
-    (deleted, longest), (finished, _) = _delete(records, is_stopping), _delete(work, is_stopping)
+    deleted, longest = _delete(records, is_stopping, on_deleted)
+    finished, _ = _delete(work, is_stopping, on_deleted)
     pruned = Pruned(before, deleted, finished, longest)
     if pruned.records or pruned.work:
         mark = LedgerMark.objects.get(pk=PRUNED_BEFORE)
@@ -56,7 +71,9 @@ def prune(before: datetime, *, actor: str, is_stopping: Callable[[], bool] = lam
     return pruned
 
 
-def _delete(rows: "QuerySet[Model]", is_stopping: Callable[[], bool]) -> tuple[int, float]:
+def _delete(
+    rows: "QuerySet[Model]", is_stopping: Callable[[], bool], on_deleted: Callable[[int], None]
+) -> tuple[int, float]:
     deleted, longest, size = 0, 0.0, FIRST_BATCH_ROWS
     while not is_stopping():
         ids = list(rows.values_list("pk", flat=True)[:size])
@@ -67,6 +84,7 @@ def _delete(rows: "QuerySet[Model]", is_stopping: Callable[[], bool]) -> tuple[i
             rows.model._default_manager.filter(pk__in=ids).delete()
         took = time.monotonic() - began
         deleted, longest = deleted + len(ids), max(longest, took)
+        on_deleted(len(ids))
         size = min(MAX_BATCH_ROWS, max(1, int(size * min(2.0, BATCH_SECONDS / max(took, 0.001)))))
         time.sleep(took)  # those who wait for SQLite's lock look for it now and then: let them find it free
     return deleted, longest

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import Min, Model, Sum
+from django.db import OperationalError, connection, transaction
+from django.db.models import Max, Min, Model, Sum
 
 from usage.marks import PRUNED_BEFORE, UNSUMMED_BEFORE, forget, mark
 from usage.models import LatencyRollup, ModelRollup, Period, TokenRollup, UsageRecord
@@ -18,6 +18,9 @@ from usage.rollup_statements import move_rollups
 from usage.sums import Moves, Sums, add_up
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+DEADLOCK = 1213
+"""MySQL's number for it."""
+MOST_DEADLOCKS = 50
 READ = (
     "started_at",
     "project_id",
@@ -50,13 +53,29 @@ def rebuild(since: datetime | None = None, on_day: Callable[[datetime], None] = 
         if day is not None and _day_of(hour) != day:
             _finish_day(day, on_day)
         day = _day_of(hour)
-        rebuild_hour(hour)
+        _insist(rebuild_hour, hour)
         hours += 1
     if day is not None:
         _finish_day(day, on_day)
     if since is None:
         forget(UNSUMMED_BEFORE)
     return hours
+
+
+def days_to_rebuild(since: datetime | None = None) -> tuple[datetime, int]:
+    """The first UTC day that `rebuild` would make, and how many there are from it to the last."""
+    first = next(_hours(_first(since)), None)
+    lasts = [
+        UsageRecord.objects.aggregate(last=Max("started_at"))["last"],
+        *(
+            table._default_manager.filter(period=Period.HOUR).aggregate(last=Max("starts_at"))["last"]
+            for table, _, _ in TABLES
+        ),
+    ]
+    if first is None:
+        return datetime.now(UTC), 0
+    last = max(last for last in lasts if last is not None)
+    return _day_of(first), (_day_of(last) - _day_of(first)).days + 1
 
 
 def rebuild_if_unsummed() -> int:
@@ -124,15 +143,30 @@ def _day_of(instant: datetime) -> datetime:
 
 
 def _finish_day(day: datetime, on_day: Callable[[datetime], None]) -> None:
-    rebuild_day(day)
+    _insist(rebuild_day, day)
     on_day(day)
+
+
+def _insist(make: Callable[[datetime], None], begin: datetime) -> None:
+    """MySQL may end one of two transactions that wait for each other, here for hours that are being written.
+    Each time the other one has got on.
+    """
+    for _ in range(MOST_DEADLOCKS):
+        try:
+            make(begin)
+        except OperationalError as problem:
+            if problem.args[0] != DEADLOCK:
+                raise
+        else:
+            return
+    make(begin)
 
 
 @contextmanager
 def _holding_the_ledger() -> Iterator[None]:
     """A transaction during which writers wait before they write their first row, and those that have written
     one have ended. They lock the ledger first of all, so nobody waits in a circle. SQLite's transactions
-    exclude each other anyway; MySQL's then lock the hours that they read.
+    exclude each other anyway; MySQL's then lock the hours that they read, which may end in a deadlock.
     """
     with connection.cursor() as cursor:
         if connection.vendor == "mysql":

@@ -12,10 +12,10 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Model
 
+from usage.chunks import in_chunks
 from usage.models import LatencyRollup, ModelRollup, TokenRollup
 from usage.sums import Moves, Sums
 
-ROWS_PER_STATEMENT = 100
 COMMON = ("period", "starts_at", "project_id")
 
 
@@ -35,8 +35,7 @@ def _upsert(
 ) -> None:
     ordered = sorted((key, added) for key, added in rows if any(added))
     with connection.cursor() as cursor:
-        for start in range(0, len(ordered), ROWS_PER_STATEMENT):
-            chunk = ordered[start : start + ROWS_PER_STATEMENT]
+        for chunk in in_chunks(ordered):
             values = [value for key, added in chunk for value in (*_stored(key), *added)]
             cursor.execute(_statement(table._meta.db_table, keys, sums, len(chunk)), values)
 

@@ -6,7 +6,7 @@ Each function is one query.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -29,11 +29,20 @@ class Span:
     until: datetime
 
     @classmethod
-    def last(cls, length: timedelta, now: datetime) -> "Span":
+    def last(
+        cls, length: timedelta, now: datetime, *, longest_by_hour: timedelta = LONGEST_BY_HOUR
+    ) -> "Span":
         """The hour that runs and those before it that `length` reaches into; of more than a week, days."""
-        period = Period.HOUR if length <= LONGEST_BY_HOUR else Period.DAY
+        period = Period.HOUR if length <= longest_by_hour else Period.DAY
         step = timedelta(seconds=SECONDS[period])
         return cls(period, _begin_of(period, now - length), _begin_of(period, now) + step)
+
+    @classmethod
+    def between(cls, period: Period, since: datetime, until: datetime) -> "Span":
+        """The whole hours or days in which anything between the two instants lies."""
+        step = timedelta(seconds=SECONDS[period])
+        last = _begin_of(period, until)
+        return cls(period, _begin_of(period, since), last if last == until else last + step)
 
     @property
     def starts(self) -> list[datetime]:
@@ -43,10 +52,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Of what: all, one project, or one token."""
+    """Of what: all, one project, or one token; of these projects only, if any are named."""
 
     project_id: UUID | None = None
     token_id: UUID | None = None
+    project_ids: frozenset[UUID] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +99,10 @@ def series(span: Span, scope: Scope = EVERYTHING) -> list[Point]:
     return [Point(start, found.get(start, Sums())) for start in span.starts]
 
 
-def top_projects(span: Span, count: int, *, by: str = "cost_microusd") -> list[Ranked]:
-    return _top(_of(ModelRollup, span), "project_id", count, by)
+def top_projects(
+    span: Span, count: int, *, by: str = "cost_microusd", scope: Scope = EVERYTHING
+) -> list[Ranked]:
+    return _top(_rows(span, scope), "project_id", count, by)
 
 
 def top_tokens(
@@ -103,13 +115,14 @@ def top_tokens(
 def top_models(
     span: Span, count: int, *, by: str = "cost_microusd", scope: Scope = EVERYTHING
 ) -> list[Ranked]:
-    """Of all, or of a project: by token they are not summed up."""
+    """Of all, or of projects: by token they are not summed up."""
     rows = _of(ModelRollup, span)
-    return _top(_in(rows, Scope(scope.project_id)), "model", count, by)
+    return _top(_in(rows, replace(scope, token_id=None)), "model", count, by)
 
 
-def latencies(span: Span, project_id: UUID | None = None, shares: Sequence[float] = SHARES) -> Latencies:
-    rows = _in(_of(LatencyRollup, span), Scope(project_id)).values_list("measure", "bucket")
+def latencies(span: Span, scope: Scope = EVERYTHING, shares: Sequence[float] = SHARES) -> Latencies:
+    """Of all, or of projects."""
+    rows = _in(_of(LatencyRollup, span), replace(scope, token_id=None)).values_list("measure", "bucket")
     buckets: dict[Measure, dict[int, int]] = {measure: {} for measure in Measure}
     for measure, bucket, requests in rows.annotate(total=Sum("requests")):
         buckets[Measure(measure)][bucket] = int(requests)
@@ -117,12 +130,13 @@ def latencies(span: Span, project_id: UUID | None = None, shares: Sequence[float
 
 
 def latency_series(
-    span: Span, project_id: UUID | None = None, shares: Sequence[float] = SHARES
+    span: Span, scope: Scope = EVERYTHING, shares: Sequence[float] = SHARES
 ) -> list[tuple[datetime, Latencies]]:
-    """One for each hour or day, in order."""
+    """One for each hour or day, in order. Of all, or of projects."""
     found: dict[datetime, dict[Measure, dict[int, int]]]
     found = defaultdict(lambda: {measure: {} for measure in Measure})
-    rows = _in(_of(LatencyRollup, span), Scope(project_id)).values_list("starts_at", "measure", "bucket")
+    rows = _in(_of(LatencyRollup, span), replace(scope, token_id=None))
+    rows = rows.values_list("starts_at", "measure", "bucket")
     for starts_at, measure, bucket, requests in rows.annotate(total=Sum("requests")):
         found[starts_at][Measure(measure)][bucket] = int(requests)
     return [(start, _latencies(found[start], shares)) for start in span.starts]
@@ -148,6 +162,8 @@ def _of(table: Any, span: Span) -> "QuerySet[Any]":
 def _in(rows: "QuerySet[Any]", scope: Scope) -> "QuerySet[Any]":
     if scope.project_id is not None:
         rows = rows.filter(project_id=scope.project_id)
+    if scope.project_ids is not None:
+        rows = rows.filter(project_id__in=scope.project_ids)
     if scope.token_id is not None:
         rows = rows.filter(token_id=scope.token_id)
     return rows

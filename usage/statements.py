@@ -15,12 +15,10 @@ import msgspec
 from django.db import connection
 from django.db.models import CharField, DateTimeField, Field, ForeignKey, UUIDField
 
+from usage.chunks import in_chunks
 from usage.daily_spend import DayOfUse
 from usage.entry import UsageEntry
 from usage.models import DailySpend, UsageRecord
-
-ROWS_PER_STATEMENT = 100
-"""Each statement takes the interpreter's lock from the event loop and back."""
 
 COUNT_REQUESTS = (
     "UPDATE tokens_accesstoken SET request_count = request_count + %s, "
@@ -34,8 +32,7 @@ ADD_TO_DAY = (
 
 def insert_records(batch: list[UsageEntry]) -> None:
     with connection.cursor() as cursor:
-        for start in range(0, len(batch), ROWS_PER_STATEMENT):
-            entries = batch[start : start + ROWS_PER_STATEMENT]
+        for entries in in_chunks(batch):
             values = [value for entry in entries for value in _row(entry)]
             cursor.execute(_insert_statement(len(entries)), values)
 

@@ -5,7 +5,7 @@ One that is not given is absent from the options, so that `none` can clear what 
 
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -122,6 +122,13 @@ def ttl(text: str) -> timedelta:
 
 def period(text: str) -> timedelta:
     return _told(parse_period, text)
+
+
+def utc_day(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise ArgumentTypeError("must be a day such as 2026-01-31") from None
 
 
 def yes_or_no(text: str) -> bool:

@@ -7,8 +7,9 @@ from django.utils import timezone
 
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
+from projects.facts import project_facts
 from projects.lifecycle import set_project_active
-from projects.management.projects import find_project, project_facts
+from projects.management.projects import find_project
 
 
 class SwitchCommand(FactsCommand):

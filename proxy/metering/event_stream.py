@@ -4,7 +4,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 end in LF or CRLF, which is what OpenAI and compatible servers send.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -16,15 +16,10 @@ _any_json = msgspec.json.Decoder(msgspec.Raw)
 
 
 class EventStreamDecoder:
-    """Of an event of more than MAX_EVENT_BYTES an excerpt is kept and told: memory stays bounded."""
+    """Of an event of more than MAX_EVENT_BYTES an excerpt is kept and given: memory stays bounded."""
 
-    def __init__(
-        self,
-        max_event_bytes: int = MAX_EVENT_BYTES,
-        on_long: Callable[[Excerpt], None] = lambda excerpt: None,
-    ) -> None:
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
-        self._on_long = on_long
         self._rest: list[bytes] = []
         """The beginning of a line, as it came: it is put together once."""
         self._rest_bytes = 0
@@ -33,7 +28,7 @@ class EventStreamDecoder:
         self._size = 0
         self._excerpt: Excerpt | None = None
 
-    def feed(self, chunk: bytes) -> Iterable[bytes]:
+    def feed(self, chunk: bytes) -> Iterable[bytes | Excerpt]:
         """The `data` of every event that this chunk completes."""
         start = self.start_of_one(chunk)
         return (chunk[start:-2].removesuffix(b"\r"),) if start else self._take_lines(chunk)
@@ -51,8 +46,7 @@ class EventStreamDecoder:
         is_named = chunk.startswith(b"event: ") and chunk.startswith(b"data: ", start)
         return start + 6 if is_one and is_named else 0
 
-    def _take_lines(self, chunk: bytes) -> Iterator[bytes]:
-        """A generator: long events are told in their place between the others."""
+    def _take_lines(self, chunk: bytes) -> Iterator[bytes | Excerpt]:
         if b"\n" in chunk:
             self._rest.append(chunk)
             lines = b"".join(self._rest).split(b"\n")
@@ -90,13 +84,11 @@ class EventStreamDecoder:
     def _set_rest(self, rest: bytes) -> None:
         self._rest, self._rest_bytes = [rest] if rest else [], len(rest)
 
-    def _end_event(self) -> bytes | None:
+    def _end_event(self) -> bytes | Excerpt | None:
         event = b"\n".join(self._data) if self._data else None
         excerpt = self._excerpt
         self._data, self._size, self._excerpt = [], 0, None
-        if excerpt is not None:
-            self._on_long(excerpt)
-        return event
+        return event if excerpt is None else excerpt
 
     def _keep(self, line: bytes) -> None:
         self._size += len(line)

@@ -58,7 +58,7 @@ class EventStreamMeter:
     def __init__(self, *, must_have_events: bool = False) -> None:
         self.pieces = 0
         self.has_ended = False
-        self._decoder = EventStreamDecoder(on_long=self._take_long)
+        self._decoder = EventStreamDecoder()
         self._usage: Usage | None = None
         self._must_end: bool | None = None
         self._must_have_events = must_have_events
@@ -85,7 +85,10 @@ class EventStreamMeter:
             self.pieces += 1
             return
         for data in self._decoder.feed(chunk):
-            self._read(data)
+            if isinstance(data, Excerpt):
+                self._take_long(data)
+            else:
+                self._read(data)
 
     def finish(self) -> Usage | None:
         self._take_rest()
@@ -100,6 +103,9 @@ class EventStreamMeter:
             self._read(rest)
 
     def _read(self, data: bytes) -> None:
+        if self._must_end and self._is_mere_piece(data, 0):
+            self.pieces += 1
+            return
         if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
             self._usage = read_usage(data) or self._usage
         self._take(data, data)

@@ -106,7 +106,7 @@ class TraceRemover:
         return b"".join(out)
 
     def _take_at_once(self, lines: bytes) -> bytes | None:
-        """Where each event is one line as OpenAI writes it, as almost always. None: not so."""
+        """Where each event is one line, as OpenAI writes it. None: not so."""
         if self._waiting or self._is_dropping or self._is_passing or len(lines) > self._max_line_bytes:
             return None
         events = lines.split(b"\n\n")
@@ -117,10 +117,9 @@ class TraceRemover:
         for event in events:
             if b"\n" in event or not event.startswith(b"data: "):
                 return None
-            edited = _usual(event)
-            if edited is None:
-                return None
-            out.append(edited)
+            edited = _without_usage(event)
+            if edited is not None:
+                out.append(edited)
         out.append(b"")
         return b"\n\n".join(out)
 

@@ -123,6 +123,8 @@ def _seconds(value: Any) -> float | None:
 
 def _number(value: Any) -> int | float | None:
     """Also where it is written as a text."""
+    if value is None or type(value) is int:  # as almost always, and converting costs microseconds
+        return value
     try:
         return msgspec.convert(value, int | float, strict=False)
     except msgspec.ValidationError:

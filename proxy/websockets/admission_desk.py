@@ -98,7 +98,7 @@ class AdmissionDesk:
     ) -> Turn:
         if len(self._turns) >= MAX_OPEN_TURNS:
             raise too_many_turns(MAX_OPEN_TURNS)
-        lease = await admission.acquire(self._limits, grant, entry.id, estimate)
+        lease = await admission.acquire(self._limits, grant, entry, estimate)
         return self._enter(entry, lease, bill, event_id)
 
     def _enter(self, entry: UsageEntry, lease: Lease, bill: Bill, event_id: str | None) -> Turn:

@@ -29,6 +29,8 @@ class SocketClient:
         self.received_bytes = 0
         self.sent_bytes = 0
         self.first_byte_seconds: float | None = None
+        self.head_seconds: float | None = None
+        self.waited_seconds = 0.0
         self.is_gone = False
         self.before_end: Callable[[int], None] = lambda coming_bytes: None
         """Called with the number of bytes that go out next, and are the last."""

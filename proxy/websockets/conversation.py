@@ -21,6 +21,7 @@ from proxy.websockets.server_events import ServerEvent
 from proxy.websockets.upstream import CLOSE_SECONDS, UpstreamSocket
 from tokens.grant import Grant
 from tokens.limits.values import NOTHING, Lease
+from usage.entry import UsageEntry
 
 HEAR_SECONDS = 1.5
 """How long the limits may take to answer for what upstream has done before the end."""
@@ -74,6 +75,10 @@ class Conversation:
             self._judge_handshake(grant.rules)
         except ProxyError as error:
             self.cut(error)
+
+    @property
+    def entry(self) -> UsageEntry:
+        return self._turns.connection
 
     @property
     def is_idle(self) -> bool:
@@ -154,7 +159,7 @@ class Conversation:
             self._end(endings.by_client(closed))
         except (aiohttp.ClientError, ConnectionError):
             self._end(endings.upstream_broke_off())
-        except Exception:  # the task's edge
+        except Exception:  # the task's edge: without it the other direction would wait for ever
             log.exception("websocket failed", request_id=str(self.lease.id))
             self._end(endings.failed())
 
@@ -203,7 +208,7 @@ class Conversation:
                 self._heard_at = time.monotonic()
         except (aiohttp.ClientError, ConnectionError, UnicodeDecodeError):
             self._end(endings.upstream_broke_off())
-        except Exception:  # the task's edge
+        except Exception:  # the task's edge: without it the other direction would wait for ever
             log.exception("websocket failed", request_id=str(self.lease.id))
             self._end(endings.failed())
 

@@ -45,7 +45,7 @@ class TurnLedger:
     ) -> None:
         self.state = state
         self._judge = MessageJudge(endpoint, state, connection.note_shadow)
-        self._connection = connection
+        self.connection = connection
         self._limits = limits
         self._running = running
         self._record = record
@@ -87,7 +87,7 @@ class TurnLedger:
     async def begin(self, event: ClientEvent, stated: Statement | None) -> str | None:
         """The client asks for a turn: take its share of the limits. What to tell the client if it may not."""
         ask = self.state.turn(event, for_limits=self.grant.counts_usage)
-        entry = new_entry(self._connection, self.grant, ask.facts[-1].model)
+        entry = new_entry(self.connection, self.grant, ask.facts[-1].model)
         try:
             policy.check_alive(self.grant, time.time())  # of a token that dies only what runs may finish
             if self.state.is_realtime:
@@ -135,7 +135,7 @@ class TurnLedger:
             self._note_begun(turn, event.response_id)
             return self._refused_beginning(turn.stated)
         ask = self.state.turn(None, for_limits=True)
-        entry = new_entry(self._connection, self.grant, ask.facts[-1].model)
+        entry = new_entry(self.connection, self.grant, ask.facts[-1].model)
         try:
             if (error := self._refused_beginning(self._unstated())) is not None:
                 raise error
@@ -206,7 +206,7 @@ class TurnLedger:
         `refused`: what the rules have against it.
         """
         facts = Facts(model=model, is_stream=True)
-        entry = new_entry(self._connection, self.grant, facts.model)
+        entry = new_entry(self.connection, self.grant, facts.model)
         entry.status = 200
         bill = self._desk.bill(facts, 0)
         is_put_off = self.grant.death_policy is DeathPolicy.FINISH and len(self._open) > 0

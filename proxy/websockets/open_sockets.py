@@ -21,6 +21,9 @@ class OpenSockets:
         self._is_restarting = False
         self._by_subject: Counter[UUID] = Counter()
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def enter(self, grant: Grant) -> None:
         """Count one in, before it is open. Raises RateLimitReached: a token, or a project, may have as many
         WebSockets open as it may have requests running.

@@ -77,7 +77,7 @@ async def _ask(
     except UpstreamUnreachable as failure:
         (leave.was_silent if failure.was_connected else leave.was_unreachable)()
         raise
-    except BaseException:
+    except BaseException:  # cancelled, or a fault of ours: a leave that is not given back may be a probe
         leave.forget()
         raise
     leave.answered(SWITCHING_PROTOCOLS)

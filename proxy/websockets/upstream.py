@@ -14,7 +14,7 @@ from yarl import URL
 
 from proxy.errors import NoFreeConnection, UpstreamTimeout, UpstreamUnreachable
 from proxy.providers import Provider
-from proxy.transport import MAX_HEADER_BYTES, Connector, is_dialing
+from proxy.transport import MAX_HEADER_BYTES, Connector, Dialing
 from proxy.types import Headers
 from proxy.websockets.handshake import Handshake
 from tokens.grant import Grant
@@ -102,7 +102,7 @@ class SocketTransport:
         """
         if self._session is None:
             self._session = self._open_session()
-        answer = _Answer()
+        answer, dialing = _Answer(), Dialing.begin()
         _answer.set(answer)
         headers = handshake.headers_to_upstream(upstream_key, provider.headers, grant.upstream_headers)
         try:
@@ -117,14 +117,14 @@ class SocketTransport:
                 )
         except aiohttp.WSServerHandshakeError as problem:
             if problem.status == 101 or not answer.status:
-                raise self._unreachable(base_url, problem) from None
+                raise self._unreachable(base_url, problem, dialing) from None
             raise UpstreamRefusal(answer) from None
         except aiohttp.ConnectionTimeoutError as problem:
-            raise self._unreachable(base_url, problem) from None
+            raise self._unreachable(base_url, problem, dialing) from None
         except TimeoutError:
             raise UpstreamTimeout from None
         except (aiohttp.ClientError, ConnectionError, ValueError) as problem:
-            raise self._unreachable(base_url, problem) from None
+            raise self._unreachable(base_url, problem, dialing) from None
         return UpstreamSocket(socket, answer.transport), answer.headers
 
     async def aclose(self) -> None:
@@ -132,9 +132,9 @@ class SocketTransport:
             await self._session.close()
             self._session = None
 
-    def _unreachable(self, base_url: str, problem: Exception) -> UpstreamUnreachable:
+    def _unreachable(self, base_url: str, problem: Exception, dialing: Dialing) -> UpstreamUnreachable:
         log.warning("upstream failed", error=type(problem).__name__, url=base_url)
-        if isinstance(problem, aiohttp.ConnectionTimeoutError) and not is_dialing.get():
+        if isinstance(problem, aiohttp.ConnectionTimeoutError) and not dialing.is_dialing:
             return NoFreeConnection()
         was_connected = not isinstance(problem, aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError)
         return UpstreamUnreachable(was_connected=was_connected)

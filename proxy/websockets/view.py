@@ -12,7 +12,13 @@ from django.conf import settings
 from projects.ruleset import Ruleset
 from proxy import admission, policy
 from proxy.endpoints import Endpoint
-from proxy.errors import EndpointNotFound, InternalError, ProxyError, UpstreamKeyUnavailable
+from proxy.errors import (
+    EndpointNotFound,
+    InternalError,
+    ProxyError,
+    RateLimitReached,
+    UpstreamKeyUnavailable,
+)
 from proxy.headers import first, to_client
 from proxy.providers import Provider
 from proxy.record import Record
@@ -29,6 +35,7 @@ from proxy.websockets.rules import judge_handshake
 from proxy.websockets.state import ConversationState, RealtimeState, ResponsesState
 from proxy.websockets.upstream import UpstreamRefusal, UpstreamSocket
 from tokens.grant import Grant
+from tokens.limits.values import LimitName
 from usage.entry import UsageEntry
 from usage.outcomes import Outcome
 
@@ -44,7 +51,6 @@ async def connect(scope: Scope, receive: Receive, send: Send) -> None:
         id=uuid.UUID(int=uuid_utils.uuid7().int), started_at=time.time(), method="GET", path=scope["path"]
     )
     record = Record(entry, client, runtime.record)
-    client.before_end = record.seal
     try:
         await _connect(runtime, scope, client, entry)
     except ProxyError as error:
@@ -52,7 +58,7 @@ async def connect(scope: Scope, receive: Receive, send: Send) -> None:
         await _refuse(client, error, entry)
     except SocketClosed:
         entry.outcome = Outcome.CLIENT_CLOSED
-    except Exception:
+    except Exception:  # the outermost edge: the client is told, and the request is recorded
         log.exception("websocket failed", request_id=str(entry.id))
         await _refuse(client, InternalError(), entry)
     finally:
@@ -96,7 +102,11 @@ async def _connect(runtime: Runtime, scope: Scope, client: SocketClient, entry: 
     if grant.rules is not None:
         judge(grant.rules)
     await _check(runtime, grant, handshake)
-    runtime.sockets.enter(grant)
+    try:
+        runtime.sockets.enter(grant)
+    except RateLimitReached:
+        entry.limit_reached = LimitName.CONCURRENT_REQUESTS
+        raise
     try:
         opened = await _open(runtime, provider, grant, handshake, client, entry)
         if opened is not None:
@@ -145,7 +155,7 @@ async def _open(
     _note_upstream(entry, answer)
     try:
         await client.accept(handshake.selected(socket.protocol), _passing(answer, entry, grant))
-    except BaseException:
+    except BaseException:  # whoever opened it closes it
         await socket.close(GOING_AWAY)
         raise
     return socket

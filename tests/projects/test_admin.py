@@ -44,6 +44,7 @@ def change_form(project: Project, **values: Any) -> dict[str, Any]:
     keys = list(project.upstream_keys.all())
     form: dict[str, Any] = {"name": project.name, "base_url": project.base_url, "upstream_key": ""}
     form |= POLICY | {field: getattr(project, field) or "" for field in LIMITS}
+    form |= {"memberships-TOTAL_FORMS": 0, "memberships-INITIAL_FORMS": 0}
     form |= {"upstream_keys-TOTAL_FORMS": len(keys), "upstream_keys-INITIAL_FORMS": len(keys)}
     for number, key in enumerate(keys):
         form[f"upstream_keys-{number}-id"] = key.pk
@@ -347,5 +348,5 @@ def test_upstream_key_needs_its_own_permission(client: Client) -> None:
 
 def staff_with(*permissions: str) -> Any:
     user = UserFactory(is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    user.user_permissions.set(Permission.objects.filter(codename__in=[*permissions, "see_all_projects"]))
     return user

@@ -50,7 +50,7 @@ def test_ciphertext_that_was_tampered_with_is_refused_and_not_repeated(end: str)
     ciphertext = encrypt(PLAIN)[:-10] + end
     with pytest.raises(UndecryptableError) as caught:
         decrypt(ciphertext)
-    assert str(caught.value) == "No key in ENCRYPTION_KEYS decrypts this upstream key."
+    assert str(caught.value) == "No key in ENCRYPTION_KEYS decrypts this secret."
 
 
 @given(st.text())

@@ -14,6 +14,7 @@ from llm_proxy_site.processes import manage
 from projects import rotation
 from projects.models import UpstreamKey
 from tests.commands import run, run_json
+from tests.databases import own_database_url
 from tests.factories import UPSTREAM_KEY, ProjectFactory, UpstreamKeyFactory, issue_token
 from tests.live import serving
 
@@ -33,7 +34,7 @@ def test_upstream_keys_are_encrypted_anew_and_stay_what_they_are(
     keys: list[UpstreamKey], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rotation, "BATCH_ROWS", 2)
-    assert run_json("rotate_encryption_keys") == {"rotated": 3, "upstream_keys": [3, 0], "unreadable": 0}
+    assert run_json("rotate_encryption_keys") == {"rotated": 3, "secrets": [3, 0], "unreadable": 0}
     assert run_json("rotate_encryption_keys")["rotated"] == 0
     settings.ENCRYPTION_KEYS = [NEW]
     assert [key.reveal() for key in UpstreamKey.objects.all()] == [UPSTREAM_KEY] * 3
@@ -47,11 +48,9 @@ def test_no_grant_is_dropped_by_it(keys: list[UpstreamKey]) -> None:
 
 
 def test_check_tells_which_key_is_still_needed(keys: list[UpstreamKey]) -> None:
-    assert "Key 2 of ENCRYPTION_KEYS: 3 upstream keys; still needed." in run(
-        "rotate_encryption_keys", "--check"
-    )
+    assert "Key 2 of ENCRYPTION_KEYS: 3 secrets; still needed." in run("rotate_encryption_keys", "--check")
     run("rotate_encryption_keys")
-    assert "Key 2 of ENCRYPTION_KEYS: 0 upstream keys; no longer needed." in run(
+    assert "Key 2 of ENCRYPTION_KEYS: 0 secrets; no longer needed." in run(
         "rotate_encryption_keys", "--check"
     )
 
@@ -60,7 +59,7 @@ def test_what_nothing_decrypts_is_told_and_holds_up_no_other(keys: list[Upstream
     settings.ENCRYPTION_KEYS = [UNKNOWN]
     UpstreamKeyFactory.create()
     settings.ENCRYPTION_KEYS = [NEW, OLD]
-    with pytest.raises(CommandError, match="decrypts 1 upstream key"):
+    with pytest.raises(CommandError, match="decrypts 1 secret"):
         run("rotate_encryption_keys")
     assert sorted(rotation.count_by_key().items(), key=str) == [(0, 3), (None, 1)]
 
@@ -76,7 +75,6 @@ def test_key_that_is_replaced_meanwhile_is_left_alone(keys: list[UpstreamKey]) -
 def test_rotation_under_load_fails_no_request(
     django_db_setup: None, transactional_db: None, tmp_path: Path, settings: Any
 ) -> None:
-    from django.db import connection
 
     settings.ENCRYPTION_KEYS = [OLD]
     tokens = [issue_token(project=ProjectFactory.create())[1] for _ in range(40)]
@@ -96,11 +94,11 @@ def test_rotation_under_load_fails_no_request(
             return statuses
 
         asking = [pool.submit(ask, worker) for worker in range(4)]
-        database = {"DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}"}
+        database = {"DATABASE_URL": own_database_url()}
         try:
             facts = json.loads(manage("rotate_encryption_keys", "--json", environment={**both, **database}))
         finally:
             over.set()
         statuses = [status for each in asking for status in each.result()]
-    assert facts == {"rotated": 40, "upstream_keys": [40, 0], "unreadable": 0}
+    assert facts == {"rotated": 40, "secrets": [40, 0], "unreadable": 0}
     assert set(statuses) == {200}

@@ -134,6 +134,7 @@ def test_the_admin_lets_a_provider_stay_that_is_gone(client: Client) -> None:
     project = ProjectFactory.create(provider="gone", upstream_key=None)
     form = POLICY | {"name": "beta", "provider": "gone"}
     form |= {"upstream_keys-TOTAL_FORMS": "0", "upstream_keys-INITIAL_FORMS": "0"}
+    form |= {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
     client.post(reverse("admin:projects_project_change", args=[project.pk]), form)
     project.refresh_from_db()
     assert (project.name, project.provider) == ("beta", "gone")

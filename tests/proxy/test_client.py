@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -310,3 +310,34 @@ async def test_a_client_whose_body_has_ended_is_not_taken_for_one_that_leaves_in
         client.hung_up()
         await asyncio.sleep(0)
     assert client.failure is None
+
+
+async def test_a_client_that_leaves_before_upstream_is_asked_is_not_waited_for(client: Client) -> None:
+    """Its server tells while the request waits for Redis: nobody reads then, and nobody would tell again."""
+    client.hung_up()
+
+    with pytest.raises(ClientDisconnected), client.failure_cancels():
+        raise AssertionError
+    assert isinstance(client.failure, ClientDisconnected)
+
+
+async def test_parts_of_a_body_go_past_the_messages_where_the_server_takes_them() -> None:
+    wire, taken, may_go_on = Wire(), [], asyncio.Event()
+
+    def write_on(chunk: bytes) -> Awaitable[bool] | None:
+        taken.append(chunk)
+        return may_go_on.wait() if chunk == b"slowly" else None
+
+    client = Client(wire.receive, wire.send, max_body_bytes=100)
+    client.write_on = write_on
+    await client.start(200, SSE)
+    await client.write(b"at once")
+    writing = asyncio.ensure_future(client.write(b"slowly"))
+    await asyncio.sleep(0)
+    assert (taken, writing.done()) == ([b"at once", b"slowly"], False)
+    may_go_on.set()
+    await writing
+    await client.write(b"last", is_last=True)
+
+    assert wire.body == b"last"
+    assert client.sent_bytes == len(b"at onceslowlylast")

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.metering.event_stream import EventStreamDecoder
+from proxy.metering.excerpt import Excerpt
 
 STREAM = b'data: {"a": 1}\n\n: comment\nevent: x\r\ndata: one\r\ndata:two\r\n\r\ndata: [DONE]\n\n'
 EVENTS = [b'{"a": 1}', b"one\ntwo", b"[DONE]"]
@@ -13,7 +14,7 @@ EVENTS = [b'{"a": 1}', b"one\ntwo", b"[DONE]"]
 
 def decode(*chunks: bytes, **options: int) -> list[bytes]:
     decoder = EventStreamDecoder(**options)
-    return [event for chunk in chunks for event in decoder.feed(chunk)]
+    return [event for chunk in chunks for event in decoder.feed(chunk) if isinstance(event, bytes)]
 
 
 @pytest.mark.parametrize("cut", range(len(STREAM) + 1))
@@ -36,14 +37,13 @@ def test_a_chunk_that_is_one_event_gives_it(chunk: bytes) -> None:
     assert decode(chunk, chunk) == [b"one", b"one"]
 
 
-def test_a_long_event_is_told_in_its_place_between_the_others() -> None:
-    told: list[bytes] = []
-    decoder = EventStreamDecoder(20, on_long=lambda excerpt: told.append(b"long"))
+def test_a_long_event_stands_in_its_place_between_the_others() -> None:
+    before, long, after = EventStreamDecoder(20).feed(
+        b"data: before\n\ndata: " + b"x" * 50 + b"\n\ndata: after\n\n"
+    )
 
-    for event in decoder.feed(b"data: before\n\ndata: " + b"x" * 50 + b"\n\ndata: after\n\n"):
-        told.append(event)
-
-    assert told == [b"before", b"long", b"after"]
+    assert (before, after) == (b"before", b"after")
+    assert isinstance(long, Excerpt)
 
 
 def test_an_event_without_its_end_is_not_given() -> None:
@@ -85,6 +85,7 @@ def test_an_event_that_is_not_whole_is_no_last_one(rest: bytes) -> None:
 
     assert decoder.take_rest() is None
     (event,) = decoder.feed(b"\ndata: x\n\n")
+    assert isinstance(event, bytes)
     assert event.endswith(b"x")
 
 

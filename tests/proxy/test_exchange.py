@@ -1,6 +1,8 @@
 """The request while it runs, with an upstream that answers when it suits the test."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 
 import httpx
@@ -11,8 +13,10 @@ from proxy.bill import Bill
 from proxy.client import Client, ClientDisconnected
 from proxy.configuration import configured_providers
 from proxy.endpoints import Endpoint
+from proxy.errors import UpstreamUnreachable
 from proxy.exchange import Exchange
 from proxy.facts import Facts
+from proxy.record import Record
 from proxy.request import ProxyRequest
 from proxy.types import Message
 from proxy.upstreams import Upstreams
@@ -36,7 +40,7 @@ class World:
         self.may_answer = asyncio.Event()
         self.client = Client(self._receive, self._send, max_body_bytes=100)
         self.client.body_ended = True
-        entry = UsageEntry(id=uuid7(), started_at=0, method="POST", path=CHAT.path)
+        self.entry = entry = UsageEntry(id=uuid7(), started_at=0, method="POST", path=CHAT.path)
         self.exchange = Exchange(
             DRAINING,
             Lease.of_nothing(entry.id, NOTHING, 0),
@@ -76,6 +80,14 @@ class Upstream(httpx.AsyncBaseTransport):
         return httpx.Response(404, headers=headers, stream=AtOnce())
 
 
+class Failing(httpx.AsyncBaseTransport):
+    """It breaks off before it answers."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions["on_connected"]()
+        raise httpx.ReadError("broken")
+
+
 class AtOnce(httpx.AsyncByteStream):
     """Nobody has to wait for it."""
 
@@ -110,3 +122,47 @@ async def test_a_request_that_must_not_drain_ends_with_the_hang_up(world: World)
     world.hung_up.set()
     with pytest.raises(ClientDisconnected):
         await asyncio.wait_for(running, 5)
+
+
+async def test_a_request_that_upstream_fails_does_not_wait_for_the_collector(world: World) -> None:
+    async def fail(upstream: Failing) -> None:
+        provider = configured_providers().default
+        try:
+            await world.exchange.run(Upstreams(), upstream, REQUEST, provider, CHAT, b"{}")
+        except UpstreamUnreachable:
+            return
+        raise AssertionError
+
+    gc.disable()
+    try:
+        upstream = Failing()
+        kept = weakref.ref(upstream)
+        await fail(upstream)
+        del upstream
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+async def test_what_the_proxy_adds_is_told_from_the_waits_for_upstream_and_client(world: World) -> None:
+    recorded: list[UsageEntry] = []
+    record = Record(world.entry, world.client, recorded.append)
+    asyncio.get_running_loop().call_later(0.3, world.may_answer.set)
+    await world.run()
+    record.seal()
+
+    assert recorded[0].duration_seconds > 0.3
+    assert 0 < recorded[0].overhead_seconds < 0.2
+
+
+async def test_waits_for_a_body_are_none_of_the_proxys_time() -> None:
+    pieces = [b"{", b"}"]
+
+    async def receive() -> Message:
+        await asyncio.sleep(0.05)
+        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+    client = Client(receive, World()._send, max_body_bytes=100)
+    assert await client.read() == b"{}"
+    assert client.elapsed_seconds() - 0.05 < client.waited_seconds < client.elapsed_seconds()
+    assert client.waited_seconds > 0.09

@@ -1,5 +1,7 @@
 """What is recorded is what was true before the client could see the end, and is recorded once."""
 
+import gc
+import weakref
 from typing import Any
 
 from uuid_utils.compat import uuid7
@@ -19,7 +21,6 @@ class World:
         self.client = Client(self._receive, self._send, max_body_bytes=10)
         self.entry = UsageEntry(id=uuid7(), started_at=1.0, method="GET", path="/v1/x")
         self.record = Record(self.entry, self.client, self._write)
-        self.client.before_end = self.record.seal
 
     async def _receive(self) -> Message:
         raise AssertionError("nobody listens")
@@ -71,3 +72,22 @@ async def test_a_stream_that_is_cut_is_recorded_before_it_says_so() -> None:
     await world.client.refuse(error)
 
     assert world.happened == ["start", "body", (200, 9 + len(error.event())), "body", "body"]
+
+
+async def test_a_request_that_is_over_is_freed_without_the_collector() -> None:
+    async def send(message: Message) -> None:
+        """To nobody."""
+
+    client = Client(World()._receive, send, max_body_bytes=10)
+    record = Record(
+        UsageEntry(id=uuid7(), started_at=1.0, method="GET", path="/v1/x"), client, lambda entry: None
+    )
+    await client.start(200, [])
+    client.announce_end(4)
+    freed = weakref.ref(client)
+    gc.disable()
+    try:
+        del client, record
+        assert freed() is None, "requests would pile up until the collector runs"
+    finally:
+        gc.enable()

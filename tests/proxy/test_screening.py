@@ -156,3 +156,25 @@ async def test_a_database_that_is_away_says_nothing_of_tokens_in_line() -> None:
 
     with pytest.raises(DirectoryUnavailableError):
         await screening.look_up(HERE, "good", database.find)
+
+
+async def test_a_round_that_fails_keeps_nobody_in_line() -> None:
+    is_asked, may_fail = asyncio.Event(), asyncio.Event()
+
+    async def fail(digests: list[str]) -> frozenset[str]:
+        is_asked.set()
+        await may_fail.wait()
+        raise RuntimeError
+
+    database = Database()
+    screening = Screening(fail)
+    await outcomes(screening, database, bad(CREDIT))
+    first = asyncio.create_task(screening.look_up(HERE, "first", database.find))
+    await is_asked.wait()
+    second = asyncio.create_task(screening.look_up(HERE, "second", database.find))
+    await asyncio.sleep(0)
+    may_fail.set()
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(first, second, return_exceptions=True)
+
+    assert {type(answer) for answer in answers} == {DirectoryUnavailableError}

@@ -1,13 +1,7 @@
 """Time in which upstream may have worked unseen."""
 
 from proxy.metering.silence import Silence
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def test_all_is_silence_until_something_is_heard() -> None:

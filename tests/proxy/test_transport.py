@@ -1,7 +1,9 @@
 """The transport against the fake upstream and against sockets that misbehave."""
 
 import asyncio
+import gc
 import hashlib
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -171,3 +173,37 @@ async def test_the_time_in_which_a_body_does_not_come_is_not_upstreams(transport
         await response.aclose()
 
     assert response.status_code == 204
+
+
+async def test_a_connection_that_waits_for_the_next_request_keeps_nothing_of_the_last(
+    transport: AiohttpTransport,
+) -> None:
+    class Told:
+        """Whoever is told of a connection holds the request, with its body."""
+
+        def __call__(self) -> None:
+            pass
+
+    async def ask(url: str, told: Told) -> None:
+        response = await transport.handle_async_request(
+            httpx.Request(
+                "GET",
+                f"{url}/models",
+                headers={"authorization": "Bearer sk-x"},
+                extensions={"on_connected": told},
+            )
+        )
+        assert [chunk async for chunk in response.stream]
+
+    gc.disable()
+    try:
+        async with running(create_app()) as url:
+            told = Told()
+            kept = weakref.ref(told)
+            asking = asyncio.create_task(ask(url, told))
+            await asking
+            del told, asking
+            await asyncio.sleep(0)
+            assert kept() is None
+    finally:
+        gc.enable()

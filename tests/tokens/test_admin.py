@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -13,6 +12,7 @@ from django.utils.formats import date_format
 from pytest_django import Settings
 
 from audit.models import AuditEvent
+from projects.access import VIEWER
 from projects.lifetime import ttl_text
 from projects.limits import BUDGETS, LIMITS
 from projects.models import Project
@@ -408,10 +408,8 @@ def test_users_who_are_not_staff_are_refused(client: Client) -> None:
 
 
 def test_who_may_only_view_can_neither_issue_nor_revoke_nor_reactivate(client: Client) -> None:
-    user = UserFactory(is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename="view_accesstoken"))
-    client.force_login(user)
     token = AccessTokenFactory()
+    client.force_login(UserFactory(role=VIEWER, projects=[token.project]))
     assert client.get(page(token)).status_code == 200
     assert client.get(ADD).status_code == 403
     assert client.post(ADD, issue_form(token.project)).status_code == 403

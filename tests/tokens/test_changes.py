@@ -1,17 +1,17 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.utils import timezone
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
 from projects.lifecycle import add_upstream_key, set_project_active
 from projects.models import Project, UpstreamKey
+from tests.databases import table_away
 from tests.factories import AccessTokenFactory, ProjectFactory
 from tests.live import eventually
 from tokens.changes import OVERLAP, ChangePoller
@@ -38,18 +38,6 @@ class Watch:
         self.told.clear()
         self.poller.poll()
         return self.told[:]
-
-
-@contextmanager
-def table_away(model: type[UpstreamKey] | type[AccessToken]) -> Iterator[None]:
-    """Meanwhile, the database fails whoever asks for this table."""
-    table = model._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {table} RENAME TO away")
-        try:
-            yield
-        finally:
-            cursor.execute(f"ALTER TABLE away RENAME TO {table}")
 
 
 @pytest.fixture

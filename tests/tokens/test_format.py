@@ -1,3 +1,4 @@
+import base64
 import re
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,9 @@ from tokens.format import (
     MalformedTokenError,
     digest,
     generate,
+    is_of_original,
     is_well_formed,
+    may_be_known,
     normalise,
     obfuscate,
     parse,
@@ -162,3 +165,20 @@ def test_digest_is_sha256_in_hexadecimal() -> None:
 @given(st.text())
 def test_any_text_has_a_digest_that_fits_its_column(text: str) -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", digest(text))
+
+
+@given(st.uuids(version=4), st.integers(0, 2**60 - 1), st.sampled_from(["sk-", "tkn_"]))
+def test_tokens_of_the_original_are_known_by_their_form(any_id: UUID, milliseconds: int, prefix: str) -> None:
+    uuid7 = UUID(int=(milliseconds % 2**48) << 80 | any_id.int & ((1 << 80) - 1) & ~(0xF << 76) | 7 << 76)
+    plain = prefix + base64.urlsafe_b64encode(uuid7.bytes).decode().rstrip("=")
+    assert uuid7.version == 7
+    assert is_of_original(plain)
+    assert may_be_known(plain)
+    assert not is_well_formed(plain)
+    other = prefix + base64.urlsafe_b64encode(any_id.bytes).decode().rstrip("=")
+    assert not may_be_known(other)
+
+
+@pytest.mark.parametrize("text", ["sk-", "sk-proj-0123456789abcdefghij", f"{PLAIN}0", "sk-" + "a" * 48])
+def test_keys_of_upstream_are_not_worth_a_query(text: str) -> None:
+    assert not may_be_known(text)

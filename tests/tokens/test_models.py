@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.factories import AccessTokenFactory, issue_token
 from tokens.format import generate
-from tokens.models import AccessToken
+from tokens.models import STATES, AccessToken
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -186,3 +186,26 @@ def test_project_with_tokens_cannot_be_deleted() -> None:
     token = AccessTokenFactory.create()
     with pytest.raises(ProtectedError):
         token.project.delete()
+
+
+def test_tokens_are_found_by_the_state_that_they_say_they_are_in() -> None:
+    rows: list[dict[str, Any]] = [
+        {},
+        {"expires_at": None},
+        {"max_requests": 2, "request_count": 1},
+        {"max_requests": 2, "request_count": 2},
+        {"idle_ttl": HOUR},
+        {"idle_ttl": HOUR, "created_at": NOW - 2 * HOUR},
+        {"idle_ttl": HOUR, "created_at": NOW - 2 * HOUR, "last_used_at": NOW},
+        {"idle_ttl": HOUR, "created_at": NOW - 2 * HOUR, "expires_at": PAST},
+        {"expires_at": PAST, "max_requests": 1, "request_count": 1},
+        {"is_active": False},
+        {"is_active": False, "expires_at": PAST},
+        {"is_active": False, "revoked_at": NOW, "expires_at": PAST},
+        {"is_active": False, "max_requests": 1, "request_count": 1},
+    ]
+    tokens = [AccessTokenFactory.create(**row) for row in rows]
+    found = {state: set(AccessToken.objects.in_state(state, NOW)) for state in STATES}
+    assert all(found.values())
+    for token in tokens:
+        assert [state for state in STATES if token in found[state]] == [token.state(NOW)]

@@ -8,11 +8,13 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import django
 from django.db import connection, transaction
+from django.utils import timezone
 
 import tests.environment  # noqa: F401  (secrets and a data directory, before Django reads its settings)
 from tests.live import eventually
@@ -22,6 +24,7 @@ django.setup()
 
 from audit.models import AuditEvent  # noqa: E402
 from tests.factories import AccessTokenFactory, ProjectFactory, usage_entry  # noqa: E402
+from tokens.loader import keep_alive  # noqa: E402
 from tokens.models import AccessToken  # noqa: E402
 from usage.batches import write_batch  # noqa: E402
 from usage.entry import UsageEntry  # noqa: E402
@@ -68,6 +71,23 @@ def move_rollups() -> dict[str, int]:
     return {row.model: row.cost_microusd for row in rows}
 
 
+def use_tokens() -> bool:
+    """Two that are written in the order of their ids while both are kept alive. Their rows lie in another
+    order: the one that comes first has moved to the end of its table. Whether both were noted.
+    """
+    first, second = sorted((AccessTokenFactory.create() for _ in range(2)), key=lambda token: token.id)
+    AccessToken.objects.filter(pk=first.pk).update(name="moved")
+    now = timezone.now() + timedelta(hours=1)
+    with ThreadPoolExecutor(1) as other:
+        with transaction.atomic():
+            write_batch([_costing(first, 1)])
+            noting = other.submit(_closing, partial(keep_alive, [first.id, second.id], now))
+            eventually(lambda: noting.done() or _is_waited_for())
+            write_batch([_costing(second, 1)])
+        noting.result()
+    return AccessToken.objects.filter(pk__in=[first.id, second.id], last_used_at=now).count() == 2
+
+
 def _costing(token: AccessToken, cost_microusd: int, **fields: Any) -> UsageEntry:
     return usage_entry(token, cost_source=CostSource.PRICE, cost_microusd=cost_microusd, **fields)
 
@@ -100,5 +120,12 @@ def _is_waited_for() -> bool:
 
 if __name__ == "__main__":
     print(  # noqa: T201
-        json.dumps({"day": begin_a_day(), "percents": reach_a_budget(), "rollups": move_rollups()})
+        json.dumps(
+            {
+                "day": begin_a_day(),
+                "percents": reach_a_budget(),
+                "rollups": move_rollups(),
+                "used": use_tokens(),
+            }
+        )
     )

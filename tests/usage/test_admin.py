@@ -13,6 +13,7 @@ from tests.factories import AccessTokenFactory, UsageRecordFactory, UserFactory
 from tests.usage.factories import ModelPriceFactory
 from usage.models import ModelPrice, UsageRecord
 from usage.outcomes import CostSource, Outcome
+from usage.record_page import fieldsets_of
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:usage_usagerecord_changelist")
@@ -45,6 +46,11 @@ def test_list_and_page_show_a_request(ada: Client) -> None:
         html = ada.get(url).content.decode()
         for shown in ("laptop", record.project.name, "/chat/completions", "gpt-4o-mini", "completed"):
             assert shown in html
+
+
+def test_page_does_not_lead_to_a_history_that_is_empty(ada: Client) -> None:
+    record = UsageRecordFactory()
+    assert page(record, "history") not in ada.get(page(record)).content.decode()
 
 
 def test_number_of_queries_does_not_grow_with_the_list(
@@ -134,6 +140,43 @@ def test_page_shows_the_cost_and_what_it_was_of(ada: Client) -> None:
     html = ada.get(page(record)).content.decode()
     for shown in ("0.012345", "the project&#x27;s flat price", "1111", "2222", "3333", "flex"):
         assert shown in html
+
+
+def test_page_leaves_out_what_is_not_known_and_rounds_to_milliseconds(ada: Client) -> None:
+    record = UsageRecordFactory(
+        duration_seconds=1.2345678901234567,
+        first_byte_seconds=0.1 + 0.2,
+        input_tokens=11,
+        output_tokens=0,
+        cached_tokens=0,
+        reasoning_tokens=7,
+    )
+    html = ada.get(page(record)).content.decode()
+    fields = re.findall(r'<div class="readonly">([^<]*)</div>', html)
+    assert {"1.235 s", "0.300 s", "11", "0", "7"} <= set(fields)
+    assert "-" not in fields
+    assert "Reasoning tokens" in html
+    for absent in (
+        "Cached tokens",
+        "Audio",
+        "Image",
+        "Error code",
+        "Service tier",
+        "upstream says",
+        "1.23456",
+    ):
+        assert absent not in html
+
+
+def test_page_shows_every_column_of_a_request_that_has_them_all(ada: Client) -> None:
+    columns = {field.name for field in UsageRecord._meta.fields}
+    known = {name: 1 for name in columns if name.endswith(("_tokens", "_seconds"))}
+    texts = dict.fromkeys(("error_code", "shadow_refusals", "service_tier", "upstream_request_id"), "x")
+    record = UsageRecordFactory(**known, **texts)
+    lines = [line for _, options in fieldsets_of(record) for line in options["fields"]]
+    shown = {f"{each}_seconds" if f"{each}_seconds" in columns else each for line in lines for each in line}
+    named = {"project_name": "project", "token_name": "token", "cost": "cost_microusd", "began": "started_at"}
+    assert {named.get(each, each) for each in shown} - {"timeline"} == columns - {"id"}  # above them
 
 
 def test_list_is_filtered_by_where_costs_come_from(ada: Client) -> None:

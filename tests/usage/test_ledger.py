@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
+from tests.databases import table_away
 from tests.factories import AccessTokenFactory, usage_entry
 from tests.live import eventually
 from tokens.models import AccessToken
@@ -49,18 +50,6 @@ def of_both(token: AccessToken, count: int) -> dict[UUID, int]:
 
 def costing(token: AccessToken, cost_microusd: int, **fields: Any) -> UsageEntry:
     return entry(token, cost_source=CostSource.PRICE, cost_microusd=cost_microusd, **fields)
-
-
-@contextmanager
-def table_away() -> Iterator[None]:
-    """Meanwhile, the database fails whoever writes usage."""
-    table = UsageRecord._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {table} RENAME TO away")
-        try:
-            yield
-        finally:
-            cursor.execute(f"ALTER TABLE away RENAME TO {table}")
 
 
 @contextmanager
@@ -172,7 +161,7 @@ def test_every_fact_of_a_request_is_written_to_its_column(token: AccessToken) ->
         "request_bytes": 55,
         "response_bytes": 66,
     }
-    no_columns = {"work_id", "begins_work", "finished"}
+    no_columns = {"work_id", "begins_work", "finished", "overhead_seconds", "limit_reached"}
     assert facts.keys() | {"started_at"} == set(UsageEntry.__struct_fields__) - no_columns
     write_batch([UsageEntry(started_at=STARTED_AT, **facts)])
     row = UsageRecord.objects.values().get()
@@ -420,7 +409,7 @@ def test_requests_of_a_time_without_database_are_written_when_it_is_back(
     running: Writer, token: AccessToken
 ) -> None:
     entries = [entry(token) for _ in range(3)]
-    with capture_logs() as logs, table_away():
+    with capture_logs() as logs, table_away(UsageRecord):
         for each in entries:
             running.ledger.record(each)
         eventually(lambda: len([line for line in logs if line["pending"] == 3]) >= 2)
@@ -432,11 +421,26 @@ def test_requests_of_a_time_without_database_are_written_when_it_is_back(
     assert {line["event"] for line in logs} == {"usage cannot be written, will retry"}
 
 
+def test_lag_is_the_age_of_what_waits_and_nothing_when_all_is_written(
+    running: Writer, token: AccessToken
+) -> None:
+    assert running.ledger.lag_seconds == 0
+    with capture_logs(), table_away(UsageRecord):
+        running.ledger.record(entry(token))
+        eventually(lambda: running.ledger.lag_seconds > 0.3)
+        assert running.ledger.memory_records == 1
+        before = running.ledger.lag_seconds
+        time.sleep(0.1)
+        assert before + 0.1 <= running.ledger.lag_seconds < before + 5
+    eventually(lambda: running.ledger.lag_seconds == 0)
+    assert running.ledger.memory_records == 0
+
+
 def test_requests_are_taken_without_waiting_while_the_database_is_away(
     running: Writer, token: AccessToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 60)
-    with capture_logs() as logs, table_away():
+    with capture_logs() as logs, table_away(UsageRecord):
         running.ledger.record(entry(token))
         eventually(lambda: logs)
         before = time.monotonic()
@@ -450,7 +454,7 @@ def test_requests_are_taken_without_waiting_while_the_database_is_away(
 def test_stop_without_database_says_how_many_requests_were_not_written(
     running: Writer, token: AccessToken
 ) -> None:
-    with capture_logs(), table_away():
+    with capture_logs(), table_away(UsageRecord):
         for _ in range(3):
             running.ledger.record(entry(token))
         assert running.ledger.stop() == 3

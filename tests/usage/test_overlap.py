@@ -1,23 +1,27 @@
 """Writers whose transactions overlap. On SQLite they do not."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llm_proxy_site.processes import manage, running
+from llm_proxy_site.processes import running
+from tests.installations import Install, Installation
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("overlap")]
 
 
-@pytest.fixture
-def outcome(postgres_url: str, tmp_path: Path) -> dict[str, Any]:
-    environment = {"DATABASE_URL": postgres_url, "DATA_DIR": str(tmp_path)}
-    manage("migrate", environment=environment)
-    with running("-m", "tests.usage.overlap", environment=environment) as (_, line):
+def outcome_of(module: str, installation: Installation) -> dict[str, Any]:
+    """What a module prints that is run on a new database."""
+    with running("-m", module, environment=installation) as (_, line):
         found: dict[str, Any] = json.loads(line)
     return found
+
+
+@pytest.fixture(scope="module")
+def outcome(_install_on_postgres: Install, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    with _install_on_postgres(tmp_path_factory.mktemp("overlap")) as installation:
+        return outcome_of("tests.usage.overlap", installation)
 
 
 def test_day_that_two_writers_begin_at_once_has_the_sums_of_both(outcome: dict[str, Any]) -> None:
@@ -32,3 +36,9 @@ def test_rollups_that_two_writers_move_at_once_have_the_sums_of_both_however_the
     outcome: dict[str, Any],
 ) -> None:
     assert outcome["rollups"] == {"a-model": 3 + 4 + 5, "another-model": 3 + 4}
+
+
+def test_tokens_that_are_written_and_kept_alive_at_once_do_not_lock_each_other_out(
+    outcome: dict[str, Any],
+) -> None:
+    assert outcome["used"]

@@ -10,7 +10,8 @@ from tests.commands import run, run_json
 from tests.factories import AccessTokenFactory, usage_entry
 from tokens.models import AccessToken
 from usage.batches import write_batch
-from usage.models import BackgroundWork, DailySpend, ModelRollup, UsageRecord
+from usage.marks import UNSUMMED_BEFORE, advance, mark
+from usage.models import BackgroundWork, DailySpend, LatencyRollup, ModelRollup, TokenRollup, UsageRecord
 from usage.pruning import cutoff, prune
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +40,19 @@ def test_old_rows_are_deleted_and_what_they_came_to_stays(token: AccessToken) ->
     assert [record.id for record in UsageRecord.objects.all()] == [young]
     assert (list(DailySpend.objects.values_list()), list(ModelRollup.objects.values_list())) == sums
     assert AuditEvent.objects.get(action="usage.pruned").details["records"] == 1
+
+
+def test_rows_that_an_older_version_has_written_are_summed_up_before_they_go(token: AccessToken) -> None:
+    write(token, 100)
+    sums = set(ModelRollup.objects.values_list("period", "requests"))
+    for table in (ModelRollup, TokenRollup, LatencyRollup):
+        table.objects.all().delete()
+    advance(UNSUMMED_BEFORE, timezone.now())
+
+    assert run_json("prune_usage", "--older-than", "90d")["records"] == 1
+
+    assert set(ModelRollup.objects.values_list("period", "requests")) == sums
+    assert mark(UNSUMMED_BEFORE) is None
 
 
 def test_dry_run_only_counts(token: AccessToken) -> None:

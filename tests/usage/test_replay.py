@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
 from llm_proxy_site.logs import info_line
+from tests.databases import table_away
 from tests.factories import AccessTokenFactory, usage_entry
 from tests.ledgers import assert_sums_are_those_of_the_rows
 from tests.live import eventually
-from tests.usage.test_ledger import table_away
 from tokens.models import AccessToken
 from usage import batches, early_finds
 from usage import ledger as ledger_module
@@ -140,7 +140,7 @@ def test_memory_holds_nothing_while_the_spool_takes_all(tmp_path: Path, token: A
     process = Process(tmp_path, max_pending=3)
     process.ledger.start()
     eventually(lambda: process.adopted)
-    with capture_logs() as logs, table_away():
+    with capture_logs() as logs, table_away(UsageRecord):
         for _ in range(200):
             process.ledger.record(costing(token))
         eventually(lambda: logs)
@@ -158,7 +158,7 @@ def test_what_is_not_written_when_a_process_stops_is_written_by_the_next(
     tmp_path: Path, token: AccessToken
 ) -> None:
     first, second = Process(tmp_path), Process(tmp_path)
-    with capture_logs(), table_away():
+    with capture_logs(), table_away(UsageRecord):
         first.ledger.record(costing(token))
         first.ledger.start()
         assert first.ledger.stop() == 0, "nothing is lost"
@@ -210,7 +210,7 @@ def test_a_row_that_the_database_refuses_is_kept_aside(tmp_path: Path, token: Ac
 def test_nothing_is_called_adopted_before_the_database_has_it(tmp_path: Path, token: AccessToken) -> None:
     left_behind(tmp_path, costing(token))
     process = Process(tmp_path)
-    with capture_logs() as logs, table_away():
+    with capture_logs() as logs, table_away(UsageRecord):
         process.ledger.start()
         eventually(lambda: logs)
         assert process.adopted == 0
@@ -285,11 +285,11 @@ def test_what_is_older_than_what_was_pruned_is_not_counted_again(tmp_path: Path,
     assert [path.suffix for path in files(tmp_path)] == [".rejected"]
 
 
-def test_a_process_whose_files_cannot_be_put_away_holds_up_none_of_the_others(
+def test_a_file_that_cannot_be_put_away_holds_up_none_of_the_others(
     tmp_path: Path, token: AccessToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left_behind(tmp_path, costing(token))
-    left_behind(tmp_path, costing(token))
+    for _ in range(2):
+        left_behind(tmp_path, *(costing(token) for _ in range(50)))  # in some files
     unlink, kept = Path.unlink, min(tmp_path.glob("*.spool"))
 
     def keep(path: Path, missing_ok: bool = False) -> None:
@@ -304,7 +304,9 @@ def test_a_process_whose_files_cannot_be_put_away_holds_up_none_of_the_others(
         eventually(lambda: process.adopted)
         process.ledger.stop()
 
-    assert UsageRecord.objects.count() == 2
+    assert UsageRecord.objects.count() == 100
+    assert {path.suffix for path in files(tmp_path)} == {".spool", ".lock"}
+    assert kept in files(tmp_path)
 
 
 def test_work_found_finished_by_one_process_before_another_has_written_its_beginning_is_charged(
@@ -341,7 +343,7 @@ def test_a_ledger_that_writes_nothing_for_long_tells_it(
 ) -> None:
     monkeypatch.setattr(ledger_module, "BEHIND_SECONDS", 0.2)
     process = Process(tmp_path)
-    with capture_logs(), table_away():
+    with capture_logs(), table_away(UsageRecord):
         process.ledger.record(costing(token))
         process.ledger.start()
         eventually(lambda: "nothing could be written" in process.ledger.state)

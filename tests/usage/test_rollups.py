@@ -1,9 +1,8 @@
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,16 +10,17 @@ from uuid_utils.compat import uuid7
 
 from tests.factories import AccessTokenFactory, ProjectFactory, usage_entry
 from tokens.models import AccessToken
-from usage import rollups
+from usage import rebuilding, rollups
 from usage.batches import write_batch
 from usage.entry import Finished, UsageEntry
 from usage.marks import PRUNED_BEFORE, UNSUMMED_BEFORE, advance, mark
 from usage.models import LatencyRollup, Measure, ModelRollup, Period, TokenRollup, UsageRecord
 from usage.outcomes import CostSource, Outcome, UsageSource
 from usage.prices import Price, Rates
-from usage.rebuilding import rebuild, rebuild_if_unsummed
+from usage.rebuilding import days_to_rebuild, rebuild, rebuild_if_unsummed
+from usage.rollup_statements import move_rollups
 from usage.rollups import Scope, Span
-from usage.sums import Sums
+from usage.sums import Moves, Sums
 
 pytestmark = pytest.mark.django_db
 
@@ -194,15 +194,11 @@ def test_each_question_is_one_query(ask: Any) -> None:
     assert len(queries) == 1
 
 
-@pytest.fixture(scope="module")
-def owners(django_db_setup: None, django_db_blocker: Any) -> Iterator[list[AccessToken]]:
+@pytest.fixture
+def owners(db: None) -> list[AccessToken]:
     """Of two projects, for all examples."""
-    with django_db_blocker.unblock():
-        projects = [ProjectFactory.create() for _ in range(2)]
-        yield [AccessTokenFactory.create(project=project) for project in projects for _ in range(2)]
-        for project in projects:
-            AccessToken.objects.filter(project=project).delete()
-            project.delete()
+    projects = [ProjectFactory.create() for _ in range(2)]
+    return [AccessTokenFactory.create(project=project) for project in projects for _ in range(2)]
 
 
 known = st.none() | st.integers(0, 10**6)
@@ -258,6 +254,14 @@ def test_rebuilt_rollups_equal_those_that_were_kept(
     assert kept() == before
 
 
+def test_days_are_counted_before_they_are_rebuilt(token: AccessToken) -> None:
+    assert days_to_rebuild()[1] == 0
+    write_batch([at(token), at(token, NOW - 9 * DAY), at(token, NOW - 2 * DAY)])
+    today = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+    assert days_to_rebuild() == (today - 9 * DAY, 10)
+    assert days_to_rebuild(NOW - 5 * DAY) == (today - 2 * DAY, 3)
+
+
 def test_rebuilding_mends_what_was_lost_and_what_was_too_much(token: AccessToken) -> None:
     write_batch([at(token), at(token, NOW - DAY)])
     before = kept()
@@ -273,6 +277,26 @@ def test_rebuilding_mends_what_was_lost_and_what_was_too_much(token: AccessToken
     )
     rebuild()
     assert kept() == before
+
+
+def test_rebuilding_goes_on_after_a_deadlock(token: AccessToken, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As MySQL has them for an hour that is being written."""
+    write_batch([at(token)])
+    before, troubles = kept(), [OperationalError(rebuilding.DEADLOCK, "Deadlock found")] * 2
+
+    def move(moves: Moves) -> None:
+        if troubles:
+            raise troubles.pop()
+        move_rollups(moves)
+
+    monkeypatch.setattr(rebuilding, "move_rollups", move)
+    TokenRollup.objects.update(requests=77)
+    assert rebuild() == 1
+    assert (kept(), troubles) == (before, [])
+
+    troubles.append(OperationalError(2013, "Lost connection"))
+    with pytest.raises(OperationalError, match="Lost connection"):
+        rebuild()
 
 
 def test_what_was_pruned_is_not_rebuilt(token: AccessToken) -> None:

@@ -126,7 +126,7 @@ class Amends:
                 continue
             try:
                 await self.tell_end(end)
-            except BaseException:
+            except BaseException:  # also when cancelled: an end that is not told must not be forgotten
                 self._late_ends.append(end)
                 raise
 

@@ -22,6 +22,10 @@ class FallbackStore:
         self._given: dict[UUID, MemoryStore] = {}
         """Of the leases that did not come from Redis: from where."""
 
+    @property
+    def is_away(self) -> bool:
+        return self._shared.is_away
+
     async def acquire(self, request_id: UUID, subjects: tuple[Subject, ...], estimate: Estimate) -> Lease:
         try:
             return await self._shared.acquire(request_id, subjects, estimate)

@@ -21,6 +21,8 @@ MAX_PASSED_OVER = 8
 
 
 class MemoryStore:
+    is_away = False
+
     def __init__(
         self,
         load_tally: LoadTally,

@@ -27,7 +27,7 @@ def open_store(load_tally: LoadTally) -> LimitStore:
     if not settings.REDIS_URL:
         return open_memory()
     shared = RedisStore(
-        _connect(),
+        connect(MAX_CONNECTIONS),
         load_tally,
         lease_seconds=settings.LIMITS_LEASE_SECONDS,
         ledger_lag_seconds=LEDGER_LAG_SECONDS + settings.LEDGER_BATCH_SECONDS,
@@ -35,10 +35,11 @@ def open_store(load_tally: LoadTally) -> LimitStore:
     return FallbackStore(shared, open_memory) if settings.LIMITS_WITHOUT_REDIS == "local" else shared
 
 
-def _connect() -> "Redis":
+def connect(max_connections: int) -> "Redis":
+    """The Redis of the settings, without retries and with short timeouts. Close it with `aclose`."""
     return Redis.from_url(
         settings.REDIS_URL,
-        max_connections=MAX_CONNECTIONS,
+        max_connections=max_connections,
         socket_timeout=settings.REDIS_TIMEOUT_SECONDS,
         socket_connect_timeout=settings.REDIS_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),  # a script that was not answered may have run

@@ -4,7 +4,10 @@ import asyncio
 from uuid import UUID
 
 from tokens.limits.periods import Periods
-from tokens.limits.values import LoadTally, Subject, Tally
+from tokens.limits.values import LimitsUnavailableError, LoadTally, Subject, Tally
+
+PATIENCE_SECONDS = 10.0
+"""How long a request waits. What takes longer goes on being read, and the next request finds it."""
 
 
 class TallyReader:
@@ -20,7 +23,11 @@ class TallyReader:
             task = self._reading[key] = asyncio.create_task(self._load(subject))
             task.add_done_callback(lambda _: self._reading.pop(key))
         # A client that hangs up must not take the tally away from those who wait for it too.
-        return await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise LimitsUnavailableError from None
 
     async def _load(self, subject: Subject) -> Tally:
         return await self._load_tally(subject)

@@ -196,6 +196,11 @@ LoadTally = Callable[[Subject], Awaitable[Tally]]
 class LimitStore(Protocol):
     """Where a request's share of the limits is taken and given back. Used on the event loop."""
 
+    @property
+    def is_away(self) -> bool:
+        """Whether what processes share does not answer."""
+        ...
+
     async def acquire(self, request_id: UUID, subjects: tuple[Subject, ...], estimate: Estimate) -> Lease:
         """Count a request in, for all of these subjects or none, in one atomic step.
 

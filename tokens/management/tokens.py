@@ -1,17 +1,14 @@
-"""What the token commands share: finding a token, a token as facts, the options of an issue, refusals."""
+"""What the token commands share: finding a token, the options of an issue, refusals."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.utils import timezone
 
-from projects.lifetime import InvalidTTLError, ttl_text
+from projects.lifetime import InvalidTTLError
 from projects.management.options import add_limit_options, add_rules_option, limits_in, ttl
-from projects.management.projects import limit_facts
 from tokens.lifecycle import LifecycleError, ProjectInactiveError
 from tokens.models import AccessToken
 
@@ -26,30 +23,6 @@ def find_token(id_or_plain: str) -> AccessToken:
     if token is None:
         raise CommandError("There is no such access token. `list_tokens` shows them all.")
     return token
-
-
-def token_facts(token: AccessToken) -> dict[str, Any]:
-    now = timezone.now()
-    grace_ends_at = token.previous_digest_dies_at
-    return {
-        "id": str(token.id),
-        "name": token.name,
-        "display": token.display,
-        "project_id": str(token.project_id),
-        "project": token.project.name,
-        "state": token.state(now),
-        "ttl": ttl_text(token.ttl) if token.ttl else None,
-        "expires_at": _text(token.expires_at),
-        "idle_ttl": ttl_text(token.idle_ttl) if token.idle_ttl else None,
-        "idle_expires_at": _text(token.idle_expires_at),
-        "previous_token_dies_at": _text(grace_ends_at) if grace_ends_at and grace_ends_at > now else None,
-        **limit_facts(token),
-        "rules": token.rules or None,
-        "request_count": token.request_count,
-        "created_at": token.created_at.isoformat(),
-        "renewed_at": _text(token.renewed_at),
-        "last_used_at": _text(token.last_used_at),
-    }
 
 
 def expiry_text(facts: Mapping[str, Any]) -> str:
@@ -90,7 +63,3 @@ def refusals_told() -> Iterator[None]:
         raise CommandError(f"{problem} `activate_project` switches it on.") from None
     except (LifecycleError, InvalidTTLError) as problem:
         raise CommandError(str(problem)) from None
-
-
-def _text(instant: datetime | None) -> str | None:
-    return instant.isoformat() if instant else None

@@ -19,7 +19,7 @@ class SpoolLock:
             is_there = cls(path, descriptor).is_there  # if not, its last holder has just deleted it
         except BlockingIOError:
             is_there = False
-        except BaseException:
+        except BaseException:  # whatever it is: nobody else would close it
             os.close(descriptor)
             raise
         if is_there:

@@ -6,7 +6,6 @@ cannot be read now holds up none of the others.
 import time
 from collections import deque
 from collections.abc import Generator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,9 +74,7 @@ class Segments:
         return not self._segments and not self._unreadable
 
     def peek(self, most: int) -> list[UsageEntry]:
-        """The first records that are not dealt with; none: all are that can be read. Raises OSError where a
-        file cannot be deleted.
-        """
+        """The first records that are not dealt with; none: all are that can be read."""
         self._try_again()
         while self._segments:
             segment = self._segments[0]
@@ -103,6 +100,10 @@ class Segments:
         segment.taken += count
         if count < len(batch.entries):
             segment.position = batch.ends[count - 1] if count else segment.position
+            # Noted at once: the rest may be read anew, from behind them.
+            segment.damaged_bytes += batch.damaged_bytes
+            segment.rejected_records += batch.unreadable_records
+            batch.damaged_bytes = batch.unreadable_records = 0
             batch.entries, batch.ends = batch.entries[count:], batch.ends[count:]
             return
         segment.position = batch.position
@@ -139,23 +140,33 @@ class Segments:
     def _finish(self, segment: Segment) -> None:
         self._segments.popleft()
         self._missed += max(0, segment.records - segment.taken)
-        if segment.torn_bytes:
-            log.warning(
-                "a spool file ended within a record, which is cut off",
-                file=segment.path.name,
-                bytes=segment.torn_bytes,
-            )
-        if segment.damaged_bytes or segment.rejected_records:
-            log.error(
-                "a spool file had records that could not be used, it is kept aside",
-                file=segment.path.with_suffix(REJECTED_SUFFIX).name,
-                damaged_bytes=segment.damaged_bytes,
-                rejected_records=segment.rejected_records,
-            )
-            with suppress(FileNotFoundError):
-                segment.path.rename(segment.path.with_suffix(REJECTED_SUFFIX))
-        else:
-            segment.path.unlink(missing_ok=True)
+        try:
+            _put_away(segment)
+        except FileNotFoundError:
+            pass  # somebody has deleted it
+        except OSError as problem:  # whoever adopts it finds that all of it is written
+            log.error("a spool file cannot be put away", file=segment.path.name, error=str(problem))
+
+
+def _put_away(segment: Segment) -> None:
+    """Raises OSError."""
+    if segment.torn_bytes:
+        log.warning(
+            "a spool file ended within a record, which is cut off",
+            file=segment.path.name,
+            bytes=segment.torn_bytes,
+        )
+    if not (segment.damaged_bytes or segment.rejected_records):
+        segment.path.unlink()
+        return
+    aside = segment.path.with_suffix(REJECTED_SUFFIX)
+    log.error(
+        "a spool file had records that could not be used, it is kept aside",
+        file=aside.name,
+        damaged_bytes=segment.damaged_bytes,
+        rejected_records=segment.rejected_records,
+    )
+    segment.path.rename(aside)
 
 
 def orphans(directory: Path, *, but_of: str) -> Generator[Segments]:

@@ -23,7 +23,7 @@ from usage.spool.segments import LOCK_SUFFIX, REJECTED_SUFFIX, SUFFIX, Segment, 
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 SEGMENT_SECONDS = 60.0
-"""A younger segment is appended to even if all in it is dealt with."""
+"""A younger segment is appended to even if all in it is dealt with, unless there is no room for more."""
 RETRY_SECONDS = 1.0
 ALARM_SHARE = 0.8
 LEAST_SEGMENTS = 16
@@ -75,6 +75,11 @@ class Spool:
             return f"files with records that could not be used (*{REJECTED_SUFFIX}): {self._rejected_files}"
         return ""
 
+    @property
+    def used_bytes(self) -> int:
+        """Of all processes that share its directory, as far as this one knows."""
+        return self._used_bytes
+
     def append(self, entry: UsageEntry) -> bool:
         """Whether it is on disk now. Never raises."""
         try:
@@ -113,13 +118,15 @@ class Spool:
         return orphans(self._directory, but_of=self._id)
 
     def look(self) -> None:
-        """Now and then: how much of the disk is used, whether a segment has become old, and whether it can be
-        written again.
+        """Now and then: how much of the disk is used, whether a segment is old or takes the room that is
+        missing for nothing, and whether it can be written again.
         """
         used_bytes = _size_of(self._directory)  # not while the event loop waits for us
         with self._mutex:
             self._used_bytes = used_bytes
-            if self._descriptor >= 0 and time.monotonic() - self._began_at > SEGMENT_SECONDS:
+            is_old = time.monotonic() - self._began_at > SEGMENT_SECONDS
+            is_in_the_way = bool(self.problem) and not self.pending
+            if self._descriptor >= 0 and (is_old or is_in_the_way):
                 self._end_segment()
         self._rejected_files = sum(1 for _ in self._directory.glob(f"*{REJECTED_SUFFIX}"))
         is_alarming = self._used_bytes >= self._max_bytes * ALARM_SHARE

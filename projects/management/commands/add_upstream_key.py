@@ -5,8 +5,9 @@ from typing import Any
 
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
+from projects.facts import key_facts
 from projects.lifecycle import add_upstream_key
-from projects.management.keys import key_facts, read_key
+from projects.management.keys import read_key
 from projects.management.options import positive
 from projects.management.projects import find_project
 

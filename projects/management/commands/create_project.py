@@ -5,6 +5,7 @@ from typing import Any
 
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
+from projects.facts import project_facts
 from projects.lifecycle import create_project
 from projects.management.keys import read_key
 from projects.management.options import (
@@ -15,7 +16,6 @@ from projects.management.options import (
     policy_in,
     upstream_in,
 )
-from projects.management.projects import project_facts
 
 
 class Command(FactsCommand):

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from llm_proxy_site.commands import FactsCommand, table
+from llm_proxy_site.commands import FactsCommand
+from llm_proxy_site.terminal import Table
+from projects.facts import project_facts
 from projects.lifetime import MAX_TTL, ttl_text
-from projects.management.projects import limits_text, project_facts, rules_text
+from projects.management.projects import limits_text, rules_text
 from projects.models import Project
 
 
@@ -14,7 +16,7 @@ class Command(FactsCommand):
     def facts(self, **options: Any) -> list[dict[str, Any]]:
         return [project_facts(project) for project in Project.objects.prefetch_related("upstream_keys")]
 
-    def text(self, facts: list[dict[str, Any]]) -> str:
+    def text(self, facts: list[dict[str, Any]]) -> Table:
         rows = [
             [
                 project["id"],
@@ -28,7 +30,7 @@ class Command(FactsCommand):
             ]
             for project in facts
         ]
-        return table(["ID", "NAME", "STATE", "KEYS", "UPSTREAM", "LIFETIMES", "LIMITS", "RULES"], rows)
+        return Table(["ID", "NAME", "STATE", "KEYS", "UPSTREAM", "LIFETIMES", "LIMITS", "RULES"], rows)
 
 
 def _lifetimes(project: dict[str, Any]) -> str:

@@ -3,8 +3,9 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from llm_proxy_site.commands import FactsCommand, table
-from projects.management.keys import key_facts
+from llm_proxy_site.commands import FactsCommand
+from llm_proxy_site.terminal import Table
+from projects.facts import key_facts
 from projects.management.projects import find_project
 from projects.models import UpstreamKey
 
@@ -22,7 +23,7 @@ class Command(FactsCommand):
             keys = keys.filter(project=find_project(project))
         return [key_facts(key) for key in keys]
 
-    def text(self, facts: list[dict[str, Any]]) -> str:
+    def text(self, facts: list[dict[str, Any]]) -> Table:
         rows = [
             [
                 key["id"],
@@ -35,4 +36,4 @@ class Command(FactsCommand):
             ]
             for key in facts
         ]
-        return table(["ID", "PROJECT", "NAME", "KEY", "WEIGHT", "STATE", "HEALTH"], rows)
+        return Table(["ID", "PROJECT", "NAME", "KEY", "WEIGHT", "STATE", "HEALTH"], rows)

@@ -8,18 +8,21 @@ from django.core.management.base import CommandError
 
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
-from projects.rotation import count_by_key, rotate
+from llm_proxy_site.terminal import progress
+from projects.rotation import count, count_by_key, rotate
 
 
 class Command(FactsCommand):
-    help = "Encrypt upstream keys anew with the first of ENCRYPTION_KEYS, while the proxy goes on."
+    help = (
+        "Encrypt upstream keys and second factors anew with the first of ENCRYPTION_KEYS, beside the proxy."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
             "--check",
             action="store_true",
-            help="only say how many upstream keys need which of ENCRYPTION_KEYS",
+            help="only say how many secrets need which of ENCRYPTION_KEYS",
         )
 
     def handle(self, **options: Any) -> None:
@@ -27,25 +30,29 @@ class Command(FactsCommand):
         super().handle(**options)
         if self._unreadable:
             raise CommandError(
-                f"No key in ENCRYPTION_KEYS decrypts {self._unreadable} upstream key(s): put back the one "
-                "that does, or give their projects new ones."
+                f"No key in ENCRYPTION_KEYS decrypts {self._unreadable} secret(s): put back the one that "
+                "does; or give projects new upstream keys, and remove people's second factors."
             )
 
     def facts(self, *, check: bool, **options: Any) -> dict[str, Any]:
-        rotated = None if check else rotate(actor=of_command_line()).rotated
+        rotated = None if check else self._rotate()
         counts = count_by_key()
         self._unreadable = counts[None]
         return {
             "rotated": rotated,
-            "upstream_keys": [counts[position] for position in range(len(settings.ENCRYPTION_KEYS))],
+            "secrets": [counts[position] for position in range(len(settings.ENCRYPTION_KEYS))],
             "unreadable": counts[None],
         }
 
+    def _rotate(self) -> int:
+        with progress(self.stderr, "Encrypting", count) as advance:
+            return rotate(actor=of_command_line(), on_batch=advance).rotated
+
     def text(self, facts: dict[str, Any]) -> str:
         lines = [] if facts["rotated"] is None else [f"Encrypted anew: {facts['rotated']}."]
-        newest, *others = facts["upstream_keys"]
-        lines.append(f"Upstream keys under the first of ENCRYPTION_KEYS: {newest}.")
-        for number, count in enumerate(others, start=2):
-            verdict = "still needed" if count else "no longer needed"
-            lines.append(f"Key {number} of ENCRYPTION_KEYS: {count} upstream keys; {verdict}.")
+        newest, *others = facts["secrets"]
+        lines.append(f"Secrets under the first of ENCRYPTION_KEYS: {newest}.")
+        for number, needing in enumerate(others, start=2):
+            verdict = "still needed" if needing else "no longer needed"
+            lines.append(f"Key {number} of ENCRYPTION_KEYS: {needing} secrets; {verdict}.")
         return "\n".join(lines)

@@ -7,6 +7,7 @@ from django.core.management.base import CommandError
 
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
+from projects.facts import project_facts
 from projects.lifecycle import update_project
 from projects.management.options import (
     add_limit_options,
@@ -16,7 +17,7 @@ from projects.management.options import (
     policy_in,
     upstream_in,
 )
-from projects.management.projects import find_project, project_facts
+from projects.management.projects import find_project
 
 
 class Command(FactsCommand):

@@ -7,8 +7,9 @@ from django.core.management.base import CommandError
 
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
+from projects.facts import key_facts
 from projects.lifecycle import update_upstream_key
-from projects.management.keys import find_key, key_facts
+from projects.management.keys import find_key
 from projects.management.options import positive, yes_or_no
 
 

@@ -4,6 +4,7 @@ import gc
 import pytest
 
 from tests.tokens.limits.world import token
+from tokens.limits import reading
 from tokens.limits.reading import TallyReader
 from tokens.limits.values import LimitsUnavailableError, Subject, Tally
 
@@ -91,3 +92,17 @@ async def test_who_asks_after_midnight_does_not_get_yesterdays_tally() -> None:
     await asyncio.gather(yesterdays, todays)
 
     assert ledger.reads == 2
+
+
+async def test_nobody_waits_for_a_database_that_says_nothing_and_its_answer_is_not_asked_for_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "PATIENCE_SECONDS", 0.01)
+    ledger, mine = SlowLedger(), token()
+    reader = TallyReader(ledger.load_tally)
+    with pytest.raises(LimitsUnavailableError):
+        await asyncio.wait_for(reader.read(mine, TODAY), 5)
+    (task,) = await waiting(reader, mine, 1)
+    ledger.may_answer.set()
+
+    assert (await task).requests == 1

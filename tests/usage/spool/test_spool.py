@@ -193,6 +193,20 @@ def test_records_of_another_shape_are_kept_aside(tmp_path: Path) -> None:
     assert logs[0]["rejected_records"] == 2
 
 
+def test_records_of_another_shape_are_kept_aside_of_a_batch_that_is_dealt_with_in_parts(
+    tmp_path: Path,
+) -> None:
+    """As when the database goes away between two rows."""
+    path, known = left_by_the_dead(tmp_path), [entry(), entry()]
+    path.write_bytes(b"".join(map(frame, [b"\xc1", *map(encode, known)])))
+    for orphan in open_spool(tmp_path).orphans():
+        assert orphan.peek(10) == known
+        orphan.take(1)
+        assert read_all(orphan) == known[1:]
+
+    assert names(tmp_path) == ["dead.000000.rejected"]
+
+
 def test_records_of_an_older_version_are_read() -> None:
     old = {"id": str(uuid7()), "started_at": 1, "method": "GET", "path": "/v1/models", "status": 200}
     read = decode(msgspec.msgpack.encode(old))

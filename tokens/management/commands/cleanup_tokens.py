@@ -10,6 +10,7 @@ from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
 from projects.management.options import period
 from tokens.batches import deactivate_expired, deletable, delete_dead
+from tokens.exchange.issuing import forget_expired
 from tokens.models import AccessToken
 
 DEFAULT_DEAD_FOR = timedelta(days=30)
@@ -38,6 +39,7 @@ class Command(FactsCommand):
         if dry_run:
             left = expired.exclude(pk__in=dead.values("pk")) if delete else expired
             return {**facts, "deleted": dead.count() if delete else 0, "deactivated": left.count()}
+        forget_expired(now)
         # In this order: what is deleted need not be deactivated first.
         deleted = delete_dead(dead_for=older_than, actor=actor, now=now) if delete else 0
         return {**facts, "deleted": deleted, "deactivated": deactivate_expired(actor=actor, now=now)}

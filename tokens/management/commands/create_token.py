@@ -8,13 +8,13 @@ from django.utils import timezone
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
 from projects.management.projects import find_project
+from tokens.facts import token_facts
 from tokens.lifecycle import issue
 from tokens.management.tokens import (
     add_issue_options,
     expiry_text,
     issue_options,
     refusals_told,
-    token_facts,
 )
 
 

@@ -14,15 +14,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.actors import of_command_line
+from audit.spreadsheet import harmless
 from llm_proxy_site.commands import FactsCommand
 from projects.management.options import positive
 from projects.management.projects import find_project
+from tokens.facts import token_facts
 from tokens.lifecycle import MAX_COUNT, issue_many
-from tokens.management.tokens import add_issue_options, issue_options, refusals_told, token_facts
+from tokens.management.tokens import add_issue_options, issue_options, refusals_told
 
 COLUMNS = ["id", "name", "token", "expires_at"]
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes a cell for that begins so."""
 
 
 class Command(FactsCommand):
@@ -75,8 +75,7 @@ class Command(FactsCommand):
         rows = csv.writer(table, lineterminator="\n")
         rows.writerow(COLUMNS)
         for token in facts:
-            name = token["name"]
-            shown = {**token, "name": f"'{name}" if name.startswith(FORMULAS) else name}
+            shown = {**token, "name": harmless(token["name"])}
             rows.writerow([shown[column] for column in COLUMNS])
         return table.getvalue()
 
@@ -94,7 +93,7 @@ def _new_private_file(path: Path) -> Iterator[TextIO]:
     except OSError as problem:
         path.unlink()
         raise _not_written(path, problem) from None
-    except BaseException:
+    except BaseException:  # Ctrl-C too: a part must not pass for the whole
         path.unlink()
         raise
 

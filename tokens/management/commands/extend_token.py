@@ -9,8 +9,9 @@ from django.utils import timezone
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
 from projects.management.options import ttl as ttl_option
+from tokens.facts import token_facts
 from tokens.lifecycle import extend
-from tokens.management.tokens import add_token_argument, expiry_text, find_token, refusals_told, token_facts
+from tokens.management.tokens import add_token_argument, expiry_text, find_token, refusals_told
 
 
 class Command(FactsCommand):

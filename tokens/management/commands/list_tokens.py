@@ -3,9 +3,10 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from llm_proxy_site.commands import FactsCommand, table
+from llm_proxy_site.commands import FactsCommand
+from llm_proxy_site.terminal import Table
 from projects.management.projects import find_project, limits_text, rules_text
-from tokens.management.tokens import token_facts
+from tokens.facts import token_facts
 from tokens.models import AccessToken
 
 
@@ -22,7 +23,7 @@ class Command(FactsCommand):
             tokens = tokens.filter(project=find_project(project))
         return [token_facts(token) for token in tokens]
 
-    def text(self, facts: list[dict[str, Any]]) -> str:
+    def text(self, facts: list[dict[str, Any]]) -> Table:
         rows = [
             [
                 token["id"],
@@ -37,6 +38,6 @@ class Command(FactsCommand):
             ]
             for token in facts
         ]
-        return table(
+        return Table(
             ["ID", "TOKEN", "NAME", "PROJECT", "STATE", "EXPIRES", "REQUESTS", "LIMITS", "RULES"], rows
         )

@@ -7,8 +7,9 @@ from django.utils import timezone
 
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
+from tokens.facts import token_facts
 from tokens.lifecycle import revoke
-from tokens.management.tokens import add_token_argument, find_token, token_facts
+from tokens.management.tokens import add_token_argument, find_token
 
 
 class Command(FactsCommand):

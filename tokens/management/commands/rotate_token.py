@@ -9,10 +9,10 @@ from django.utils import timezone
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
 from projects.management.options import period
+from tokens.facts import token_facts
 from tokens.lifecycle import rotate
-from tokens.management.tokens import add_token_argument, find_token, refusals_told, token_facts
-
-DEFAULT_GRACE = timedelta(hours=1)
+from tokens.lifetime import DEFAULT_GRACE
+from tokens.management.tokens import add_token_argument, find_token, refusals_told
 
 
 class Command(FactsCommand):

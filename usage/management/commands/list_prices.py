@@ -1,20 +1,17 @@
 """`manage.py list_prices`."""
 
 from argparse import ArgumentParser
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Max, Q
 from django.utils import timezone
 
-from llm_proxy_site.commands import FactsCommand, table
-from projects.money import usd_text
+from llm_proxy_site.commands import FactsCommand
+from llm_proxy_site.terminal import Table
 from usage.management.prices import price_table
-from usage.models import ModelPrice, UsageRecord
-from usage.outcomes import CostSource
-from usage.price_book import PriceBook
-from usage.price_overrides import load_overrides, price_facts
-from usage.prices import Rates
+from usage.models import ModelPrice
+from usage.price_facts import holding_prices, unpriced_models
+from usage.price_overrides import price_facts
 
 UNPRICED_DAYS = 30
 
@@ -37,62 +34,18 @@ class Command(FactsCommand):
     def facts(self, *, models: list[str], unpriced: bool, **options: Any) -> list[dict[str, Any]]:
         self._as_text = _unpriced_table if unpriced else price_table
         if unpriced:
-            return _unpriced(since=timezone.now() - timedelta(days=UNPRICED_DAYS))
+            return unpriced_models(since=timezone.now() - timedelta(days=UNPRICED_DAYS))
         if models:
-            return _holding(models)
+            return holding_prices(models)
         return [{**price_facts(price), "source": "override"} for price in ModelPrice.objects.all()]
 
-    def text(self, facts: list[dict[str, Any]]) -> str:
+    def text(self, facts: list[dict[str, Any]]) -> Table:
         return self._as_text(facts)
 
 
-def _unpriced(since: datetime) -> list[dict[str, Any]]:
-    """Whether such requests passed, were charged a flat price, or were refused."""
-    had_no_price = Q(cost_source__in=[CostSource.UNPRICED, CostSource.FLAT]) | Q(error_code="model_unpriced")
-    models = (
-        UsageRecord.objects.filter(had_no_price, started_at__gte=since)
-        .values("model", "endpoint")
-        .annotate(requests=Count("id"), last_used_at=Max("started_at"))
-        .order_by("-requests", "model")
-    )
-    return [{**model, "last_used_at": model["last_used_at"].isoformat()} for model in models]
-
-
-def _unpriced_table(models: list[dict[str, Any]]) -> str:
+def _unpriced_table(models: list[dict[str, Any]]) -> Table:
     rows = [
         [each["model"] or "-", each["endpoint"], str(each["requests"]), each["last_used_at"]]
         for each in models
     ]
-    return table(["MODEL", "ENDPOINT", "REQUESTS", "LAST USED"], rows)
-
-
-def _holding(models: list[str]) -> list[dict[str, Any]]:
-    book = PriceBook()
-    book.set_overrides(load_overrides())
-    return [_facts(book, model) for model in models]
-
-
-def _facts(book: PriceBook, model: str) -> dict[str, Any]:
-    price = book.find(model)
-    if price is None:
-        return {"model": model, "source": "none"}
-    return {
-        "model": model,
-        "source": "override" if book.find_override(model) else "genai-prices",
-        **_rate_facts(price.rates),
-        "context_window": price.context_window,
-        "max_output_tokens": price.max_output_tokens,
-        "tiers": [{"above": above, **_rate_facts(rates)} for above, rates in price.tiers],
-    }
-
-
-def _rate_facts(rates: Rates) -> dict[str, str]:
-    """US dollars per million model tokens; micro-USD per million are pico-USD per model token."""
-    return {
-        "input_price": usd_text(rates.text_input),
-        "cached_input_price": usd_text(rates.cached_input),
-        "output_price": usd_text(rates.text_output),
-        "audio_input_price": usd_text(rates.audio_input),
-        "audio_output_price": usd_text(rates.audio_output),
-        "cache_write_price": usd_text(rates.cache_write),
-    }
+    return Table(["MODEL", "ENDPOINT", "REQUESTS", "LAST USED"], rows)

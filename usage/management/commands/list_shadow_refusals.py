@@ -6,7 +6,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from llm_proxy_site.commands import FactsCommand, table
+from llm_proxy_site.commands import FactsCommand
+from llm_proxy_site.terminal import Table
 from projects.management.options import period
 from projects.management.projects import find_project
 from projects.models import Project
@@ -40,9 +41,9 @@ class Command(FactsCommand):
             for (project_id, token_id, code), requests in counts.most_common()
         ]
 
-    def text(self, facts: list[dict[str, Any]]) -> str:
+    def text(self, facts: list[dict[str, Any]]) -> Table:
         rows = [
             [each["code"], str(each["requests"]), each["project"], each["token_id"], each["token"] or "gone"]
             for each in facts
         ]
-        return table(["CODE", "REQUESTS", "PROJECT", "TOKEN", "NAME"], rows)
+        return Table(["CODE", "REQUESTS", "PROJECT", "TOKEN", "NAME"], rows)

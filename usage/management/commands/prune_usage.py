@@ -1,7 +1,7 @@
 """`manage.py prune_usage`."""
 
 from argparse import ArgumentParser
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
+from llm_proxy_site.terminal import progress
 from projects.management.options import period
 from usage.pruning import LEAST_AGE, Pruned, cutoff, prunable, prune
 
@@ -27,11 +28,7 @@ class Command(FactsCommand):
         if older_than < LEAST_AGE:
             raise CommandError("What is younger than a day cannot be pruned.")
         before = cutoff(older_than, timezone.now())
-        if dry_run:
-            records, work = prunable(before)
-            pruned = Pruned(before, records.count(), work.count())
-        else:
-            pruned = prune(before, actor=of_command_line())
+        pruned = _prunable(before) if dry_run else self._prune(before)
         return {
             "before": before.isoformat(),
             "records": pruned.records,
@@ -39,9 +36,18 @@ class Command(FactsCommand):
             "dry_run": dry_run,
         }
 
+    def _prune(self, before: datetime) -> Pruned:
+        with progress(self.stderr, "Deleting", lambda: _prunable(before).rows) as advance:
+            return prune(before, actor=of_command_line(), on_deleted=advance)
+
     def text(self, facts: dict[str, Any]) -> str:
         done = "would be" if facts["dry_run"] else "were"
         return (
             f"Requests that began before {facts['before']} and {done} deleted: {facts['records']}; "
             f"finished background work: {facts['background_work']}."
         )
+
+
+def _prunable(before: datetime) -> Pruned:
+    records, work = prunable(before)
+    return Pruned(before, records.count(), work.count())

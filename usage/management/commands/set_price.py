@@ -49,7 +49,7 @@ class Command(FactsCommand):
     def text(self, facts: dict[str, Any]) -> str:
         if facts["source"] is None:
             return f"The price of {facts['model']} is removed."
-        return price_table([facts]) + ("" if facts["changed"] else "\nNothing has changed.")
+        return f"{price_table([facts])}" + ("" if facts["changed"] else "\nNothing has changed.")
 
 
 def _set(model: str, values: dict[str, Any]) -> dict[str, Any]:
