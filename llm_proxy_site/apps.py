@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class SiteConfig(AppConfig):
@@ -7,3 +8,6 @@ class SiteConfig(AppConfig):
 
     def ready(self) -> None:
         from llm_proxy_site import checks  # noqa: F401  (registers the system checks)
+        from llm_proxy_site.roles import make_roles
+
+        post_migrate.connect(make_roles, sender=self)

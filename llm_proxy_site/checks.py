@@ -1,6 +1,7 @@
 """System checks: everything that can be wrong with the configuration, with an id and a hint."""
 
 import os
+import ssl
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,17 +12,22 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseError
-from redis import ConnectionPool
 
+from llm_proxy_site.addresses import Address
+from llm_proxy_site.environment import SQLITE
 from llm_proxy_site.logs import FORMATS, LEVELS
 from projects.models import Project, validate_base_url
 from proxy.configuration import provider_names
 from proxy.providers import InvalidProvidersError, load_providers
 
+THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
+SHORTEST_TOKEN = 32
 SETUP_HINT = "Run `python manage.py setup`, which makes the secrets once, or set them in the environment."
+TAG = "llm_proxy"
+"""Of these checks: commands need no others, and those of the pages take a second."""
 
 
-@register
+@register(TAG)
 def check_values(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     problems = [*settings.ENVIRONMENT.problems]
     if settings.LOG_LEVEL not in LEVELS:
@@ -36,7 +42,7 @@ def check_values(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     ]
 
 
-@register
+@register(TAG)
 def check_secrets(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     missing = settings.MISSING_SECRETS
     errors: list[CheckMessage] = [
@@ -53,7 +59,24 @@ def check_secrets(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
     return errors
 
 
-@register
+@register(TAG)
+def check_tokens(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    tokens = {
+        "MANAGEMENT_TOKEN": (settings.MANAGEMENT_TOKEN, "may do everything", "llm_proxy.E009"),
+        "METRICS_TOKEN": (settings.METRICS_TOKEN, "reads what all projects use", "llm_proxy.E010"),
+    }
+    return [
+        Error(
+            f"{name} is shorter than {SHORTEST_TOKEN} characters.",
+            hint=f"Whoever guesses it {power}: take the output of `openssl rand -hex 32`.",
+            id=check_id,
+        )
+        for name, (token, power, check_id) in tokens.items()
+        if token and len(token) < SHORTEST_TOKEN
+    ]
+
+
+@register(TAG)
 def check_secrets_file(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     file = settings.SECRETS_FILE
     if file.is_file() and file.stat().st_mode & 0o077:
@@ -65,7 +88,7 @@ def check_secrets_file(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
     return []
 
 
-@register
+@register(TAG)
 def check_data_dir(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     directories = {"DATA_DIR": settings.DATA_DIR, "SPOOL_DIR": settings.SPOOL_DIR}
     return [
@@ -79,7 +102,7 @@ def check_data_dir(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
     ]
 
 
-@register
+@register(TAG)
 def check_upstream(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     try:
         validate_base_url(settings.UPSTREAM_BASE_URL)
@@ -94,7 +117,7 @@ def check_upstream(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
     return []
 
 
-@register
+@register(TAG)
 def check_providers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     try:
         load_providers(settings.PROVIDERS_FILE)
@@ -102,6 +125,37 @@ def check_providers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
         hint = "docs/providers.md describes PROVIDERS_FILE; the one shipped is proxy/providers.yaml."
         return [Error(problem, hint=hint, id="llm_proxy.E006") for problem in invalid.problems]
     return []
+
+
+@register(TAG)
+def check_exchange(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    file = settings.EXCHANGE_CA_FILE
+    if not file:
+        return []
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError:  # SSLError is one
+        return [
+            Error(
+                f"EXCHANGE_CA_FILE: {file} holds no certificates that can be read.",
+                hint="Give a file of PEM certificates, such as the authority of your cluster.",
+                id="llm_proxy.E030",
+            )
+        ]
+    return []
+
+
+@register(TAG, deploy=True)
+def check_transport(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if settings.SECURE_COOKIES or set(settings.ALLOWED_HOSTS) <= THIS_MACHINE:
+        return []
+    return [
+        checks.Warning(
+            "The admin site is reached under other names than this machine's, and its cookies without TLS.",
+            hint="Put a front with TLS before it, and set USE_X_FORWARDED_PROTO=true.",
+            id="llm_proxy.W050",
+        )
+    ]
 
 
 @register(checks.Tags.database)
@@ -125,7 +179,7 @@ def check_projects(
     ]
 
 
-@register
+@register(TAG)
 def check_redis(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     if settings.REDIS_URL and not _is_redis_url(settings.REDIS_URL):
         return [
@@ -139,7 +193,7 @@ def check_redis(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
     return []
 
 
-@register
+@register(TAG)
 def check_limits_without_redis(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     if settings.LIMITS_WITHOUT_REDIS not in ("refuse", "local"):
         return [
@@ -152,7 +206,7 @@ def check_limits_without_redis(app_configs: Sequence[AppConfig] | None, **kwargs
     return []
 
 
-@register
+@register(TAG)
 def check_workers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     return problems_of_workers(settings.WORKERS)
 
@@ -180,7 +234,41 @@ def problems_of_workers(count: int) -> list[CheckMessage]:
     return []
 
 
+@register(TAG, deploy=True)
+def check_database_of_workers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    return problems_of_sharing(settings.WORKERS)
+
+
+def problems_of_sharing(workers: int) -> list[CheckMessage]:
+    """What works, and may not be enough for so many. `serve` says it for `--workers`."""
+    if workers == 1 or settings.DATABASES["default"]["ENGINE"] != SQLITE:
+        return []
+    return [
+        checks.Warning(
+            f"{workers} workers write into one SQLite file, one after the other.",
+            hint="Where the ledger falls behind, or the file is not on a local disk: PostgreSQL.",
+            id="llm_proxy.W021",
+        )
+    ]
+
+
+def problems_of_address(address: Address) -> list[CheckMessage]:
+    """Of the one that is listened on."""
+    is_local = address.host in {*THIS_MACHINE, "::1"}
+    if is_local or not set(settings.ALLOWED_HOSTS) <= THIS_MACHINE:
+        return []
+    return [
+        checks.Warning(
+            f"It listens on {address}, and the admin site answers under names of this machine only.",
+            hint="If it is reached under others, set ALLOWED_HOSTS to them.",
+            id="llm_proxy.W022",
+        )
+    ]
+
+
 def _is_redis_url(url: str) -> bool:
+    from redis import ConnectionPool  # late: 0.1 s, which commands need not pay where there is no Redis
+
     try:
         ConnectionPool.from_url(url).make_connection()
     except (ValueError, TypeError):

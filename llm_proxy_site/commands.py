@@ -10,9 +10,14 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
+from llm_proxy_site.checks import TAG
+from llm_proxy_site.terminal import Table, show
+
 
 class FactsCommand(BaseCommand):
     """A command that prints facts: `facts` gives plain data, `text` turns it into lines for people."""
+
+    requires_system_checks = [TAG]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
@@ -25,14 +30,18 @@ class FactsCommand(BaseCommand):
         except UnicodeEncodeError:
             raise CommandError("The command line is not valid UTF-8.") from None
         except Error as problem:
-            raise CommandError(f"The database does not answer: {' '.join(str(problem).split())}") from None
-        self.stdout.write(json.dumps(facts, indent=2) if as_json else self.text(facts))
+            raise no_answer(problem) from None
+        show(json.dumps(facts, indent=2) if as_json else self.text(facts), self.stdout)
 
     def facts(self, *args: Any, **options: Any) -> Any:
         raise NotImplementedError
 
-    def text(self, facts: Any) -> str:
+    def text(self, facts: Any) -> str | Table:
         raise NotImplementedError
+
+
+def no_answer(problem: Error) -> CommandError:
+    return CommandError(f"The database does not answer: {' '.join(str(problem).split())}")
 
 
 def sentence(problem: ValidationError) -> str:
@@ -42,13 +51,4 @@ def sentence(problem: ValidationError) -> str:
     return " ".join(
         f"{field}: {' '.join(messages)}" if field != "__all__" else " ".join(messages)
         for field, messages in problem.message_dict.items()
-    )
-
-
-def table(headings: list[str], rows: list[list[str]]) -> str:
-    """Rows in aligned columns."""
-    widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [headings, *rows]
     )

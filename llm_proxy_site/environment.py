@@ -7,6 +7,7 @@ check (`llm_proxy.E001`) names every one of them at once. Values are never repea
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ class Environment:
     def words(self, name: str) -> list[str]:
         """A list, comma-separated."""
         return [word.strip() for word in self.text(name).split(",") if word.strip()]
+
+    def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        """A list, comma-separated; none where one of them is bad."""
+        found: tuple[IPv4Network | IPv6Network, ...] = self.read(name, _networks, ())
+        return found
 
     def whole(self, name: str, default: int, *, minimum: int = 1) -> int:
         return int(self.read(name, _at_least(minimum, int), default))
@@ -100,6 +106,13 @@ def parse_workers(text: str) -> int:
         return int(_at_least(1, int)(text))
     except ValueError:
         raise BadValueError("must be a number of processes, at least 1, or auto") from None
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(word.strip()) for word in text.split(",") if word.strip())
+    except ValueError:
+        raise BadValueError("must be networks such as 10.0.0.0/8, comma-separated") from None
 
 
 def _flag(value: str) -> bool:

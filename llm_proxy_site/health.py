@@ -49,7 +49,7 @@ def live(request: HttpRequest) -> JsonResponse:
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
     """200, or 503 with the part that fails. `degraded` is 200: what can be done without that part is done."""
-    checks = _run_checks()
+    checks = run_checks()
     status = _status(checks)
     return _uncached(
         JsonResponse({"status": status, "checks": checks}, status=503 if status == "unready" else 200)
@@ -59,7 +59,7 @@ def ready(request: HttpRequest) -> JsonResponse:
 @require_safe
 def health(request: HttpRequest) -> JsonResponse:
     """The version, and the checks of `/ready`; always 200: for people, not for load balancers."""
-    return _uncached(JsonResponse({"status": OK, "version": __version__, "checks": _run_checks()}))
+    return _uncached(JsonResponse({"status": OK, "version": __version__, "checks": run_checks()}))
 
 
 def _status(checks: dict[str, str]) -> str:
@@ -83,7 +83,7 @@ def _is_dead(result: str) -> bool:
     return result.endswith("has died")
 
 
-def _run_checks() -> dict[str, str]:
+def run_checks() -> dict[str, str]:
     checks: dict[str, Callable[[], str]] = {
         "database": _database,
         "migrations": _migrations,

@@ -79,6 +79,9 @@ def configure(config: dict[str, Any]) -> None:
                 "django": {"handlers": [], "propagate": True},
                 "daphne": {"level": "WARNING"},
                 "asyncio": {"level": "WARNING"},
+                "httpx": {"level": "WARNING"},
+                "authlib": {"level": "WARNING"},  # it tells verifiers of codes
+                "urllib3": {"level": "WARNING"},
             },
         }
     )

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -33,7 +33,10 @@ def manage(*arguments: str, environment: dict[str, str], stdin: str | None = Non
 
 @contextmanager
 def running(
-    *arguments: str, environment: dict[str, str] | None = None, stderr: IO[str] | int | None = None
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    stderr: IO[str] | int | None = None,
+    stdin: int | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A Python child that serves: the process, and the first line that it prints. Ended by SIGTERM.
 
@@ -42,6 +45,7 @@ def running(
     child = subprocess.Popen(  # noqa: S603 (our own interpreter)
         [sys.executable, "-P", *arguments],
         env=_with(environment or {}),
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
@@ -56,6 +60,20 @@ def running(
         _stop(child)
 
 
+@contextmanager
+def running_program(
+    command: Sequence[str], *, folder: Path, log: IO[str], environment: dict[str, str]
+) -> Iterator[subprocess.Popen[str]]:
+    """A program of others, in this folder. All that it prints goes to `log`. Ended by SIGTERM."""
+    child = subprocess.Popen(  # noqa: S603 (the caller's own choice)
+        command, cwd=folder, env=_with(environment), stdout=log, stderr=log, text=True
+    )
+    try:
+        yield child
+    finally:
+        _stop(child)
+
+
 def _stop(child: subprocess.Popen[str]) -> None:
     if child.poll() is None:
         child.send_signal(signal.SIGTERM)
@@ -64,8 +82,9 @@ def _stop(child: subprocess.Popen[str]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-    if child.stdout is not None:
-        child.stdout.close()
+    for stream in (child.stdin, child.stdout):
+        if stream is not None:
+            stream.close()
 
 
 def _with(environment: dict[str, str]) -> dict[str, str]:

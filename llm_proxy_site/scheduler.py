@@ -116,12 +116,16 @@ class Scheduler:
 def claim(task: Task, holder: str, now: datetime) -> bool:
     """Whether it is due, nobody runs it, and it is this process that runs it now.
 
-    A lease that is over is of a process that died before the task was done.
+    A lease that is over is of a process that died before the task was done. What lies further ahead than
+    clocks differ was written by one that was wrong, and says nothing.
     """
-    has_turn = Q(last_started_at=None) | Q(last_started_at__lte=now - task.every)
-    due = ScheduledTask.objects.filter(
-        Q(lease_until__lt=now) | (Q(lease_until=None) & has_turn), pk=task.name
+    has_turn = (
+        Q(last_started_at=None)
+        | Q(last_started_at__lte=now - task.every)
+        | Q(last_started_at__gt=now + LEASE)
     )
+    is_held_no_more = Q(lease_until__lt=now) | Q(lease_until__gt=now + 2 * LEASE)
+    due = ScheduledTask.objects.filter(is_held_no_more | (Q(lease_until=None) & has_turn), pk=task.name)
     if not due.exists():
         if ScheduledTask.objects.filter(pk=task.name).exists():
             return False

@@ -22,6 +22,9 @@ class Engine(Protocol):
     @property
     def suffix(self) -> str: ...
 
+    def expected_bytes(self) -> int | None:
+        """How large a backup of now would be; None where that is not cheaply known."""
+
     def dump(self, to: Path, is_stopping: IsStopping) -> None:
         """Write a consistent copy to an empty file, while others read and write the database."""
 

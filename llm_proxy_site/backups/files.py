@@ -2,15 +2,20 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from llm_proxy_site.backups.errors import BackupError
 
 SUFFIXES = (".sqlite3", ".pgdump", ".sql")
-_OURS = re.compile(rf"llm-proxy-\d{{8}}T\d{{6}}\.\d{{3}}Z({'|'.join(map(re.escape, SUFFIXES))})")
+ABANDONED_SECONDS = 24 * 3600.0
+"""What nobody has written to for so long is of a process that was killed."""
+_NAME = rf"llm-proxy-\d{{8}}T\d{{6}}\.\d{{3}}Z({'|'.join(map(re.escape, SUFFIXES))})"
+_OURS = re.compile(_NAME)
+_PARTIAL = re.compile(rf"\.{_NAME}\.partial")
 
 
 def stamp(instant: datetime) -> str:
@@ -24,6 +29,7 @@ def new_backup(directory: Path, suffix: str, now: datetime) -> Iterator[tuple[Pa
     partial = directory / f".{final.name}.partial"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_abandoned(directory)
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
             yield partial, final
@@ -45,10 +51,22 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def remove_older(directory: Path, keep: int) -> list[Path]:
-    """Of our backups, all but the newest; other files are left alone."""
-    ours = sorted(path for path in directory.iterdir() if _OURS.fullmatch(path.name) and path.is_file())
-    older = ours[:-keep]
+def remove_older(made: Path, keep: int) -> list[Path]:
+    """Of our backups beside the one that was made, all but the newest, so that `keep` are left. That one
+    stays, whatever the clock has said; other files are left alone.
+    """
+    paths = made.parent.iterdir()
+    others = sorted(path for path in paths if path != made and _OURS.fullmatch(path.name) and path.is_file())
+    older = others[: max(0, len(others) - keep + 1)]
     for path in older:
         path.unlink()
     return older
+
+
+def _remove_abandoned(directory: Path) -> None:
+    """Each may be as large as the database."""
+    for path in directory.iterdir():
+        if _PARTIAL.fullmatch(path.name):
+            with suppress(OSError):  # it is gone, or another user's: no reason not to make a backup
+                if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                    path.unlink()

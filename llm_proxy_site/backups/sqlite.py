@@ -55,6 +55,14 @@ class ReplacedFile:
 class SQLite:
     suffix = ".sqlite3"
 
+    def expected_bytes(self) -> int | None:
+        if not _database().is_file():
+            return None
+        with _reporting(), closing(_connect(_database(), "mode=rw")) as database:
+            (pages,) = database.execute("PRAGMA page_count").fetchone()
+            (size,) = database.execute("PRAGMA page_size").fetchone()
+        return int(pages * size)
+
     def dump(self, to: Path, is_stopping: Callable[[], bool]) -> None:
         """The read transaction stays open from the first page to the last: with WAL it holds up no writer,
         and what they write meanwhile does not make the backup begin anew.

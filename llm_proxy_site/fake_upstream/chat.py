@@ -4,12 +4,14 @@ https://platform.openai.com/docs/api-reference/chat
 """
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Annotated
 
 import msgspec
 
 from .answers import CREATED, DONE, Answer, event, event_stream, json_answer
 from .calls import Call
+from .instants import BLANK
 from .models import snapshot
 from .prompts import Message, cached_tokens, count_prompt_tokens, reasoning_tokens
 from .words import text, words
@@ -79,7 +81,7 @@ def _events(call: Call, request: ChatRequest) -> Iterator[bytes]:
     choices = range(request.n or 1)
     for index in choices:
         yield chunk(index, {"role": "assistant", "content": "", "refusal": None})
-    for word in words(length):
+    for word in repeat(BLANK, length) if call.faults.clock else words(length):
         for index in choices:
             yield chunk(index, {"content": word})
     for index in choices:

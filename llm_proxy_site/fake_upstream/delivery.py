@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 
 from .answers import Answer
 from .faults import Faults
+from .instants import stamped
 from .patterns import BLOCK_BYTES
 from .recording import Record
 
@@ -96,7 +97,7 @@ async def _stream(
             break
         if sent and faults.chunk_delay_ms:
             await asyncio.sleep(faults.chunk_delay_ms / 1000)
-        await response.write(piece)
+        await response.write(stamped(piece) if faults.clock else piece)
         sent += 1
     if sent == faults.cut_after:
         await _cut(request, record)

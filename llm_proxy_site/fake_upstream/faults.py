@@ -37,6 +37,7 @@ class Faults(
     delay_ms: Milliseconds = 0  # before the response's head
     chunk_delay_ms: Milliseconds = 0  # between chunks
     end_delay_ms: Milliseconds = 0  # between the last chunk and the end
+    clock: Literal["1"] | None = None  # a chat stream's words are the instants at which they are sent
     chunks: Count = 8  # words in the answer, if the request permits so many
     ignore_limits: Literal["1"] | None = None  # say them all, whatever the request permits
     cut_after: Count | None = None  # chunks, after which the connection is reset

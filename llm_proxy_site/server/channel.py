@@ -1,147 +1,22 @@
-"""HTTP/1.1 for Daphne, with the request's body as a stream: never whole in memory.
-
-Daphne (Twisted) calls the application when all of the body has arrived, and then hands it over at once.
-Here the application starts with the headers and reads the body as it comes; while it does not read, the
-socket is paused.
-"""
+"""One connection that speaks HTTP/1.1: what is waited for on it, and how it ends."""
 
 import time
-from collections.abc import Iterator
-from http import HTTPStatus
-from io import BytesIO
 from typing import Any
-
-from daphne.http_protocol import WebRequest
-from twisted.internet.defer import inlineCallbacks
-from twisted.web import http
-from twisted.web.iweb import INonQueuedRequestFactory
-from zope.interface import provider
 
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.server.client_limits import ClientLimits
 from llm_proxy_site.server.departure import has_left
 from llm_proxy_site.server.framing import StrictChannel
-from llm_proxy_site.server.gate import WriteGate
 from llm_proxy_site.server.outlet import Outlet
 from llm_proxy_site.server.patience import HeadClock, Turn
-from llm_proxy_site.server.request_body import RequestBody
+from llm_proxy_site.server.streaming_request import StreamingRequest
 
 MAX_PAUSE_SECONDS = 600.0
 """How long an upload may stand still because nobody takes it on."""
 
-_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
-
-
-@provider(INonQueuedRequestFactory)
-class StreamingRequest(WebRequest):
-    """Daphne's request, started with its headers and fed with its body afterwards."""
-
-    body: RequestBody | None = None
-    gate: WriteGate | None = None
-
-    def gotLength(self, length: int | None) -> None:
-        """The headers are complete; `length` is the body's, None if it is chunked."""
-        self.content = BytesIO()  # Daphne reads the body from here: it finds none
-        channel = self.channel
-        self.body = RequestBody(channel.pause_reading, channel.resume_reading)
-        if length == 0:
-            self.body.end()  # `requestReceived` follows at once
-        else:
-            self._begin(channel._command, channel._path, channel._version)
-
-    def handleContentChunk(self, data: bytes) -> None:
-        assert self.body is not None
-        self.body.feed(data)
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        assert self.body is not None
-        if self.method == b"(no method yet)":
-            self._begin(command, path, version)
-        else:
-            self.body.end()
-
-    def send_continue(self) -> None:
-        """Tell a client that waits with its body to send it: no sooner than somebody wants it."""
-        assert self.body is not None
-        self.body.on_awaited = self._say_continue
-
-    def _say_continue(self) -> None:
-        if not self._response_started and self.channel is not None:
-            self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def _begin(self, command: bytes, uri: bytes, version: bytes) -> None:
-        # What Request.requestReceived does, but for the parsing of forms: that would read the body whole.
-        self.method, self.uri, self.clientproto = command, uri, version
-        self.path = uri.split(b"?", 1)[0]
-        self.requestHeaders.removeHeader(b"daphne-root-path")  # Daphne would believe any client
-        self.process()
-
-    @inlineCallbacks  # type: ignore[untyped-decorator]
-    def process(self) -> Iterator[Any]:
-        channel = self.channel
-        yield super().process()
-        if self.transport is None:
-            channel.upgraded()
-
-    def setResponseCode(self, code: int, message: bytes | None = None) -> None:
-        """With the reason phrase of all statuses; Twisted does not know the newer ones, 429 among them."""
-        super().setResponseCode(code, message or _PHRASES.get(code))
-
-    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """Daphne's own answers: to a request that it does not like, and for an application that failed."""
-        if status == HTTPStatus.BAD_REQUEST:
-            self.channel.refuse(status, f"{body}.")
-        else:
-            super().basic_error(status, status_text, body)
-
-    def handle_reply(self, message: dict[str, Any]) -> None:
-        if self.channel is not None and self.channel.is_refused:
-            return
-        if self.method == b"HEAD" and message.get("body"):
-            message = {**message, "body": b""}  # it would be taken for the beginning of the next answer
-        super().handle_reply(message)
-        if message["type"] != "http.response.start" or self.finished or self.channel is None:
-            return
-        if self.channel.is_receiving:
-            self.channel.persistent = False  # the answer comes before the body's end
-        elif not self.channel.may_stay:
-            self.channel.persistent = False  # since its request has come
-        if not self.channel.persistent:
-            self.responseHeaders.setRawHeaders(b"connection", [b"close"])
-        http.Request.write(self, b"")  # the headers go out now, not with the first byte of the body
-
-    def hold_writes(self) -> WriteGate:
-        """The gate that is closed while the client does not read."""
-        if self.gate is None:
-            self.gate = WriteGate()
-            self.registerProducer(self.gate, True)
-        return self.gate
-
-    def finish(self) -> None:
-        if self.gate is not None:
-            self.unregisterProducer()
-            self.gate = None
-        super().finish()
-
-    def handle_exception(self, exception: Exception) -> None:
-        """The application failed. A started answer must not look whole."""
-        if self.finished or self.channel is None:
-            return
-        if not self._response_started:
-            super().handle_exception(exception)
-        else:
-            self.break_off()
-
-    def break_off(self) -> None:
-        """End the connection in the midst of the answer."""
-        if self.chunked or self.responseHeaders.hasHeader(b"content-length"):
-            self.channel.close_unfinished()
-        else:
-            self.channel.transport.abortConnection()  # for HTTP/1.0 a clean end would be the answer's end
-
 
 class StreamingChannel(StrictChannel):
-    """One connection. Knows whether a body is still coming in, and closes politely when it is unwanted."""
+    """Knows whether a body is still coming in, and closes politely when it is unwanted."""
 
     requestFactory = StreamingRequest
 
@@ -175,6 +50,9 @@ class StreamingChannel(StrictChannel):
     def connectionLost(self, reason: Any) -> None:
         self.factory.closed(self, self._host)
         super().connectionLost(reason)
+        # Twisted's rings: with them, and what was read of a body, all would wait for the collector.
+        self.requests.clear()
+        self._transferDecoder = None
 
     def upgraded(self) -> None:
         """The connection speaks WebSocket now, and is no longer this channel's."""
@@ -219,6 +97,10 @@ class StreamingChannel(StrictChannel):
             self.refuse(408, "The request's headers did not come in time.")
         else:
             self.loseConnection()  # nothing has begun
+
+    def send(self, data: bytes) -> None:
+        """As soon as the system takes it."""
+        self._outlet.send(data)
 
     def allContentReceived(self) -> None:
         super().allContentReceived()

@@ -12,9 +12,10 @@ from daphne.http_protocol import HTTPFactory
 from twisted.internet import reactor
 from twisted.web import http
 
-from llm_proxy_site.server.channel import StreamingChannel, StreamingRequest
+from llm_proxy_site.server.channel import StreamingChannel
 from llm_proxy_site.server.client_limits import ClientLimits
 from llm_proxy_site.server.places import Places
+from llm_proxy_site.server.streaming_request import StreamingRequest
 
 LOOK_SECONDS = 0.5
 """How often all connections are looked at: one clock for all costs less than one for each."""

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from contextlib import suppress
 from typing import Any
 
 from llm_proxy_site.server.client_limits import ClientLimits
@@ -31,6 +32,17 @@ class Outlet:
             self._clock.rest()
             return False
         return self._clock.is_late(_taken(self._transport, left), now, limits)
+
+    def send(self, data: bytes) -> None:
+        """What the system takes goes out now; Twisted would first ask the event loop to say when. What is not
+        taken, or fails, goes that way.
+        """
+        transport = self._transport
+        if transport.connected and not transport.disconnecting and not waiting_bytes(transport):
+            with suppress(OSError):  # most of all: the system takes nothing now
+                data = data[transport.getHandle().send(data) :]
+        if data:
+            transport.write(data)
 
 
 def waiting_bytes(transport: Any) -> int:

@@ -34,8 +34,13 @@ class RequestBody:
         """Called when the application first waits for the body, and nothing of it has come."""
 
     def tell_hangup(self, told: Callable[[], None]) -> None:
-        """Whom to tell when the client leaves in the midst of its body, though nobody receives."""
-        self._on_hangup = told
+        """Whom to tell when the client leaves in the midst of its body, though nobody receives. It is let go
+        with the body's end: who is told holds what receives us.
+        """
+        if self._disconnected and not self._ended:
+            told()  # before anybody could ask
+        elif not self._ended:
+            self._on_hangup = told
 
     def feed(self, chunk: bytes) -> None:
         if self._unwanted:
@@ -50,6 +55,7 @@ class RequestBody:
 
     def end(self) -> None:
         self._ended = True
+        self._on_hangup = None
         self.clock.stop(time.monotonic())
         self._wake()
 
@@ -65,8 +71,9 @@ class RequestBody:
         if message["type"] == "http.disconnect":
             self._disconnected = True
             self._wake()
-            if self._on_hangup is not None and not self._ended:
-                self._on_hangup()
+            told, self._on_hangup = self._on_hangup, None
+            if told is not None:
+                told()
 
     async def receive(self) -> dict[str, Any]:
         while True:

@@ -19,13 +19,13 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import globalLogBeginner
 
 from llm_proxy_site.server import lifecycle
-from llm_proxy_site.server.channel import StreamingRequest
 from llm_proxy_site.server.client_limits import DEFAULT_LIMITS, ClientLimits
 from llm_proxy_site.server.draining import Draining
 from llm_proxy_site.server.factory import StreamingFactory
 from llm_proxy_site.server.listening import adopt
 from llm_proxy_site.server.orders import Grace, Order
 from llm_proxy_site.server.request_body import RequestBody
+from llm_proxy_site.server.streaming_request import StreamingRequest
 from llm_proxy_site.server.supervision import Supervision
 from llm_proxy_site.server.websocket import ClientSocket, socket_factory
 from proxy.types import Message, Scope
@@ -36,6 +36,8 @@ what comes beyond is dropped or reset.
 """
 FLUSH_SECONDS = 0.1
 """For what was said last to those who were cut off, such as the close frames of WebSockets."""
+CANCEL_SECONDS = 5.0
+"""For requests that are cancelled to end: a thread that waits for the database cannot be."""
 USUAL_GRACE = Grace(stop=30.0)
 GC_THRESHOLD = 20_000
 """Objects made before a young collection; a request makes some hundreds and leaves hardly any cycle."""
@@ -111,7 +113,7 @@ class ProxyServer(Server):
             return protocol.messages
         body = protocol.body
         assert isinstance(body, RequestBody)
-        scope["extensions"] = {"llm_proxy.hangup": body.tell_hangup}
+        scope["extensions"] = {"llm_proxy.hangup": body.tell_hangup, "llm_proxy.write": protocol.write_on}
         self._start(protocol, self._run_application(protocol, scope, body))
         return body
 
@@ -138,13 +140,13 @@ class ProxyServer(Server):
         lifecycle.begin_leaving()
         try:
             await self._let_clients_go(draining)
-        except Exception:
+        except Exception:  # the data plane is closed all the same
             self.has_failed = True
             log.exception("clients could not be waited for")
         try:
             if self._on_stop is not None:
                 await self._on_stop()
-        except Exception:
+        except Exception:  # the process ends all the same, and its exit code tells
             self.has_failed = True
             log.exception("the data plane could not be closed")
         finally:
@@ -172,7 +174,7 @@ class ProxyServer(Server):
     async def _run_socket(self, protocol: ClientSocket, scope: Scope) -> None:
         try:
             await self.application(scope, protocol.messages.receive, partial(self.handle_reply, protocol))
-        except Exception:
+        except Exception:  # the application's edge
             log.exception("application failed")
         finally:
             protocol.end()
@@ -183,7 +185,7 @@ class ProxyServer(Server):
         except ConnectionAbortedError as problem:
             # The application's way to say that the answer cannot be completed.
             protocol.handle_exception(problem)
-        except Exception as problem:
+        except Exception as problem:  # the application's edge
             log.exception("application failed")
             protocol.handle_exception(problem)
 
@@ -191,7 +193,10 @@ class ProxyServer(Server):
         running = list(self.running)
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if running:
+            _, stuck = await asyncio.wait(running, timeout=CANCEL_SECONDS)
+            if stuck:
+                log.error("requests do not end, nobody waits for them any more", requests=len(stuck))
         await asyncio.sleep(FLUSH_SECONDS)
 
     def _take_signals(self) -> None:

@@ -23,6 +23,7 @@ from llm_proxy_site.addresses import Address, parse_address
 from llm_proxy_site.logs import configure, logging_config, mark_lines
 from llm_proxy_site.server.orders import Order
 from llm_proxy_site.server.worker import STOP_SECONDS, Worker
+from proxy.metrics.board import open_memory
 
 BACKLOG = 1024
 """Connections that wait to be accepted."""
@@ -46,6 +47,8 @@ class Supervisor:
     command: list[str]
     listening: socket.socket
     count: int
+    counts_descriptor: int
+    """Of the memory in which workers count for /metrics: it must outlive each of them."""
     exit_code: int = 0
     _current: dict[int, Worker] = field(default_factory=dict)
     _all: set[Worker] = field(default_factory=set)
@@ -106,7 +109,7 @@ class Supervisor:
     async def _start(self, number: int) -> Worker | None:
         """A worker that is ready; None if it was not to be had, which is logged."""
         try:
-            worker = await Worker.start(number, self.command, self.listening)
+            worker = await Worker.start(number, self.command, self.listening, self.counts_descriptor)
         except OSError as problem:
             log.error("worker cannot be started", worker=number, error=str(problem))
             self._note_failure(number)
@@ -272,7 +275,7 @@ def main(arguments: list[str]) -> int:
 
 
 async def _supervise(command: list[str], listening: socket.socket, count: int) -> int:
-    return await Supervisor(command, listening, count).run()
+    return await Supervisor(command, listening, count, open_memory(count)).run()
 
 
 def _pause(failures: int) -> float:

@@ -30,8 +30,10 @@ class Worker:
         self._writer = writer
 
     @classmethod
-    async def start(cls, number: int, command: list[str], listening: socket.socket) -> "Worker":
-        """`command` gets the worker's number and its two descriptors as options."""
+    async def start(
+        cls, number: int, command: list[str], listening: socket.socket, counts_descriptor: int
+    ) -> "Worker":
+        """`command` gets the worker's number and its three descriptors as options."""
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_connection(sock=ours)
         with theirs, _closed_on_failure(writer):
@@ -40,7 +42,8 @@ class Worker:
                 f"--worker={number}",
                 f"--listening-descriptor={listening.fileno()}",
                 f"--supervisor-descriptor={theirs.fileno()}",
-                pass_fds=(listening.fileno(), theirs.fileno()),
+                f"--counts-descriptor={counts_descriptor}",
+                pass_fds=(listening.fileno(), theirs.fileno(), counts_descriptor),
                 process_group=0,  # a Ctrl-C is for the supervisor, which tells its workers
             )
         return cls(number, process, reader, writer)
@@ -82,6 +85,6 @@ class Worker:
 def _closed_on_failure(writer: asyncio.StreamWriter) -> Iterator[None]:
     try:
         yield
-    except BaseException:
+    except BaseException:  # whoever opened it closes it
         writer.close()
         raise

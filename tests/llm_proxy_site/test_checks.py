@@ -5,11 +5,13 @@ from django.core.checks import CheckMessage
 from pytest_django.fixtures import Settings
 
 from llm_proxy_site import checks
+from llm_proxy_site.addresses import Address
 from tests.commands import in_a_process
 
 CHECKS = [
     checks.check_values,
     checks.check_secrets,
+    checks.check_tokens,
     checks.check_secrets_file,
     checks.check_data_dir,
     checks.check_upstream,
@@ -36,6 +38,7 @@ def test_the_shipped_configuration_is_sound() -> None:
         ("BREAKER_FAILURE_PERCENT", 101, "llm_proxy.E001"),
         ("MISSING_SECRETS", ["SECRET_KEY"], "llm_proxy.E002"),
         ("ENCRYPTION_KEYS", ["short"], "llm_proxy.E003"),
+        ("METRICS_TOKEN", "short", "llm_proxy.E010"),
         ("UPSTREAM_BASE_URL", "api.openai.com", "llm_proxy.E005"),
         ("UPSTREAM_BASE_URL", "https://user:secret@api.openai.com/v1", "llm_proxy.E005"),
         ("PROVIDERS_FILE", Path("/nowhere/providers.yaml"), "llm_proxy.E006"),
@@ -102,3 +105,34 @@ def test_several_workers_share_a_redis(settings: Settings) -> None:
     settings.LIMITS_WITHOUT_REDIS = "local"
     (message,) = run()
     assert message.id == "llm_proxy.W020"
+
+
+@pytest.mark.parametrize("text", [None, "no certificate"])
+def test_an_authority_that_cannot_be_read_is_an_error(
+    settings: Settings, tmp_path: Path, text: str | None
+) -> None:
+    file = tmp_path / "ca.pem"
+    if text is not None:
+        file.write_text(text)
+    settings.EXCHANGE_CA_FILE = str(file)
+    assert [problem.id for problem in checks.check_exchange(None)] == ["llm_proxy.E030"]
+
+
+def test_several_workers_on_sqlite_are_noted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.sqlite3")
+    (message,) = checks.problems_of_sharing(2)
+    assert message.id == "llm_proxy.W021"
+    assert checks.problems_of_sharing(1) == []
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.postgresql")
+    assert checks.problems_of_sharing(2) == []
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104
+def test_an_address_for_others_without_a_name_for_them_is_noted(settings: Settings, host: str) -> None:
+    settings.ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+    (message,) = checks.problems_of_address(Address(host, 8000))
+    assert message.id == "llm_proxy.W022"
+    settings.ALLOWED_HOSTS = ["*"]
+    assert checks.problems_of_address(Address(host, 8000)) == []
+    settings.ALLOWED_HOSTS = ["localhost"]
+    assert checks.problems_of_address(Address("127.0.0.1", 8000)) == []

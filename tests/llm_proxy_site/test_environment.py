@@ -24,6 +24,14 @@ def test_values_are_read(env: Environment) -> None:
     assert env.problems == []
 
 
+def test_networks_are_read_all_or_none(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETWORKS", "10.0.0.0/8, ::1,")
+    assert list(map(str, env.networks("NETWORKS"))) == ["10.0.0.0/8", "::1/128"]
+    monkeypatch.setenv("NETWORKS", "10.0.0.0/8, 10.0.0.1/8")
+    assert env.networks("NETWORKS") == ()
+    assert env.problems == ["NETWORKS: must be networks such as 10.0.0.0/8, comma-separated"]
+
+
 def test_missing_and_empty_values_take_the_default(env: Environment) -> None:
     assert env.whole("NOT_THERE", 1) == 1
     assert env.whole("EMPTY", 1) == 1

@@ -5,6 +5,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.utils import timezone
 from structlog.testing import capture_logs
 
@@ -57,6 +58,17 @@ def test_task_of_a_process_that_died_is_due_when_its_lease_is_over() -> None:
     assert claim(task(every=24 * HOUR), "one", now)
     assert not claim(task(every=24 * HOUR), "other", now + LEASE / 2)
     assert claim(task(every=24 * HOUR), "other", now + LEASE + timedelta(seconds=1))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("is_done", [True, False])
+def test_task_that_was_begun_by_a_clock_far_ahead_is_due_all_the_same(is_done: bool) -> None:
+    now = timezone.now()
+    assert claim(task(every=24 * HOUR), "one", now + timedelta(days=400))
+    if is_done:
+        ScheduledTask.objects.update(lease_until=None)
+    assert claim(task(every=24 * HOUR), "other", now)
+    assert not claim(task(every=24 * HOUR), "one", now + LEASE / 2)
 
 
 def test_two_schedulers_are_never_taken_for_one() -> None:
@@ -118,6 +130,16 @@ def test_nothing_is_scheduled_unless_it_is_switched_on(settings: Any) -> None:
     assert [task.name for task in tasks()] == ["cleanup_tokens"]
     settings.SCHEDULE_PRUNE_OLDER_THAN = settings.SCHEDULE_BACKUP_EVERY = timedelta(days=90)
     assert [task.name for task in tasks()] == ["cleanup_tokens", "prune_usage", "backup_db"]
+
+
+@pytest.mark.django_db
+def test_expired_sessions_are_cleaned_up(settings: Any) -> None:
+    settings.SCHEDULE = True
+    for name, hours in (("over", -1), ("goes on", 1)):
+        Session.objects.create(session_key=name, session_data="", expire_date=timezone.now() + hours * HOUR)
+    (clean_up,) = tasks()
+    assert clean_up.run(lambda: False) == {"deactivated": 0, "sessions": 1}
+    assert [session.session_key for session in Session.objects.all()] == ["goes on"]
 
 
 def test_two_servers_run_each_task_once(

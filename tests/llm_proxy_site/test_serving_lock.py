@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
+from llm_proxy_site.processes import MANAGE, ChildFailedError, running
+from tests.installations import Installation
 from tests.live import eventually, proxy_before
 
 UPSTREAM = "http://127.0.0.1:9/v1"
@@ -43,14 +44,14 @@ with alone():
 
 
 @contextmanager
-def replacing(environment: dict[str, str]) -> Iterator[None]:
+def replacing(environment: Installation) -> Iterator[None]:
     """As `restore_db` does all the while."""
     told = {**environment, "DJANGO_SETTINGS_MODULE": "llm_proxy_site.settings"}
     with running("-c", HOLDER, environment=told):
         yield
 
 
-def begin(command: str, environment: dict[str, str], log: Path) -> str:
+def begin(command: str, environment: Installation, log: Path) -> str:
     """What it complains of when it ends, as it must by itself."""
     where = ["--bind", "127.0.0.1:0"] if command == "serve" else ["--noreload", "127.0.0.1:0"]
     with (
@@ -69,26 +70,20 @@ def begin(command: str, environment: dict[str, str], log: Path) -> str:
         pytest.param("mysql", marks=pytest.mark.mysql),
     ]
 )
-def installation(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    folder = tmp_path / "data"
-    kind = request.param
-    url = f"sqlite:///{folder}/a.db" if kind == "sqlite" else request.getfixturevalue(f"{kind}_url")
-    environment = {"DATA_DIR": str(folder), "DATABASE_URL": url}
-    manage("setup", environment=environment)
-    return environment
+def installation(request: pytest.FixtureRequest) -> Installation:
+    installation: Installation = request.getfixturevalue(f"{request.param}_installation")
+    return installation
 
 
 def test_nobody_begins_to_serve_while_the_database_is_replaced(
-    installation: dict[str, str], tmp_path: Path
+    installation: Installation, tmp_path: Path
 ) -> None:
     with replacing(installation):
         assert "The database is being restored" in begin("serve", installation, tmp_path / "log")
 
 
 @pytest.mark.redis
-def test_nobody_replaces_the_database_while_workers_serve(
-    installation: dict[str, str], redis_url: str
-) -> None:
+def test_nobody_replaces_the_database_while_workers_serve(installation: Installation, redis_url: str) -> None:
     shared = {**installation, "REDIS_URL": redis_url}
     serve = ("serve", "--bind", "127.0.0.1:0", "--workers", "2")
     with (
@@ -101,16 +96,16 @@ def test_nobody_replaces_the_database_while_workers_serve(
         pass  # all claims are gone with the servers
 
 
-def test_the_development_server_does_as_others(tmp_path: Path) -> None:
-    environment = {"DATA_DIR": str(tmp_path), "DATABASE_URL": f"sqlite:///{tmp_path}/a.db"}
-    manage("setup", environment=environment)
-    with replacing(environment):
-        assert "The database is being restored" in begin("runserver", environment, tmp_path / "log")
+def test_the_development_server_does_as_others(sqlite_installation: Installation, tmp_path: Path) -> None:
+    with replacing(sqlite_installation):
+        log = begin("runserver", sqlite_installation, tmp_path / "log")
+        assert "The database is being restored" in log
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    with running(str(MANAGE), "runserver", "--noreload", address, environment=environment) as (child, _):
+    command = (str(MANAGE), "runserver", "--noreload", address)
+    with running(*command, environment=sqlite_installation) as (child, _):
         eventually(lambda: _accepts(address) or child.poll() is not None, within_seconds=60)
-        with pytest.raises(ChildFailedError), replacing(environment):
+        with pytest.raises(ChildFailedError), replacing(sqlite_installation):
             pass
 
 

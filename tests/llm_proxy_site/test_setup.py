@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from llm_proxy_site.processes import MANAGE
+
+pytestmark = pytest.mark.xdist_group("setup")  # one process of tests, one installation
 
 SECRETS = ("SECRET_KEY", "ENCRYPTION_KEYS", "DATABASE_URL", "DATA_DIR")
 
@@ -24,6 +27,19 @@ def run(data_dir: Path, *arguments: str, **environment: str) -> subprocess.Compl
         capture_output=True,
         text=True,
     )
+
+
+@pytest.fixture(scope="module")
+def _set_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data_dir = tmp_path_factory.mktemp("installation") / "data"
+    run(data_dir, "setup")
+    return data_dir
+
+
+@pytest.fixture
+def data_dir(_set_up: Path, tmp_path: Path) -> Path:
+    """As `setup` leaves it, with the secrets in it."""
+    return shutil.copytree(_set_up, tmp_path / "data")
 
 
 def test_setup_makes_everything_once(tmp_path: Path) -> None:
@@ -48,6 +64,14 @@ def test_setup_makes_only_the_secrets_that_the_environment_lacks(tmp_path: Path)
     assert "SECRET_KEY" not in (tmp_path / "secrets.env").read_text()
 
 
+def test_setup_without_admin_prints_no_password(tmp_path: Path) -> None:
+    done = run(tmp_path, "setup", "--without-admin", "--json")
+    later = run(tmp_path, "setup", "--json")
+
+    assert json.loads(done.stdout)["admin"] is None
+    assert json.loads(later.stdout)["admin"]["username"] == "admin"
+
+
 def test_setup_says_for_people_what_it_did(tmp_path: Path) -> None:
     text = run(tmp_path, "setup").stdout
 
@@ -57,20 +81,19 @@ def test_setup_says_for_people_what_it_did(tmp_path: Path) -> None:
     assert run(tmp_path, "setup").stdout == f"Ready: {tmp_path}\n"
 
 
-def test_sqlite_is_set_up_for_concurrency_and_safety(tmp_path: Path) -> None:
-    run(tmp_path, "setup")
+def test_sqlite_is_set_up_for_concurrency_and_safety(data_dir: Path) -> None:
     shown = run(
-        tmp_path,
+        data_dir,
         "shell",
         "-v0",
         "-c",
         "from django.db import connection as c; u = c.cursor();"
         "print([u.execute('PRAGMA ' + n).fetchone()[0]"
-        " for n in ('journal_mode', 'synchronous', 'foreign_keys', 'busy_timeout')])",
+        " for n in ('journal_mode', 'synchronous', 'foreign_keys', 'busy_timeout', 'cache_size')])",
     )
 
-    assert shown.stdout.strip() == "['wal', 2, 1, 20000]"
-    assert (tmp_path / "llm-proxy.db").is_file()
+    assert shown.stdout.strip() == "['wal', 2, 1, 20000, -16384]"
+    assert (data_dir / "llm-proxy.db").is_file()
 
 
 def test_without_setup_commands_say_what_to_do(tmp_path: Path) -> None:
@@ -82,32 +105,29 @@ def test_without_setup_commands_say_what_to_do(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_unmigrated_database_is_not_served(tmp_path: Path) -> None:
-    run(tmp_path, "setup")
-    with sqlite3.connect(tmp_path / "llm-proxy.db") as database:
+def test_an_unmigrated_database_is_not_served(data_dir: Path) -> None:
+    with sqlite3.connect(data_dir / "llm-proxy.db") as database:
         database.execute("DELETE FROM django_migrations WHERE app = 'usage'")
-    done = run(tmp_path, "serve")
+    done = run(data_dir, "serve")
 
     assert done.returncode == 1
     assert "Run `python manage.py setup` first" in done.stderr
 
 
 @pytest.mark.parametrize("bind", ["nonsense", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:-1"])
-def test_a_bad_address_is_wrong_usage(tmp_path: Path, bind: str) -> None:
-    run(tmp_path, "setup")
-    done = run(tmp_path, "serve", "--bind", bind)
+def test_a_bad_address_is_wrong_usage(data_dir: Path, bind: str) -> None:
+    done = run(data_dir, "serve", "--bind", bind)
 
     assert done.returncode == 2
     assert "is not HOST:PORT" in done.stderr
 
 
-def test_an_address_in_use_is_said(tmp_path: Path) -> None:
+def test_an_address_in_use_is_said(data_dir: Path) -> None:
     import socket
 
-    run(tmp_path, "setup")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = run(tmp_path, "serve", "--bind", address)
+        done = run(data_dir, "serve", "--bind", address)
 
     assert done.returncode == 1
     assert f"Cannot listen on {address}: " in done.stderr
@@ -123,9 +143,8 @@ def test_a_data_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_database_that_is_away_is_said_in_a_sentence(tmp_path: Path) -> None:
-    run(tmp_path, "setup")
-    done = run(tmp_path, "list_projects", DATABASE_URL="postgres://user:hidden@127.0.0.1:1/none")
+def test_a_database_that_is_away_is_said_in_a_sentence(data_dir: Path) -> None:
+    done = run(data_dir, "list_projects", DATABASE_URL="postgres://user:hidden@127.0.0.1:1/none")
 
     assert done.returncode == 1
     assert done.stderr.startswith("CommandError: The database does not answer: ")

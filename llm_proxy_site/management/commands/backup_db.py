@@ -8,9 +8,10 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from llm_proxy_site.backups.backup import back_up
+from llm_proxy_site.backups.backup import back_up, expected_bytes
 from llm_proxy_site.backups.errors import BackupError
 from llm_proxy_site.commands import FactsCommand
+from llm_proxy_site.terminal import progress
 
 
 class Command(FactsCommand):
@@ -31,7 +32,9 @@ class Command(FactsCommand):
 
     def facts(self, *, directory: Path | None, keep: int | None, **options: Any) -> dict[str, Any]:
         try:
-            backup = back_up(directory or settings.DATA_DIR / "backups", timezone.now(), keep=keep)
+            with progress(self.stderr, "Copying", expected_bytes, is_bytes=True) as advance:
+                folder = directory or settings.DATA_DIR / "backups"
+                backup = back_up(folder, timezone.now(), keep=keep, on_growth=advance)
         except BackupError as problem:
             raise CommandError(str(problem)) from None
         return {

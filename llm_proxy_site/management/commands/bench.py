@@ -1,7 +1,6 @@
 """`manage.py bench`: what the proxy costs, against a bare pass-through and upstream itself."""
 
 import json
-import secrets
 import signal
 import tempfile
 from argparse import ArgumentParser, ArgumentTypeError
@@ -10,16 +9,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cryptography.fernet import Fernet
 from django.core.management.base import BaseCommand, CommandError
 
-from llm_proxy_site.bench import report
-from llm_proxy_site.bench.cases import CASES, Case
+from llm_proxy_site.bench import against as against_earlier
+from llm_proxy_site.bench import ledger_sizes, report
+from llm_proxy_site.bench.asking import LoadFailedError
+from llm_proxy_site.bench.at_once import STREAMS
+from llm_proxy_site.bench.charts import svg
 from llm_proxy_site.bench.limits import limits_cost_us
 from llm_proxy_site.bench.machine import machine_facts
 from llm_proxy_site.bench.measurement import Cell
-from llm_proxy_site.bench.targets import running_targets
-from llm_proxy_site.processes import ChildFailedError, running
+from llm_proxy_site.bench.peers import PEERS, installed
+from llm_proxy_site.bench.plan import NAMES, STREAMS_AT_ONCE, Plan, plan
+from llm_proxy_site.bench.results import Results
+from llm_proxy_site.bench.table import csv_text
+from llm_proxy_site.processes import ChildFailedError
 
 
 class Command(BaseCommand):
@@ -35,22 +39,46 @@ class Command(BaseCommand):
         parser.add_argument(
             "--only",
             action="append",
-            choices=list(CASES),
+            choices=NAMES,
             metavar="CASE",
-            help=f"of {', '.join(CASES)}; repeatable",
+            help=f"of {', '.join(NAMES)}; repeatable",
+        )
+        parser.add_argument(
+            "--streams",
+            action="append",
+            type=_count,
+            metavar="N",
+            help=f"at once, for {STREAMS_AT_ONCE}; repeatable (default: {', '.join(map(str, STREAMS))})",
+        )
+        parser.add_argument(
+            "--peer",
+            action="append",
+            choices=list(PEERS),
+            default=[],
+            help="beside ours, if it is installed; repeatable",
         )
         parser.add_argument(
             "--ledger",
+            action="append",
             type=_count,
             metavar="ROWS",
-            help="instead: what the ledger costs with so many requests",
+            help="instead: what the ledger costs with so many requests; repeatable, to compare",
         )
         parser.add_argument(
             "--database",
+            action="append",
+            default=[],
             metavar="URL",
-            help="with --ledger: a new, empty one (default: SQLite, for the time)",
+            help="of a --ledger, in their order: a new, empty one (default: SQLite, for the time)",
         )
-        parser.add_argument("--output", type=Path, help="a JSON file (default: bench-results/<time>.json)")
+        parser.add_argument(
+            "--against", type=Path, metavar="FILE", help="the JSON of an earlier run, to compare the ratios"
+        )
+        parser.add_argument(
+            "--output",
+            type=Path,
+            help="a JSON file, with .csv and .svg beside it (default: bench-results/<time>.json)",
+        )
 
     def handle(
         self,
@@ -58,52 +86,65 @@ class Command(BaseCommand):
         seconds: float,
         rounds: int,
         only: list[str] | None,
+        streams: list[int] | None,
+        peer: list[str],
+        against: Path | None,
         output: Path | None,
-        ledger: int | None,
-        database: str | None,
+        ledger: list[int] | None,
+        database: list[str],
         **options: Any,
     ) -> None:
         if ledger is not None:
-            self.stdout.write(json.dumps(_measure_ledger(ledger, database), indent=2))
+            costs = _measure_ledgers(ledger, database)
+            self.stdout.write(ledger_sizes.text(ledger, costs))
             return
         if find_spec("psutil") is None:
             raise CommandError(
                 "psutil is missing, a development dependency: `make bench`, or `pip install psutil`."
             )
+        earlier = None if against is None else _read(against)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         began = datetime.now(UTC)
         machine = machine_facts()
-        cells = self._measure([CASES[name] for name in only or CASES], rounds, seconds)
+        peers = self._installed(peer)
+        results = self._measure(plan(only or NAMES, rounds, seconds, streams or STREAMS, list(peers)))
         limits_us = limits_cost_us()
-        self.stdout.write(f"\n{report.text(cells)}\n")
+        self.stdout.write(f"\n{report.text(results)}\n")
         self.stdout.write(f"Acquire and settle all limits in memory: {limits_us:.1f} us a request\n")
         facts = report.facts(
-            cells,
+            results,
             began_at=began.isoformat(),
             rounds=rounds,
             seconds_per_cell=seconds,
             machine=machine,
+            peers=peers,
             limits_us=limits_us,
         )
+        if earlier is not None:
+            self.stdout.write(f"\n{against_earlier.text(results.cells, earlier)}\n")
         path = output or Path("bench-results") / f"{began:%Y%m%dT%H%M%SZ}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(facts, indent=2) + "\n")
-        self.stdout.write(f"Written to {path}")
+        path.with_suffix(".csv").write_text(csv_text(results))
+        path.with_suffix(".svg").write_text(svg(results))
+        self.stdout.write(f"Written to {path}, and beside it as .csv and .svg")
 
-    def _measure(self, cases: list[Case], rounds: int, seconds: float) -> list[Cell]:
-        from llm_proxy_site.bench.load import LoadFailedError
-        from llm_proxy_site.bench.rounds import measure
+    def _installed(self, names: list[str]) -> dict[str, str]:
+        versions = installed(names)
+        for name in names:
+            if name not in versions:
+                self.stdout.write(f"Without {name}, which is not installed: {PEERS[name].how_to_install}.")
+        return versions
 
-        def announce(number: int) -> None:
-            self.stdout.write(f"Round {number} of {rounds}: {', '.join(case.name for case in cases)}")
+    def _measure(self, plan: Plan) -> Results:
+        from llm_proxy_site.bench.run import run
+
+        def say(line: str) -> None:
+            self.stdout.write(line)
             self.stdout.flush()
 
         try:
-            with (
-                tempfile.TemporaryDirectory(prefix="llm-proxy-bench-") as folder,
-                running_targets(Path(folder)) as targets,
-            ):
-                return measure(targets, cases, rounds=rounds, seconds=seconds, on_round=announce)
+            return run(plan, say)
         except ChildFailedError as problem:
             raise CommandError(f"The benchmark could not start. {problem}") from None
         except LoadFailedError as problem:
@@ -112,23 +153,21 @@ class Command(BaseCommand):
             raise CommandError("The benchmark was interrupted.") from None
 
 
-def _measure_ledger(rows: int, database: str | None) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(prefix="llm-proxy-bench-") as folder:
-        environment = {
-            "DATABASE_URL": database or f"sqlite:///{folder}/ledger.db",
-            "DATA_DIR": folder,
-            "SECRET_KEY": secrets.token_urlsafe(50),
-            "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-        }
-        try:
-            with running("-m", "llm_proxy_site.bench.ledger", str(rows), environment=environment) as (
-                _,
-                line,
-            ):
-                figures: dict[str, float] = json.loads(line)
-        except ChildFailedError as problem:
-            raise CommandError(f"The ledger could not be measured. {problem}") from None
-    return figures
+def _read(against: Path) -> list[Cell]:
+    try:
+        return against_earlier.read_cells(against)
+    except (OSError, ValueError) as problem:
+        raise CommandError(f"Nothing can be compared: {problem}") from None
+
+
+def _measure_ledgers(sizes: list[int], databases: list[str]) -> dict[str, list[ledger_sizes.Cost]]:
+    if len(databases) > len(sizes):
+        raise CommandError("Each --database is that of a --ledger.")
+    try:
+        with tempfile.TemporaryDirectory(prefix="llm-proxy-bench-") as folder:
+            return ledger_sizes.measure(sizes, databases, Path(folder))
+    except ChildFailedError as problem:
+        raise CommandError(f"The ledger could not be measured. {problem}") from None
 
 
 def _positive(text: str) -> float:

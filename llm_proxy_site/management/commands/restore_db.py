@@ -40,7 +40,7 @@ class Command(FactsCommand):
             lines.append(f"It was of an older version: {facts['migrations']} migrations were applied.")
         if facts["unreadable_keys"]:
             lines.append(
-                f"No key in ENCRYPTION_KEYS decrypts {facts['unreadable_keys']} of its upstream keys: "
+                f"No key in ENCRYPTION_KEYS decrypts {facts['unreadable_keys']} of its secrets: "
                 "put back the one that does."
             )
         return "\n".join(lines)

@@ -19,6 +19,7 @@ from llm_proxy_site.scheduler import scheduling
 from llm_proxy_site.schema import unapplied_migrations
 from llm_proxy_site.server.supervision import Supervision
 from llm_proxy_site.serving_lock import InUseError, counting, serving
+from llm_proxy_site.start_report import report
 from projects.models import MAX_DRAIN_SECONDS
 
 SUPERVISOR = "llm_proxy_site.server.supervisor"
@@ -36,7 +37,12 @@ class Command(BaseCommand):
             "--workers", type=_workers, metavar="N|auto", help="processes that answer; default: WORKERS"
         )
         # What the supervisor gives its workers.
-        for option in ("--worker", "--listening-descriptor", "--supervisor-descriptor"):
+        for option in (
+            "--worker",
+            "--listening-descriptor",
+            "--supervisor-descriptor",
+            "--counts-descriptor",
+        ):
             parser.add_argument(option, type=int, help=SUPPRESS)
 
     def handle(
@@ -47,6 +53,7 @@ class Command(BaseCommand):
         worker: int | None = None,
         listening_descriptor: int | None = None,
         supervisor_descriptor: int | None = None,
+        counts_descriptor: int | None = None,
         **options: Any,
     ) -> None:
         count = workers or settings.WORKERS
@@ -54,20 +61,23 @@ class Command(BaseCommand):
         _refuse_unmigrated()
         if worker is not None and listening_descriptor is not None and supervisor_descriptor is not None:
             mark_lines(worker=worker, pid=os.getpid())
+            if counts_descriptor is not None:
+                from proxy.metrics.metrics import Metrics
+
+                Metrics.share(counts_descriptor, number=worker, workers=count)
             serve(bind, supervision=Supervision.over(listening_descriptor, supervisor_descriptor))
             return
         self.check(tags=[Tags.database], databases=["default"])
         connection.close()
+        report(bind, count)
         if count > 1:
             supervise(bind, count)
         serve(bind, on_ready=self._announce)
 
     def _refuse_half_shared(self, count: int) -> None:
         for problem in problems_of_workers(count):
-            sentence = f"{problem.msg} ({problem.id}) {problem.hint}"
             if problem.level >= ERROR:
-                raise CommandError(sentence)
-            self.stderr.write(sentence)
+                raise CommandError(f"{problem.msg} ({problem.id}) {problem.hint}")
 
     def _announce(self, host: str, port: int) -> None:
         self.stdout.write(f"LLM Proxy on http://{Address(host, port)}")

@@ -1,5 +1,6 @@
 """`manage.py setup`: everything a new installation needs. Safe to run again."""
 
+from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +16,13 @@ class Command(FactsCommand):
     # The checks would refuse for want of the secrets that are made here; they run below.
     requires_system_checks = []
 
-    def facts(self, **options: Any) -> dict[str, Any]:
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--without-admin", action="store_true", help="make no account: its password would be in a log"
+        )
+
+    def facts(self, *, without_admin: bool, **options: Any) -> dict[str, Any]:
         try:
             ensure_data_dir(settings.DATA_DIR)
             made = ensure_secrets(settings.SECRETS_FILE)
@@ -23,7 +30,7 @@ class Command(FactsCommand):
             raise CommandError(f"{problem.filename}: {problem.strerror}") from None
         self.check()
         bring_up_to_date()
-        password = ensure_admin()
+        password = None if without_admin else ensure_admin()
         return {
             "data_dir": str(settings.DATA_DIR),
             "secrets_file": str(settings.SECRETS_FILE),

@@ -1,4 +1,5 @@
 import json
+import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from llm_proxy_site.backups.errors import BackupError
-from llm_proxy_site.backups.files import remove_older
+from llm_proxy_site.backups.files import new_backup, remove_older
 from llm_proxy_site.backups.programs import find_program, run_program
 from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
 from tests.llm_proxy_site.backups.conftest import KEY
@@ -110,8 +111,30 @@ def test_only_our_older_backups_are_removed(tmp_path: Path) -> None:
     others = [tmp_path / name for name in ("llm-proxy.db", "notes.sqlite3", f"{ours[0].name}.old")]
     for path in (*ours, *others):
         path.touch()
-    assert remove_older(tmp_path, 2) == ours[:2]
+    assert remove_older(ours[-1], 2) == ours[:2]
     assert sorted(tmp_path.iterdir()) == sorted([*ours[2:], *others])
+
+
+def test_backup_that_was_just_made_stays_even_if_others_are_of_a_clock_that_went_wrong(
+    tmp_path: Path,
+) -> None:
+    later, made = (tmp_path / f"llm-proxy-{year}0101T000000.000Z.sqlite3" for year in (2099, 2026))
+    for path in (later, made):
+        path.touch()
+    assert remove_older(made, 1) == [later]
+    assert list(tmp_path.iterdir()) == [made]
+
+
+def test_what_a_process_that_was_killed_has_left_is_removed_by_the_next_but_one_that_runs_is_not(
+    tmp_path: Path,
+) -> None:
+    killed, runs = (tmp_path / f".llm-proxy-2026010{day}T000000.000Z.sql.partial" for day in (1, 2))
+    for path in (killed, runs):
+        path.touch()
+    os.utime(killed, (0, 0))
+    with new_backup(tmp_path, ".sql", datetime.now(UTC)) as (_, final):
+        pass
+    assert sorted(tmp_path.iterdir()) == [runs, final]
 
 
 def test_keep_is_counted_with_the_new_one(installation: dict[str, str]) -> None:

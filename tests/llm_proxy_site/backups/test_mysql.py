@@ -8,18 +8,16 @@ import pytest
 from llm_proxy_site.backups.programs import find_program
 from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
 from tests.databases import execute
-from tests.llm_proxy_site.backups.conftest import KEY
+from tests.installations import Installation
+from tests.llm_proxy_site.backups.conftest import KEY, with_a_project
 from tests.llm_proxy_site.backups.test_backup import back_up, projects
 
 pytestmark = pytest.mark.mysql
 
 
 @pytest.fixture
-def installation(mysql_url: str, tmp_path: Path) -> dict[str, str]:
-    environment = {"DATA_DIR": str(tmp_path / "data"), "DATABASE_URL": mysql_url}
-    manage("setup", environment=environment)
-    manage("create_project", "before", "--upstream-key", "-", environment=environment, stdin=KEY)
-    return environment
+def installation(mysql_installation: Installation) -> Installation:
+    return with_a_project(mysql_installation)
 
 
 def test_script_that_fails_half_way_changes_nothing(installation: dict[str, str]) -> None:

@@ -4,12 +4,27 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
 
 import pytest
 
 PROGRAM = """
+import asyncio
 import sys
-from llm_proxy_site.server.server import ProxyServer
+from llm_proxy_site.server import server as module
+from llm_proxy_site.server.orders import Grace
+
+module.CANCEL_SECONDS = 0.1
+
+async def deaf(scope, receive, send):
+    print("deaf", flush=True)
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
 
 def drain():
     {drain}
@@ -18,8 +33,9 @@ async def stop():
     print("closing the data plane", flush=True)
     {stop}
 
-server = ProxyServer(
-    None,
+server = module.ProxyServer(
+    deaf,
+    grace=Grace(stop={grace}),
     endpoints=["tcp:port=0:interface=127.0.0.1"],
     on_ready=lambda host, port: print(port, flush=True),
     on_drain=drain,
@@ -34,18 +50,40 @@ sys.exit(server.has_failed)
     ("drain", "stop", "code"), [("pass", "pass", 0), ("1 / 0", "pass", 1), ("pass", "1 / 0", 1)]
 )
 def test_whatever_fails_the_server_ends_and_says_so(drain: str, stop: str, code: int) -> None:
+    with (
+        _serving(drain=drain, stop=stop, grace=30) as (server, said, port),
+        socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
+    ):
+        connection.sendall(b"no request\r\n\r\n")
+        assert connection.recv(1024).startswith(b"HTTP/1.1 400 ")
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == code
+        assert "closing the data plane" in said.read().splitlines()
+
+
+def test_a_request_that_cannot_be_cancelled_does_not_hold_up_the_end() -> None:
+    with (
+        _serving(drain="pass", stop="pass", grace=0.1) as (server, said, port),
+        socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
+    ):
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: proxy.example\r\n\r\n")
+        assert said.readline() == "deaf\n"
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+        assert "closing the data plane" in said.read().splitlines()
+
+
+@contextmanager
+def _serving(*, drain: str, stop: str, grace: float) -> Iterator[tuple[subprocess.Popen[str], IO[str], int]]:
+    """The process, what it says, and its port."""
     server = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(drain=drain, stop=stop)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM.format(drain=drain, stop=stop, grace=grace)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert server.stdout is not None
     try:
-        port = int(server.stdout.readline())
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-            connection.sendall(b"no request\r\n\r\n")
-            assert connection.recv(1024).startswith(b"HTTP/1.1 400 ")
-            server.send_signal(signal.SIGTERM)
-            assert server.wait(30) == code
-        assert "closing the data plane" in server.stdout.read().splitlines()
+        yield server, server.stdout, int(server.stdout.readline())
     finally:
         server.kill()
         server.wait()

@@ -1,0 +1,48 @@
+"""`manage.py export_audit`."""
+
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import Error
+
+from audit.export import KINDS, lines
+from audit.models import AuditEvent
+from llm_proxy_site.checks import TAG
+from llm_proxy_site.commands import no_answer
+from projects.management.options import utc_day
+from projects.management.projects import find_project
+
+
+class Command(BaseCommand):
+    help = "Print the audit trail's events, the latest first: JSON lines, or CSV."
+    requires_system_checks = [TAG]
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--format", choices=KINDS, default="jsonl", dest="kind")
+        parser.add_argument("--since", type=utc_day, metavar="YYYY-MM-DD", help="from this UTC day on")
+        parser.add_argument("--until", type=utc_day, metavar="YYYY-MM-DD", help="before this UTC day")
+        parser.add_argument("--project", help="of this project only: name or id")
+        parser.add_argument("--actor", help="such as user:ada")
+        parser.add_argument("--action", help="such as token.revoked")
+
+    def handle(self, *, kind: str, project: str | None, **options: Any) -> None:
+        wanted = {
+            "occurred_at__gte": options["since"],
+            "occurred_at__lt": options["until"],
+            "actor": options["actor"],
+            "action": options["action"],
+            "project_id": find_project(project).id if project is not None else None,
+        }
+        events = AuditEvent.objects.filter(
+            **{name: value for name, value in wanted.items() if value is not None}
+        )
+        try:
+            for line in lines(events, kind):
+                self.stdout.write(line, ending="")
+        except BrokenPipeError:  # `head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except Error as problem:
+            raise no_answer(problem) from None

@@ -1,0 +1,144 @@
+"""One request of Daphne's, started with its headers and fed with its body afterwards: never whole in memory.
+
+Daphne (Twisted) calls the application when all of the body has arrived, and then hands it over at once.
+Here the application starts with the headers and reads the body as it comes; while it does not read, the
+socket is paused.
+"""
+
+from collections.abc import Awaitable, Iterator
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any
+
+from daphne.http_protocol import WebRequest
+from twisted.internet.defer import inlineCallbacks
+from twisted.web import http
+from twisted.web.iweb import INonQueuedRequestFactory
+from zope.interface import provider
+
+from llm_proxy_site.server.gate import WriteGate
+from llm_proxy_site.server.request_body import RequestBody
+
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+@provider(INonQueuedRequestFactory)
+class StreamingRequest(WebRequest):
+    body: RequestBody | None = None
+    gate: WriteGate | None = None
+
+    def gotLength(self, length: int | None) -> None:
+        """The headers are complete; `length` is the body's, None if it is chunked."""
+        self.content = BytesIO()  # Daphne reads the body from here: it finds none
+        channel = self.channel
+        self.body = RequestBody(channel.pause_reading, channel.resume_reading)
+        if length == 0:
+            self.body.end()  # `requestReceived` follows at once
+        else:
+            self._begin(channel._command, channel._path, channel._version)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        assert self.body is not None
+        self.body.feed(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        assert self.body is not None
+        if self.method == b"(no method yet)":
+            self._begin(command, path, version)
+        else:
+            self.body.end()
+
+    def send_continue(self) -> None:
+        """Tell a client that waits with its body to send it: no sooner than somebody wants it."""
+        assert self.body is not None
+        self.body.on_awaited = self._say_continue
+
+    def _say_continue(self) -> None:
+        if not self._response_started and self.channel is not None:
+            self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _begin(self, command: bytes, uri: bytes, version: bytes) -> None:
+        # What Request.requestReceived does, but for the parsing of forms: that would read the body whole.
+        self.method, self.uri, self.clientproto = command, uri, version
+        self.path = uri.split(b"?", 1)[0]
+        self.requestHeaders.removeHeader(b"daphne-root-path")  # Daphne would believe any client
+        self.process()
+
+    @inlineCallbacks  # type: ignore[untyped-decorator]
+    def process(self) -> Iterator[Any]:
+        channel = self.channel
+        yield super().process()
+        if self.transport is None:
+            channel.upgraded()
+
+    def setResponseCode(self, code: int, message: bytes | None = None) -> None:
+        """With the reason phrase of all statuses; Twisted does not know the newer ones, 429 among them."""
+        super().setResponseCode(code, message or _PHRASES.get(code))
+
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """Daphne's own answers: to a request that it does not like, and for an application that failed."""
+        if status == HTTPStatus.BAD_REQUEST:
+            self.channel.refuse(status, f"{body}.")
+        else:
+            super().basic_error(status, status_text, body)
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        if self.channel is not None and self.channel.is_refused:
+            return
+        if message.get("body") and self._has_no_body:
+            message = {**message, "body": b""}  # it would be taken for the beginning of the next answer
+        super().handle_reply(message)
+        if message["type"] != "http.response.start" or self.finished or self.channel is None:
+            return
+        if self.channel.is_receiving:
+            self.channel.persistent = False  # the answer comes before the body's end
+        elif not self.channel.may_stay:
+            self.channel.persistent = False  # since its request has come
+        if not self.channel.persistent:
+            self.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        http.Request.write(self, b"")  # the headers go out now, not with the first byte of the body
+
+    def write_on(self, chunk: bytes) -> Awaitable[None] | None:
+        """A part of an answer's body that is not its last, once it has begun: as by a message, only faster.
+        What is returned is to be awaited: the client reads slowly.
+        """
+        channel = self.channel
+        if not chunk or self.finished or channel is None or channel.is_refused or self._has_no_body:
+            return None
+        gate = self.hold_writes()
+        self.sentLength += len(chunk)
+        channel.send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self.chunked else chunk)
+        return None if gate.is_open else gate.passed()
+
+    @property
+    def _has_no_body(self) -> bool:
+        return self.method == b"HEAD" or self.code in http.NO_BODY_CODES
+
+    def hold_writes(self) -> WriteGate:
+        """The gate that is closed while the client does not read."""
+        if self.gate is None:
+            self.gate = WriteGate()
+            self.registerProducer(self.gate, True)
+        return self.gate
+
+    def finish(self) -> None:
+        if self.gate is not None:
+            self.unregisterProducer()
+            self.gate = None
+        super().finish()
+
+    def handle_exception(self, exception: Exception) -> None:
+        """The application failed. A started answer must not look whole."""
+        if self.finished or self.channel is None:
+            return
+        if not self._response_started:
+            super().handle_exception(exception)
+        else:
+            self.break_off()
+
+    def break_off(self) -> None:
+        """End the connection in the midst of the answer."""
+        if self.chunked or self.responseHeaders.hasHeader(b"content-length"):
+            self.channel.close_unfinished()
+        else:
+            self.channel.transport.abortConnection()  # for HTTP/1.0 a clean end would be the answer's end
