@@ -1,13 +1,20 @@
 # Every target sets up what it needs. VENV=/some/where puts the environment elsewhere.
 VENV ?= .venv
 CLIENTS_VENV ?= .venv-clients
+AUDIT_VENV ?= .venv-audit
+PEERS_VENV ?= .venv-peers
 PYTHON ?= python3
 BIND ?= 127.0.0.1:8000
 RUN = $(VENV)/bin/python
 STAMP = $(VENV)/.installed
 DEV_STAMP = $(VENV)/.installed-dev
 MYSQL_STAMP = $(VENV)/.installed-mysql
+DOCS_STAMP = $(VENV)/.installed-docs
 CLIENTS_STAMP = $(CLIENTS_VENV)/.installed
+AUDIT_STAMP = $(AUDIT_VENV)/.installed
+PEERS_STAMP = $(PEERS_VENV)/.installed
+NODE_PEER = llm_proxy_site/bench/peers
+NODE_PEER_STAMP = $(NODE_PEER)/node_modules/.installed
 NODE_CLIENT = tests/clients/node
 NODE_STAMP = $(NODE_CLIENT)/node_modules/.installed
 UV := $(shell command -v uv 2> /dev/null)
@@ -15,7 +22,10 @@ UV := $(shell command -v uv 2> /dev/null)
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-strip-extras
 
-.PHONY: setup demo run test test-all test-shared check format lock bench soak idle-streams clients mysql image clean
+# Else every start compiles all of it anew, and tests start hundreds of servers.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: setup demo run test test-all test-shared check format lock bench peers soak idle-streams clients mysql image audit licences openapi docs screenshots clean
 
 setup: $(STAMP)  ## environment, secrets, database, admin account
 	$(RUN) manage.py setup
@@ -32,17 +42,23 @@ test: $(DEV_STAMP)  ## the tests; what needs an absent service is skipped and na
 test-all: $(DEV_STAMP)  ## the tests; an absent service is a failure
 	$(RUN) -m pytest --cov --cov-report=term --require-services --durations=25 $(ARGS)
 
-# One after the other they are faster than beside the rest: each has its own server of two workers.
+# In one process, so that all of them share one server of two workers: nothing takes longer than its start.
 SHARED = $(addprefix tests/e2e/test_,dying holder limits rotation shared_limits)
 SHARED_DATABASE = $(or $(TEST_POSTGRES_URL),postgres://postgres@127.0.0.1:5432/postgres)
 test-shared: $(DEV_STAMP)  ## limits and revocation once more, by two workers on PostgreSQL and Redis
-	DATABASE_URL=$(SHARED_DATABASE) TEST_WORKERS=2 $(RUN) -m pytest --require-services $(addsuffix .py,$(SHARED)) $(ARGS)
+	DATABASE_URL=$(SHARED_DATABASE) TEST_WORKERS=2 $(RUN) -m pytest -n 0 --require-services $(addsuffix .py,$(SHARED)) $(ARGS)
 
-check: $(DEV_STAMP)  ## format, lint, types, migrations
+SCHEMA = $(VENV)/bin/check-jsonschema --quiet --builtin-schema
+check: $(DEV_STAMP)  ## format, lint, types, migrations, workflows
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy .
 	$(RUN) -m tests.check_migrations
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
+	$(SCHEMA) vendor.dependabot .github/dependabot.yml
+	$(SCHEMA) vendor.compose-spec docker-compose.yml
+	$(VENV)/bin/zizmor --quiet --offline --no-progress .github
 
 format: $(DEV_STAMP)
 	$(VENV)/bin/ruff format .
@@ -50,6 +66,8 @@ format: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)  ## the proxy against a bare pass-through and upstream itself
 	$(RUN) manage.py bench $(ARGS)
+
+peers: $(PEERS_STAMP) $(NODE_PEER_STAMP)  ## gateways of others, for `make bench ARGS="--peer litellm --peer portkey"` (600 MB; needs npm)
 
 soak: $(DEV_STAMP)  ## many requests of all kinds: memory and open files must not grow
 	$(RUN) -m llm_proxy_site.bench.soak $(ARGS)
@@ -62,19 +80,38 @@ clients: $(CLIENTS_STAMP) $(NODE_STAMP)  ## the client programs that are tried a
 mysql: $(MYSQL_STAMP)  ## the driver for MySQL and MariaDB (needs a compiler, pkg-config and libmariadb-dev)
 
 image:  ## the container image
-	docker build -t llm-proxy .
+	docker build -t llm-proxy $(ARGS) .
+
+audit: $(AUDIT_STAMP)  ## known vulnerabilities of what is locked (asks PyPI)
+	$(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt $(ARGS)
+
+licences: $(DEV_STAMP)  ## docs/licences.md, written anew
+	$(RUN) -m tests.licences
 
 lock:  ## compile pyproject.toml into the requirements files (needs uv)
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) --group dev pyproject.toml -c requirements.txt -o requirements-dev.txt
 	$(COMPILE) --group mysql -o requirements-mysql.txt
+	$(COMPILE) --group docs -c requirements-dev.txt -o requirements-docs.txt
 	$(COMPILE) --group clients -o requirements-clients.txt
+	$(COMPILE) --group audit -o requirements-audit.txt
+	$(COMPILE) --group peers -o requirements-peers.txt
 	cd $(NODE_CLIENT) && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+	cd $(NODE_PEER) && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+
+openapi: $(DEV_STAMP)  ## the management API's document, written anew
+	$(RUN) -m tests.openapi
+
+docs: $(DOCS_STAMP)  ## the documentation as a site, into build/site; a broken link fails
+	$(VENV)/bin/zensical build --clean --strict
+
+screenshots: $(DEV_STAMP)  ## pictures of the admin's pages, with data in them, into build/screenshots
+	$(RUN) -m tests.screenshots build/screenshots $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(CLIENTS_VENV) $(NODE_CLIENT)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(CLIENTS_VENV) $(AUDIT_VENV) $(PEERS_VENV) $(NODE_CLIENT)/node_modules $(NODE_PEER)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
-$(VENV)/bin/python $(CLIENTS_VENV)/bin/python:
+$(VENV)/bin/python $(CLIENTS_VENV)/bin/python $(AUDIT_VENV)/bin/python $(PEERS_VENV)/bin/python:
 ifdef UV
 	uv venv --quiet --python $(PYTHON) $(@D)/..
 else
@@ -86,15 +123,31 @@ $(STAMP): requirements.txt | $(VENV)/bin/python
 	touch $@
 
 $(DEV_STAMP): requirements-dev.txt $(STAMP)
-	$(call install,$(VENV),requirements-dev.txt)
+	$(call install,$(VENV),requirements-dev.txt,$(LAZY))
 	touch $@
 
 $(MYSQL_STAMP): requirements-mysql.txt $(STAMP)
 	$(call install,$(VENV),requirements-mysql.txt)
 	touch $@
 
+$(DOCS_STAMP): requirements-docs.txt $(STAMP)
+	$(call install,$(VENV),requirements-docs.txt,$(LAZY))
+	touch $@
+
 $(CLIENTS_STAMP): requirements-clients.txt | $(CLIENTS_VENV)/bin/python
-	$(call install,$(CLIENTS_VENV),requirements-clients.txt)
+	$(call install,$(CLIENTS_VENV),requirements-clients.txt,$(LAZY))
+	touch $@
+
+$(PEERS_STAMP): requirements-peers.txt | $(PEERS_VENV)/bin/python
+	$(call install,$(PEERS_VENV),requirements-peers.txt)
+	touch $@
+
+$(NODE_PEER_STAMP): $(NODE_PEER)/package-lock.json
+	cd $(NODE_PEER) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	touch $@
+
+$(AUDIT_STAMP): requirements-audit.txt | $(AUDIT_VENV)/bin/python
+	$(call install,$(AUDIT_VENV),requirements-audit.txt)
 	touch $@
 
 $(NODE_STAMP): $(NODE_CLIENT)/package-lock.json
@@ -104,5 +157,6 @@ $(NODE_STAMP): $(NODE_CLIENT)/package-lock.json
 ifdef UV
 install = uv pip install --quiet --python $(1)/bin/python --require-hashes -r $(2)
 else
-install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2)
+install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2) $(3)
+LAZY = --no-compile # much of what only tests need is never imported
 endif

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management import call_command
-from django.db import connection
 
 from llm_proxy_site.processes import MANAGE
+from tests.databases import own_database_url
 
 
 def run(command: str, *arguments: str) -> str:
@@ -28,10 +28,10 @@ def run_json(command: str, *arguments: str) -> Any:
 def in_a_process(
     *arguments: str, stdin: str = "", database: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    database = database or connection.settings_dict["NAME"]
+    url = f"sqlite:///{database}" if database else own_database_url()
     return subprocess.run(
         [sys.executable, str(MANAGE), *arguments],
-        env={**os.environ, "DATABASE_URL": f"sqlite:///{database}"},
+        env={**os.environ, "DATABASE_URL": url},
         input=stdin,
         capture_output=True,
         text=True,

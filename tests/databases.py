@@ -1,26 +1,69 @@
-"""Databases on the servers that tests may use: each made for one test, and dropped after it."""
+"""Databases of tests: this process's own, others on servers, made for one test and dropped after it, and a
+table that is away.
+"""
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from django.db import connection
+from django.db.models import Model
+
 
 class NoServerError(Exception):
     """There is none at this URL, or no driver for it."""
 
 
+def own_database_url() -> str:
+    """This process's test database, as DATABASE_URL would name it to another."""
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
+
+
 @contextmanager
-def database_on(server_url: str) -> Iterator[str]:
+def database_on(server_url: str, *, options: str = "") -> Iterator[str]:
     """The URL of a new database. Raises NoServerError."""
     name = f"llm_proxy_{uuid.uuid4().hex}"
-    execute(server_url, f"CREATE DATABASE {name}")
+    execute(server_url, f"CREATE DATABASE {name} {options}")
     try:
         yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
     finally:
         force = " WITH (FORCE)" if server_url.startswith("postgres") else ""
         execute(server_url, f"DROP DATABASE {name}{force}")
+
+
+@contextmanager
+def copied(url: str) -> Iterator[str]:
+    """The URL of a new database that is as this one, which nobody uses meanwhile."""
+    original = urlsplit(url).path.lstrip("/")
+    if url.startswith("postgres"):
+        server_url = urlunsplit(urlsplit(url)._replace(path="/postgres"))
+        with database_on(server_url, options=f"TEMPLATE {original}") as copy:
+            yield copy
+        return
+    with database_on(url, options="CHARACTER SET utf8mb4 COLLATE utf8mb4_bin") as copy:
+        tables = [name for (name,) in execute(url, "SHOW TABLES")]
+        made = [execute(url, f"SHOW CREATE TABLE {name}")[0][1] for name in tables]
+        filled = [f"INSERT INTO {name} SELECT * FROM {original}.{name}" for name in tables]  # noqa: S608
+        execute(copy, "; ".join(["SET FOREIGN_KEY_CHECKS = 0", *made, *filled]))
+        yield copy
+
+
+@contextmanager
+def table_away(model: type[Model]) -> Iterator[None]:
+    """Meanwhile, the database fails whoever asks for this table."""
+    table = model._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO away")
+        try:
+            yield
+        finally:
+            cursor.execute(f"ALTER TABLE away RENAME TO {table}")
 
 
 def execute(url: str, statement: str) -> list[Any]:
@@ -62,6 +105,9 @@ def _execute_mysql(url: str, statement: str) -> list[Any]:
     try:
         with server.cursor() as cursor:
             cursor.execute(statement)
-            return list(cursor.fetchall())
+            rows = list(cursor.fetchall())
+            while cursor.nextset():  # else nobody is told what was wrong with it
+                pass
+            return rows
     finally:
         server.close()

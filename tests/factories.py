@@ -2,19 +2,22 @@
 
 # mypy: disallow-subclassing-any=False
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import factory
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.utils import timezone
 from factory.django import DjangoModelFactory, Password
 from uuid_utils.compat import uuid7
 
-from projects.models import Project, UpstreamKey
+from projects.models import Membership, Project, UpstreamKey
+from tests.issuers import AUDIENCE, REPOSITORY
 from tokens import lifecycle
+from tokens.exchange.models import TrustRule
 from tokens.lifetime import NEVER
 from tokens.models import AccessToken
 from usage.entry import UsageEntry
@@ -25,16 +28,32 @@ UPSTREAM_KEY = "sk-upstream-0123456789abcdefWXYZ"
 
 
 class UserFactory(DjangoModelFactory[User]):
-    """`UserFactory(superuser=True)` for one who may do everything; no password unless one is given."""
+    """`UserFactory(superuser=True)` for one who may do everything; no password unless one is given.
+
+    `UserFactory(role=OPERATOR, projects=[...])`: of staff, with a role, a member of these projects.
+    """
 
     class Meta:
         model = User
+        skip_postgeneration_save = True
 
     class Params:
         superuser = factory.Trait(is_staff=True, is_superuser=True)
 
     username = factory.Sequence("user{}".format)
     password = Password(None)
+
+    @factory.post_generation
+    def role(self: User, create: bool, name: str | None, **kwargs: Any) -> None:
+        if name is not None:
+            self.is_staff = True
+            self.save()
+            self.groups.add(Group.objects.get(name=name))
+
+    @factory.post_generation
+    def projects(self: User, create: bool, projects: Sequence[Project] | None, **kwargs: Any) -> None:
+        for project in projects or ():
+            Membership.objects.create(user=self, project=project)
 
 
 class UpstreamKeyFactory(DjangoModelFactory[UpstreamKey]):
@@ -74,6 +93,19 @@ class AccessTokenFactory(DjangoModelFactory[AccessToken]):
     @classmethod
     def _create(cls, model_class: type[AccessToken], *args: Any, **overrides: Any) -> AccessToken:
         return issue_token(**overrides)[0]
+
+
+class TrustRuleFactory(DjangoModelFactory[TrustRule]):
+    """For the JWTs that tests.issuers makes, of an issuer that does not run."""
+
+    class Meta:
+        model = TrustRule
+
+    project = factory.SubFactory(ProjectFactory)
+    name = factory.Sequence("rule {}".format)
+    issuer = "https://issuer.example.com"
+    audience = AUDIENCE
+    claims = factory.LazyFunction(lambda: dict(REPOSITORY))
 
 
 class UsageRecordFactory(DjangoModelFactory[UsageRecord]):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -9,26 +10,30 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
 
 from llm_proxy_site.processes import MANAGE, running
+from tests.databases import own_database_url
 
 T = TypeVar("T")
+
+POLL_SECONDS = 0.03
+"""Whoever looks more often takes the processor from what it waits for."""
 
 WORKERS = os.environ.get("TEST_WORKERS", "1")
 """Each server has so many; `make test-shared` runs the tests of what workers share with two."""
 SHARED = (
-    {
-        "WORKERS": WORKERS,
-        "REDIS_URL": os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379"),
-        "REDIS_TIMEOUT_SECONDS": "10",  # a busy machine is no outage
-    }
+    {"WORKERS": WORKERS, "REDIS_URL": os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")}
     if WORKERS != "1"
     else {}
 )
+
+
+NOT_MEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
+"""For servers that run what others run, which are measured: to be traced doubles what a server costs."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,14 @@ class LiveProxy:
             self.upstream_url.removesuffix("/v1") + f"/_fake/keys/{upstream_key}", json=script
         ).raise_for_status()
 
+    def listens(self) -> bool:
+        server = urlsplit(self.url)
+        try:
+            socket.create_connection((server.hostname or "", server.port or 0), timeout=5).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
     def rss_bytes(self) -> int:
         rss: int = psutil.Process(self.process.pid).memory_info().rss
         return rss
@@ -79,17 +92,22 @@ class LiveProxy:
 
 
 @contextmanager
-def serving(folder: Path, **environment: str) -> Iterator[LiveProxy]:
+def serving(folder: Path, *, is_measured: bool = False, **environment: str) -> Iterator[LiveProxy]:
     """A proxy in front of a fake upstream, on this process's test database."""
-    with serving_many(1, folder, **environment) as (live,):
+    with serving_many(1, folder, is_measured=is_measured, **environment) as (live,):
         yield live
 
 
 @contextmanager
-def serving_many(count: int, folder: Path, **environment: str) -> Iterator[list[LiveProxy]]:
+def serving_many(
+    count: int, folder: Path, *, is_measured: bool = False, **environment: str
+) -> Iterator[list[LiveProxy]]:
     """Several proxies in front of one fake upstream, on this process's test database."""
+    if not is_measured:
+        environment = {**NOT_MEASURED, **environment}
+    upstream = ("-m", "llm_proxy_site.fake_upstream", "--bind", "127.0.0.1:0")
     with ExitStack() as stack:
-        _, line = stack.enter_context(running("-m", "llm_proxy_site.fake_upstream", "--bind", "127.0.0.1:0"))
+        _, line = stack.enter_context(running(*upstream, environment={} if is_measured else NOT_MEASURED))
         upstream_url = line.split()[-1]
         yield [
             stack.enter_context(proxy_before(upstream_url, folder / f"proxy-{number}.log", **environment))
@@ -100,15 +118,15 @@ def serving_many(count: int, folder: Path, **environment: str) -> Iterator[list[
 @contextmanager
 def proxy_before(upstream_url: str, log_file: Path, **environment: str) -> Iterator[LiveProxy]:
     """A proxy in front of this upstream, on this process's test database."""
-    from django.db import connection
-
     settings = {
-        "DATABASE_URL": _url_of(connection),
+        "DATABASE_URL": own_database_url(),
         **(SHARED if environment.get("REDIS_URL") != "" else {}),
         "UPSTREAM_BASE_URL": upstream_url,
         "SPOOL_DIR": str(log_file.parent / "spool"),
         "LEDGER_BATCH_SECONDS": "0.05",
         "LOG_LEVEL": "INFO",
+        "EXCHANGE_LOOPBACK_HTTP": "true",
+        "REDIS_TIMEOUT_SECONDS": "10",  # a busy machine is no outage
         **environment,
     }
     with (
@@ -121,14 +139,6 @@ def proxy_before(upstream_url: str, log_file: Path, **environment: str) -> Itera
         yield LiveProxy(line.split()[-1], upstream_url, process, log_file)
 
 
-def _url_of(connection: Any) -> str:
-    """As DATABASE_URL would name the test database."""
-    name = connection.settings_dict["NAME"]
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{name}"
-    return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
-
-
 def eventually(found: Callable[[], T], *, within_seconds: float = 10) -> T:
     """What `found` returns as soon as that is truthy. Fails the test after the deadline."""
     deadline = time.monotonic() + within_seconds
@@ -137,7 +147,7 @@ def eventually(found: Callable[[], T], *, within_seconds: float = 10) -> T:
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {within_seconds} s; last seen: {value!r}"
-        time.sleep(0.01)
+        time.sleep(POLL_SECONDS)
 
 
 async def eventually_async(found: Callable[[], T], *, within_seconds: float = 10) -> T:
@@ -145,5 +155,5 @@ async def eventually_async(found: Callable[[], T], *, within_seconds: float = 10
     deadline = time.monotonic() + within_seconds
     while not (value := found()):
         assert time.monotonic() < deadline, f"not within {within_seconds} s; last seen: {value!r}"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(POLL_SECONDS)
     return value

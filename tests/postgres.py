@@ -52,7 +52,7 @@ def is_there() -> bool:
     return all(map(shutil.which, programs))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -63,7 +63,7 @@ def own_postgres() -> Iterator[OwnPostgres]:
     directory = Path(tempfile.mkdtemp(prefix="llm-proxy-postgres-"))
     if os.geteuid() == 0:
         shutil.chown(directory, USER, USER)
-    server = OwnPostgres(directory, _free_port())
+    server = OwnPostgres(directory, free_port())
     try:
         server.init()
         server.start()

@@ -72,7 +72,10 @@ async def take_turns(http: aiohttp.ClientSession, url: str, plain: str, seen: Se
                 message = await socket.receive()
                 if message.type is not aiohttp.WSMsgType.TEXT:
                     return
-                if json.loads(message.data)["type"] == "response.done":
+                kind = json.loads(message.data)["type"]
+                if kind == "error":
+                    return  # refused: nothing else comes of it
+                if kind == "response.done":
                     break
             seen.turns[connection] += 1
 

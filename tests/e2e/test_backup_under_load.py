@@ -7,9 +7,9 @@ from threading import Event
 
 import httpx
 import pytest
-from django.db import connection
 
 from llm_proxy_site.processes import manage
+from tests.databases import own_database_url
 from tests.factories import issue_token
 from tests.live import eventually, serving
 from tokens.models import AccessToken
@@ -45,7 +45,7 @@ def test_backup_under_load_restores_to_a_database_that_adds_up(
 ) -> None:
     row, plain = token
     over = Event()
-    database = {"DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}"}
+    database = {"DATABASE_URL": own_database_url()}
 
     def ask(url: str) -> list[int]:
         statuses = []

@@ -77,8 +77,9 @@ async def _load_while_workers_are_killed(live: LiveProxy, plain: str, seen: Seen
 
 async def _until_more_is_seen(seen: Seen) -> None:
     begun = len(seen.ids)
-    while len(seen.ids) < begun + 10:  # on a busy machine
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while len(seen.ids) < begun + 10:  # on a busy machine
+            await asyncio.sleep(0.02)
     await asyncio.sleep(random.uniform(*LOAD_SECONDS))  # noqa: S311
 
 

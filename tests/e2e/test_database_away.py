@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class Site:
     known: str
     unknown: str
     spool: Path
+    environment: dict[str, str]
+
+    def new_token(self) -> str:
+        made = manage("create_token", "web", "--json", environment=self.environment)
+        token: str = json.loads(made)["token"]
+        return token
 
     def get(self, path: str, plain: str = "") -> httpx.Response:
         headers = {"authorization": f"Bearer {plain}"} if plain else {}
@@ -67,7 +74,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
                 line,
             ),
         ):
-            yield Site(line.split()[-1], postgres, known, unknown, tmp_path / "spool")
+            yield Site(line.split()[-1], postgres, known, unknown, tmp_path / "spool", environment)
 
 
 def test_a_database_that_goes_away_is_noticed_by_nobody_whose_token_is_known(site: Site) -> None:
@@ -91,6 +98,21 @@ def test_a_database_that_goes_away_is_noticed_by_nobody_whose_token_is_known(sit
         assert database.execute(turns).fetchall()[0][0] >= sum(seen.turns.values()) > 0
         _assert_sums(database)
     print(f"{len(seen.ids)} requests, {dict(seen.turns)} turns, slowest {seen.slowest_seconds:.2f} s")  # noqa: T201
+
+
+def test_connections_that_have_died_are_replaced_unnoticed(site: Site) -> None:
+    """Those of all the threads that ask for tokens."""
+    before, after = ([site.new_token() for _ in range(3)] for _ in range(2))
+    with ThreadPoolExecutor(3) as clients:
+        asked_at_once = list(clients.map(lambda plain: site.get("/v1/models", plain).status_code, before))
+    with psycopg.connect(site.postgres.url, autocommit=True) as database:
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+
+    assert asked_at_once == [200] * 3
+    assert [site.get("/v1/models", plain).status_code for plain in after] == [200] * 3
 
 
 async def _load_over_an_outage(site: Site, seen: Seen, during: dict[str, httpx.Response]) -> None:

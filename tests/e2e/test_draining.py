@@ -147,7 +147,7 @@ def test_nor_does_one_whose_body_is_read_while_it_stops(private_live: LiveProxy)
         client.sendall(f"POST /v1/chat/completions HTTP/1.1\r\n{head}\r\n".encode())
         assert client.recv(65536).startswith(b"HTTP/1.1 100")
         private_live.process.send_signal(signal.SIGTERM)
-        eventually(lambda: not _listens(private_live))
+        eventually(lambda: not private_live.listens())
         client.sendall(body.encode())
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
     began = time.monotonic()
@@ -155,12 +155,3 @@ def test_nor_does_one_whose_body_is_read_while_it_stops(private_live: LiveProxy)
     assert private_live.process.wait(timeout=40) == 0
     assert time.monotonic() - began < 10
     assert UsageRecord.objects.get(token=token).outcome == "client_closed"
-
-
-def _listens(live: LiveProxy) -> bool:
-    server = urlsplit(live.url)
-    try:
-        socket.create_connection((server.hostname, server.port), timeout=5).close()
-    except ConnectionRefusedError:
-        return False
-    return True

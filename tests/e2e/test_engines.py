@@ -1,35 +1,40 @@
-"""A token's life on PostgreSQL and on MariaDB: set up by the commands, served, revoked, recorded."""
+"""A token's life on PostgreSQL and on MariaDB: set up by its command, served, revoked, recorded."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
 
 from llm_proxy_site.processes import MANAGE, manage, running
 from tests.databases import execute
-from tests.live import eventually
+from tests.installations import Installation
+from tests.live import NOT_MEASURED, eventually
 
+NAMES = ["web", "Web", "w\u00e9b", "web \U0001f680"]
+"""They differ, if only in case or accent."""
 ENGINES = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("postgres", "mysql")]
 
 
 @pytest.fixture(params=ENGINES)
-def database_url(request: pytest.FixtureRequest) -> str:
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
+def installation(request: pytest.FixtureRequest) -> Installation:
+    installation: Installation = request.getfixturevalue(f"{request.param}_installation")
+    return installation
 
 
-def test_a_token_lives_and_dies(database_url: str, tmp_path: Path) -> None:
+def test_a_token_lives_and_dies(installation: Installation) -> None:
     with running("-m", "llm_proxy_site.fake_upstream", "--bind", "127.0.0.1:0") as (_, upstream):
         environment = {
-            "DATABASE_URL": database_url,
-            "DATA_DIR": str(tmp_path),
+            **installation,
             "UPSTREAM_BASE_URL": upstream.split()[-1],
             "LEDGER_BATCH_SECONDS": "0.05",
+            **NOT_MEASURED,
         }
-        manage("setup", environment=environment)
-        manage("create_project", "web", "--upstream-key", "-", environment=environment, stdin="sk-upstream-1")
+        for name in NAMES:
+            manage(
+                "create_project", name, "--upstream-key", "-", environment=environment, stdin="sk-upstream-1"
+            )
+        listed = json.loads(manage("list_projects", "--json", environment=environment))
         token = json.loads(
             manage("create_token", "web", "--max-requests", "5", "--json", environment=environment)
         )
@@ -51,11 +56,16 @@ def test_a_token_lives_and_dies(database_url: str, tmp_path: Path) -> None:
             manage("revoke_token", token["id"], environment=environment)
             eventually(lambda: httpx.get(f"{url}/v1/models", headers=headers).status_code == 401)
 
+    assert {project["name"] for project in listed} == set(NAMES)
     assert ready["status"] == "ok"
     assert answers == [200] * 5 + [429]
     assert counted["state"] == "exhausted"
-    outcomes = dict(execute(database_url, "SELECT outcome, count(*) FROM usage_usagerecord GROUP BY 1"))
-    ((model,),) = execute(database_url, "SELECT DISTINCT model FROM usage_usagerecord WHERE model <> ''")
+    outcomes = dict(
+        execute(installation["DATABASE_URL"], "SELECT outcome, count(*) FROM usage_usagerecord GROUP BY 1")
+    )
+    ((model,),) = execute(
+        installation["DATABASE_URL"], "SELECT DISTINCT model FROM usage_usagerecord WHERE model <> ''"
+    )
     assert outcomes["completed"] == 5
     assert outcomes["refused"] >= 2
     assert "\0" not in model
@@ -66,31 +76,17 @@ def _token(environment: dict[str, str]) -> dict[str, object]:
     return facts
 
 
-def test_names_that_differ_in_case_or_accent_are_two(database_url: str, tmp_path: Path) -> None:
-    environment = {"DATABASE_URL": database_url, "DATA_DIR": str(tmp_path)}
-    manage("setup", environment=environment)
-    names = ["web", "Web", "w\u00e9b", "web \U0001f680"]
-    for name in names:
-        manage("create_project", name, "--upstream-key", "-", environment=environment, stdin="sk-upstream-1")
-
-    listed = json.loads(manage("list_projects", "--json", environment=environment))
-    assert {project["name"] for project in listed} == set(names)
-
-
-def test_two_workers_count_and_sum_what_many_clients_send(
-    database_url: str, redis_url: str, tmp_path: Path
-) -> None:
+def test_two_workers_count_and_sum_what_many_clients_send(installation: Installation, redis_url: str) -> None:
     """Two ledgers write the same tokens' and projects' rows at the same time."""
     with running("-m", "llm_proxy_site.fake_upstream", "--bind", "127.0.0.1:0") as (_, upstream):
         environment = {
-            "DATABASE_URL": database_url,
-            "DATA_DIR": str(tmp_path),
+            **installation,
             "UPSTREAM_BASE_URL": upstream.split()[-1],
             "LEDGER_BATCH_SECONDS": "0.01",
             "REDIS_URL": redis_url,
             "WORKERS": "2",
+            **NOT_MEASURED,
         }
-        manage("setup", environment=environment)
         manage("create_project", "web", "--upstream-key", "-", environment=environment, stdin="sk-upstream-1")
         issue = ("create_tokens", "web", "--count", "4", "--max-requests", "50", "--format", "json")
         plains = [token["token"] for token in json.loads(manage(*issue, environment=environment))]
@@ -105,7 +101,7 @@ def test_two_workers_count_and_sum_what_many_clients_send(
                 statuses = list(clients.map(ask, range(240)))
 
     assert sorted(statuses) == [200] * 200 + [429] * 40
-    ((rows,),) = execute(database_url, "SELECT count(*) FROM usage_usagerecord")
-    ((counted,),) = execute(database_url, "SELECT sum(request_count) FROM tokens_accesstoken")
-    ((summed,),) = execute(database_url, "SELECT sum(requests) FROM usage_dailyspend")
+    ((rows,),) = execute(installation["DATABASE_URL"], "SELECT count(*) FROM usage_usagerecord")
+    ((counted,),) = execute(installation["DATABASE_URL"], "SELECT sum(request_count) FROM tokens_accesstoken")
+    ((summed,),) = execute(installation["DATABASE_URL"], "SELECT sum(requests) FROM usage_dailyspend")
     assert (rows, counted, summed) == (240, 200, 2 * 200)

@@ -12,7 +12,10 @@ import pytest
 
 from tests.factories import issue_token
 from tests.live import LiveProxy, eventually, serving
+from tests.metrics import TOKEN, scrape, total
 from tests.wire import connected, head
+
+pytestmark = pytest.mark.xdist_group("garbage")  # one process of tests, one server
 
 CHUNKED_POST = head("POST /v1/files HTTP/1.1", "Authorization: Bearer {token}", "Transfer-Encoding: chunked")
 CHAT = b'{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"Hi"}]}'
@@ -110,12 +113,13 @@ def test_a_client_that_closes_its_side_leaves_nothing(hurried: LiveProxy, name: 
         _read_to_the_end(connection)
 
 
-@pytest.mark.parametrize("private_live", [SOON], indirect=True)
+@pytest.mark.parametrize("private_live", [SOON | {"METRICS_TOKEN": TOKEN}], indirect=True)
 def test_no_request_runs_on_after_garbage(private_live: LiveProxy) -> None:
     with _leaving_nothing(private_live) as sent_with:
         for data in GARBAGE.values():
             with connected(private_live.url) as connection:
                 _send(connection, sent_with(data))
+    eventually(lambda: total(scrape(private_live), "llm_proxy_active_requests") == 0)
     private_live.process.terminate()
     private_live.process.wait(30)
 

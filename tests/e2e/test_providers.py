@@ -19,6 +19,8 @@ from tests.live import LiveProxy, eventually, proxy_before
 from tests.sockets import ask, talk, talking, upstream_socket
 from usage.models import UsageRecord
 
+pytestmark = pytest.mark.xdist_group("providers")  # one process of tests, one server
+
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say something."}]}
 FILE = """
 providers:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from llm_proxy_site.processes import manage
 from projects.models import Project
+from tests.databases import own_database_url
 from tests.factories import issue_token
 from tests.live import LiveProxy, eventually
 from tokens.format import generate
@@ -183,6 +184,4 @@ def test_a_project_without_a_usable_key_is_said_to_have_none(live: LiveProxy) ->
 
 
 def database_of_the_test() -> dict[str, str]:
-    from django.db import connection
-
-    return {"DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}"}
+    return {"DATABASE_URL": own_database_url()}

@@ -55,20 +55,21 @@ class Requests:
 def test_rotation_under_load_fails_no_request(live: LiveProxy) -> None:
     token, old = issue_token(max_requests=100_000)
     with Requests(live, old) as requests:
-        eventually(lambda: len(requests.statuses) > 20)
+        eventually(lambda: len(requests.statuses) > 20, within_seconds=60)
         new = rotate(token, timedelta(minutes=5))
         token.refresh_from_db()
         dies_at = token.previous_digest_dies_at.replace(microsecond=0)
         eventually(lambda: told_expiry(ask(live, old)) == dies_at)  # the proxy knows of the rotation
         before = len(requests.statuses)
-        eventually(lambda: len(requests.statuses) > before + 100)  # with the old one, well into the grace
+        # With the old one, well into the grace.
+        eventually(lambda: len(requests.statuses) > before + 100, within_seconds=60)
         requests.plain = new
         before = len(requests.statuses)
-        eventually(lambda: len(requests.statuses) > before + 100)
+        eventually(lambda: len(requests.statuses) > before + 100, within_seconds=60)
 
     assert set(requests.statuses) == {200}
     rows = UsageRecord.objects.filter(token=token)
-    eventually(lambda: rows.count() >= len(requests.statuses))
+    eventually(lambda: rows.count() >= len(requests.statuses), within_seconds=60)
     token.refresh_from_db()
     assert token.request_count == rows.count()  # one token, one counter
 
@@ -100,5 +101,10 @@ def test_a_reactivated_token_works_again_and_has_lost_no_limit(live: LiveProxy) 
     lifecycle.revoke(token, actor="user:test", now=timezone.now())
     eventually(lambda: ask(live, plain, "/token").status_code == 401, within_seconds=2)
     lifecycle.reactivate(token, actor="user:test", now=timezone.now())
-    eventually(lambda: ask(live, plain, "/token").status_code == 200, within_seconds=2)
-    assert [ask(live, plain).status_code for _ in range(2)] == [200, 429]
+
+    def heard() -> int:
+        """Zero from a worker to which it is revoked still."""
+        status = ask(live, plain).status_code
+        return 0 if status == 401 else status
+
+    assert [eventually(heard, within_seconds=2) for _ in range(2)] == [200, 429]

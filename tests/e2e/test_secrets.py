@@ -7,6 +7,7 @@ import httpx
 from django.db import connection
 
 from llm_proxy_site.processes import MANAGE, manage
+from tests.databases import own_database_url
 from tests.factories import UPSTREAM_KEY, ProjectFactory, issue_token
 from tests.live import LiveProxy, eventually
 from usage.models import UsageRecord
@@ -19,7 +20,7 @@ def test_secrets_appear_in_no_log_answer_or_table(private_live: LiveProxy) -> No
     token, plain = issue_token()
     other, other_plain = issue_token(project=ProjectFactory.create(upstream_key__plain=SECRET_KEY))
     broken, broken_plain = issue_token(project=ProjectFactory.create(base_url="http://127.0.0.1:1/v1"))
-    environment = {"DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}"}
+    environment = {"DATABASE_URL": own_database_url()}
     answers = [
         _answer(live, method, path, {"authorization": f"Bearer {secret}", **headers})
         for secret in (plain, other_plain, broken_plain, plain[:-1] + "x")

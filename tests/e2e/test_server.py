@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from llm_proxy_site.processes import MANAGE, running
 from llm_proxy_site.server.framing import LINGER_SECONDS
+from tests.databases import own_database_url
 from tests.factories import issue_token
 from tests.live import LiveProxy, eventually
 from tests.wire import talk
@@ -104,7 +104,7 @@ def test_runserver_serves_the_same(live: LiveProxy, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     environment = {
-        "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
+        "DATABASE_URL": own_database_url(),
         "UPSTREAM_BASE_URL": live.upstream_url,
         "LEDGER_BATCH_SECONDS": "60",
     }

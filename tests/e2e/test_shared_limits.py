@@ -12,9 +12,11 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from tests.factories import ProjectFactory, issue_token
-from tests.live import LiveProxy, eventually, proxy_before, serving, serving_many
+from tests.live import WORKERS, LiveProxy, eventually, proxy_before, serving, serving_many
 from tokens.models import AccessToken
 from usage.models import DailySpend, UsageRecord
+
+pytestmark = pytest.mark.xdist_group("shared_limits")  # one process of tests, one server
 
 DOLLAR = 1_000_000
 WORDS = 3000
@@ -30,13 +32,28 @@ WORST_CASE = COST + 500
 LEASE_SECONDS = 3
 
 
-@pytest.fixture
-def pair(
-    redis_url: str, django_db_setup: None, transactional_db: None, tmp_path: Path
-) -> Iterator[list[LiveProxy]]:
-    """Two proxies before one upstream, on one database and one Redis."""
-    with serving_many(2, tmp_path, REDIS_URL=redis_url, LIMITS_LEASE_SECONDS=str(LEASE_SECONDS)) as proxies:
+@pytest.fixture(scope="module")
+def _pair(request: pytest.FixtureRequest, redis_url: str, django_db_setup: None) -> Iterator[list[LiveProxy]]:
+    if WORKERS != "1":
+        yield [request.getfixturevalue("_live")] * 2
+        return
+    folder = request.getfixturevalue("tmp_path_factory").mktemp("pair")
+    with serving_many(2, folder, REDIS_URL=redis_url) as proxies:
         yield proxies
+
+
+@pytest.fixture
+def pair(_pair: list[LiveProxy], transactional_db: None) -> list[LiveProxy]:
+    """Two proxies before one upstream, on one database and one Redis; or twice the one, with its workers."""
+    return _pair
+
+
+@pytest.fixture
+def doomed(pair: list[LiveProxy], redis_url: str, tmp_path: Path) -> Iterator[LiveProxy]:
+    """One more before the same upstream, of one process, to be killed."""
+    own = {"WORKERS": "1", "REDIS_URL": redis_url, "LIMITS_LEASE_SECONDS": str(LEASE_SECONDS)}
+    with proxy_before(pair[0].upstream_url, tmp_path / "doomed.log", **own) as proxy:
+        yield proxy
 
 
 async def spend(proxies: list[LiveProxy], plain: str, *, clients: int, rounds: int) -> Counter[int]:
@@ -89,8 +106,10 @@ async def test_requests_are_capped_exactly_over_two_processes(pair: list[LivePro
 
 
 @pytest.mark.redis
-async def test_ghosts_of_a_killed_process_go_with_their_leases(pair: list[LiveProxy]) -> None:
-    doomed, other = pair
+async def test_ghosts_of_a_killed_process_go_with_their_leases(
+    pair: list[LiveProxy], doomed: LiveProxy
+) -> None:
+    other = pair[0]
     _, plain = await sync_to_async(issue_token)(max_concurrent_requests=10)
     async with httpx.AsyncClient(timeout=60) as http:
         running = [

@@ -1,5 +1,5 @@
 """No request hides in another: whatever is done to the bytes that say where a request ends, upstream receives
-what a parser of another make (h11) reads, or less of it.
+what a parser of another make (h11) reads, in that order, but for what the proxy itself refuses.
 """
 
 import hashlib
@@ -72,10 +72,13 @@ def test_no_request_hides_in_another(live: LiveProxy) -> None:
     @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.booleans(), _edits)
     def holds(is_chunked: bool, edits: list[Edit]) -> None:
-        _, received, read, is_refused = _both_read(live, plain, is_chunked, edits)
+        answers, received, read, is_refused = _both_read(live, plain, is_chunked, edits)
 
-        assert received[: len(read)] == read[: len(received)]
-        assert len(received) <= len(read) or is_refused
+        rest = iter(read)  # what is not among them is looked for to their end
+        strange = [request for request in received if request not in rest]
+        assert not strange or is_refused
+        if set(answers) <= {200}:  # else one of them may be missing that the proxy has refused
+            assert received[: len(read)] == read[: len(received)]
 
     holds()
 

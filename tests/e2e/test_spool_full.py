@@ -6,13 +6,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from django.db import connection
 
+from tests.databases import table_away
 from tests.e2e.load import Seen, ask_for_nothing, ask_json, ask_stream, ask_until
 from tests.factories import issue_token
 from tests.ledgers import assert_sums_are_those_of_the_rows, missing
@@ -55,7 +54,7 @@ def test_a_disk_that_is_full_stops_no_request_and_loses_none(live: LiveProxy, sm
                 file.write(b"x" * 4096)
         except OSError:
             pass
-    with _no_writing():
+    with table_away(UsageRecord):
         asyncio.run(_load(live, plain, seen))
         said = httpx.get(f"{live.url}/ready")
         filler.unlink()
@@ -68,21 +67,9 @@ def test_a_disk_that_is_full_stops_no_request_and_loses_none(live: LiveProxy, sm
     assert set(seen.statuses) == {200, 404}
     assert_sums_are_those_of_the_rows()
     eventually(lambda: httpx.get(f"{live.url}/ready").json()["status"] == "ok")
-    events = [line for line in live.log().splitlines() if "spool" in line]
+    events = [line for line in live.log().splitlines() if "spooled" in line]
     assert "usage cannot be spooled, it is kept in memory" in events[0]
     assert "usage can be spooled again" in events[-1]
-
-
-@contextmanager
-def _no_writing() -> Iterator[None]:
-    """Meanwhile the ledger cannot be written."""
-    table = UsageRecord._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {table} RENAME TO away")
-        try:
-            yield
-        finally:
-            cursor.execute(f"ALTER TABLE away RENAME TO {table}")
 
 
 async def _load(live: LiveProxy, plain: str, seen: Seen) -> None:

@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from projects.models import UnpricedPolicy
 from tests.e2e.test_websocket import refusal
 from tests.factories import ProjectFactory
-from tests.live import LiveProxy
+from tests.live import LiveProxy, eventually_async
 from tests.sockets import ask, new_token, rows, talk, talking, upstream_socket
 
 AUDIO = base64.b64encode(b"\0" * 9600).decode()
@@ -200,6 +200,12 @@ async def test_concurrent_turns_are_counted_and_so_are_open_sockets(live: LivePr
     await rows(token, 4)
     async with talk(live, plain) as client:
         assert (await client.hear())["type"] == "session.created"
+
+    def limited() -> list[str]:
+        lines = [line for line in live.log().splitlines() if str(token.id) in line]
+        return [line for line in lines if '"limit_reached":"concurrent_requests"' in line]
+
+    await eventually_async(lambda: len(limited()) == 2)
 
 
 @pytest.mark.parametrize(

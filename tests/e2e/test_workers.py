@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,9 +16,9 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 import pytest
-from django.db import connection
 
 from llm_proxy_site.processes import MANAGE
+from tests.databases import own_database_url
 from tests.factories import issue_token
 from tests.live import LiveProxy, eventually, serving
 from usage.models import UsageRecord
@@ -57,7 +56,7 @@ def test_sigterm_lets_every_worker_finish_its_streams(pair: LiveProxy) -> None:
     streams = [a_stream(pair, plain) for _ in range(8)]
     eventually(lambda: pair.upstream_stats()["running"] == 8)
     pair.process.send_signal(signal.SIGTERM)
-    eventually(lambda: not listens(pair))
+    eventually(lambda: not pair.listens())
 
     assert all(stream.result(timeout=60).endswith("data: [DONE]") for stream in streams)
     assert pair.process.wait(timeout=30) == 0
@@ -70,7 +69,7 @@ def test_a_second_signal_ends_all_at_once(pair: LiveProxy) -> None:
     streams = [a_stream(pair, plain, chunks=600) for _ in range(4)]
     eventually(lambda: pair.upstream_stats()["running"] == 4)
     pair.process.send_signal(signal.SIGTERM)
-    eventually(lambda: not listens(pair))
+    eventually(lambda: not pair.listens())
     pair.process.send_signal(signal.SIGINT)
 
     pair.process.wait(timeout=20)
@@ -91,7 +90,7 @@ def test_workers_do_not_outlive_a_supervisor_that_is_killed(pair: LiveProxy) -> 
     gone, alive = psutil.wait_procs(workers, timeout=30)
     assert len(gone) == 2
     assert not alive
-    assert not listens(pair)
+    assert not pair.listens()
 
 
 def test_a_worker_that_is_asked_to_end_is_replaced_too(pair: LiveProxy) -> None:
@@ -122,7 +121,7 @@ def test_a_port_in_use_is_said_in_a_sentence(pair: LiveProxy, redis_url: str, tm
         urlsplit(pair.url).netloc,
         environment={
             "REDIS_URL": redis_url,
-            "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
+            "DATABASE_URL": own_database_url(),
         },
         folder=tmp_path,
     )
@@ -137,7 +136,7 @@ def test_a_restart_that_is_asked_for_during_the_start_does_not_end_it(
     environment = {
         "REDIS_URL": redis_url,
         "SPOOL_DIR": str(tmp_path / "spool"),
-        "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
+        "DATABASE_URL": own_database_url(),
     }
     log_file = tmp_path / "log"
     with log_file.open("w") as log:
@@ -196,15 +195,6 @@ def ready_lines(live: LiveProxy) -> int:
 
 def get_models(live: LiveProxy, plain: str) -> int:
     return httpx.get(f"{live.base_url}/models", headers={"authorization": f"Bearer {plain}"}).status_code
-
-
-def listens(live: LiveProxy) -> bool:
-    server = urlsplit(live.url)
-    try:
-        socket.create_connection((server.hostname, server.port), timeout=5).close()
-    except ConnectionRefusedError:
-        return False
-    return True
 
 
 def a_stream(live: LiveProxy, plain: str, chunks: int = 20) -> Future[str]:

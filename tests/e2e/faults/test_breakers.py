@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Iterator
 from statistics import median
 
 import aiohttp
@@ -12,7 +13,7 @@ import pytest
 from projects.models import Project
 from tests.e2e.faults.asking import CHAT, ask, closed_port
 from tests.factories import ProjectFactory, UpstreamKeyFactory, issue_token
-from tests.live import LiveProxy, eventually
+from tests.live import LiveProxy, eventually, serving
 from usage.models import UsageRecord
 
 TOUCHY = {
@@ -21,7 +22,19 @@ TOUCHY = {
     "BREAKER_WINDOW_SECONDS": "60",
     "BREAKER_OPEN_SECONDS": "2",
 }
-touchy = pytest.mark.parametrize("private_live", [TOUCHY], indirect=True)
+pytestmark = pytest.mark.xdist_group("breakers")  # one process of tests, one server
+
+
+@pytest.fixture(scope="module")
+def _touchy(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveProxy]:
+    with serving(tmp_path_factory.mktemp("breakers"), **TOUCHY) as live:
+        yield live
+
+
+@pytest.fixture
+def touchy(_touchy: LiveProxy, transactional_db: None) -> LiveProxy:
+    """A proxy whose breakers open after 5 failures, each test's by keys of its own."""
+    return _touchy
 
 
 def project_with(key: str, **fields: str) -> Project:
@@ -35,12 +48,11 @@ def fail_until_open(live: LiveProxy, project: Project, **fault: str) -> None:
         assert ask(live, "post", project, **fault).code != "upstream_unavailable"
 
 
-@touchy
-def test_one_projects_bad_luck_is_not_anothers(private_live: LiveProxy) -> None:
+def test_one_projects_bad_luck_is_not_anothers(touchy: LiveProxy) -> None:
     bad, good = project_with("sk-bad-key"), project_with("sk-good-key")
-    private_live.fault_key("sk-bad-key", status="500")
-    fail_until_open(private_live, bad)
-    refused, passed = ask(private_live, "post", bad), ask(private_live, "post", good)
+    touchy.fault_key("sk-bad-key", status="500")
+    fail_until_open(touchy, bad)
+    refused, passed = ask(touchy, "post", bad), ask(touchy, "post", good)
 
     assert (refused.status, refused.code, refused.upstream_requests) == (503, "upstream_unavailable", 0)
     assert 1 <= int(refused.headers["retry-after"]) <= 2
@@ -50,25 +62,23 @@ def test_one_projects_bad_luck_is_not_anothers(private_live: LiveProxy) -> None:
     assert passed.status == 200
 
 
-@touchy
 @pytest.mark.parametrize("status", ["401", "403", "400", "404", "429"])
-def test_what_upstream_says_of_the_client_opens_nothing(private_live: LiveProxy, status: str) -> None:
+def test_what_upstream_says_of_the_client_opens_nothing(touchy: LiveProxy, status: str) -> None:
     project = ProjectFactory.create()
-    seen = [ask(private_live, "post", project, fake_status=status).status for _ in range(7)]
+    seen = [ask(touchy, "post", project, fake_status=status).status for _ in range(7)]
 
     assert seen == [int(status)] * 7
 
 
-@touchy
-def test_hangups_open_nothing(private_live: LiveProxy) -> None:
+def test_hangups_open_nothing(touchy: LiveProxy) -> None:
     project = ProjectFactory.create()
     _, plain = issue_token(project=project)
     headers = {"authorization": f"Bearer {plain}", "x-fake-hang": "1"}
     for _ in range(7):
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{private_live.base_url}/chat/completions", json=CHAT, headers=headers, timeout=0.3)
+            httpx.post(f"{touchy.base_url}/chat/completions", json=CHAT, headers=headers, timeout=0.3)
 
-    assert ask(private_live, "post", project).status == 200
+    assert ask(touchy, "post", project).status == 200
 
 
 @pytest.mark.parametrize("private_live", [TOUCHY | {"BREAKER_OPEN_SECONDS": "5"}], indirect=True)
@@ -98,34 +108,32 @@ def test_50_at_once_send_one_probe_and_its_success_lets_all_through(private_live
     ]
 
 
-@touchy
-def test_a_probe_that_its_client_gives_up_leaves_its_place_to_the_next(private_live: LiveProxy) -> None:
+def test_a_probe_that_its_client_gives_up_leaves_its_place_to_the_next(touchy: LiveProxy) -> None:
     project = project_with("sk-given-up")
-    private_live.fault_key("sk-given-up", status="503")
-    fail_until_open(private_live, project)
-    private_live.fault_key("sk-given-up")
+    touchy.fault_key("sk-given-up", status="503")
+    fail_until_open(touchy, project)
+    touchy.fault_key("sk-given-up")
     _, plain = issue_token(project=project)
     headers = {"authorization": f"Bearer {plain}", "x-fake-hang": "1", "x-marker": "given-up"}
 
     def is_given_up() -> bool:
         try:
-            httpx.post(f"{private_live.base_url}/chat/completions", json=CHAT, headers=headers, timeout=0.5)
+            httpx.post(f"{touchy.base_url}/chat/completions", json=CHAT, headers=headers, timeout=0.5)
         except httpx.ReadTimeout:
-            return bool(private_live.upstream_requests("given-up"))
+            return bool(touchy.upstream_requests("given-up"))
         return False
 
     eventually(is_given_up)
-    eventually(lambda: ask(private_live, "post", project).status == 200)
+    eventually(lambda: ask(touchy, "post", project).status == 200)
 
 
-@touchy
-def test_a_dead_upstream_costs_little_while_its_breaker_is_open(private_live: LiveProxy) -> None:
+def test_a_dead_upstream_costs_little_while_its_breaker_is_open(touchy: LiveProxy) -> None:
     with closed_port() as base_url:
         dead, other = ProjectFactory.create(base_url=base_url), ProjectFactory.create(base_url=base_url)
-        fail_until_open(private_live, dead)
+        fail_until_open(touchy, dead)
         token, plain = issue_token(project=other)
         with httpx.Client(headers={"authorization": f"Bearer {plain}"}) as client:
-            answers = [client.get(f"{private_live.base_url}/models") for _ in range(50)]
+            answers = [client.get(f"{touchy.base_url}/models") for _ in range(50)]
     opened = [answer for answer in answers if answer.json()["error"]["code"] == "upstream_unavailable"]
     records = eventually(lambda: (r := list(UsageRecord.objects.filter(token=token))) and len(r) == 50 and r)
 
@@ -160,10 +168,9 @@ async def _at_once(live: LiveProxy, project: Project, count: int) -> list[int]:
         return [answer.status_code for answer in await asyncio.gather(*answers)]
 
 
-@touchy
-async def test_a_websocket_is_refused_too_while_its_breaker_is_open(private_live: LiveProxy) -> None:
-    plain = await asyncio.to_thread(_token_of_an_open_breaker, private_live)
-    url = f"{private_live.base_url}/realtime?model=gpt-realtime"
+async def test_a_websocket_is_refused_too_while_its_breaker_is_open(touchy: LiveProxy) -> None:
+    plain = await asyncio.to_thread(_token_of_an_open_breaker, touchy)
+    url = f"{touchy.base_url}/realtime?model=gpt-realtime"
     async with aiohttp.ClientSession(headers={"authorization": f"Bearer {plain}"}) as session:
         with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
             await session.ws_connect(url)

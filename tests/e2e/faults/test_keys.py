@@ -15,6 +15,8 @@ from tests.factories import ProjectFactory, UpstreamKeyFactory, issue_token
 from tests.live import LiveProxy, eventually, serving
 from usage.models import UsageRecord
 
+pytestmark = pytest.mark.xdist_group("keys")  # one process of tests, one server
+
 RESTS = {"KEY_QUOTA_COOLDOWN_SECONDS": "2", "KEY_REFUSED_COOLDOWN_SECONDS": "300"}
 
 

@@ -10,6 +10,8 @@ from tests.e2e.faults.asking import KINDS, ask, closed_port
 from tests.factories import ProjectFactory
 from tests.live import LiveProxy, serving
 
+pytestmark = pytest.mark.xdist_group("matrix")  # one process of tests, one server
+
 STALL_SECONDS = 1.5
 PATIENT = {
     "UPSTREAM_FIRST_BYTE_TIMEOUT_SECONDS": str(STALL_SECONDS),
