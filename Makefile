@@ -25,7 +25,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 # Else every start compiles all of it anew, and tests start hundreds of servers.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo run test test-all test-shared check format lock bench peers soak idle-streams clients mysql image audit licences openapi docs screenshots clean
+.PHONY: setup demo run test test-all test-again test-shared check format lock bench peers soak idle-streams clients mysql image audit licences openapi docs screenshots clean
 
 setup: $(STAMP)  ## environment, secrets, database, admin account
 	$(RUN) manage.py setup
@@ -41,6 +41,9 @@ test: $(DEV_STAMP)  ## the tests; what needs an absent service is skipped and na
 
 test-all: $(DEV_STAMP)  ## the tests; an absent service is a failure
 	$(RUN) -m pytest --cov --cov-report=term --require-services --durations=25 $(ARGS)
+
+test-again: $(DEV_STAMP)  ## what failed in the last run, one after the other
+	$(RUN) -m pytest --cov --cov-append --cov-report=term --require-services --last-failed --last-failed-no-failures=none -n 0 $(ARGS)
 
 # In one process, so that all of them share one server of two workers: nothing takes longer than its start.
 SHARED = $(addprefix tests/e2e/test_,dying holder limits rotation shared_limits)
