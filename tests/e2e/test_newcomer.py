@@ -15,8 +15,9 @@ from playwright.sync_api import Error, Locator, Page, expect
 
 from tests.browser import Browser
 from tests.factories import UPSTREAM_KEY, ProjectFactory, UserFactory
-from tests.live import LiveProxy
+from tests.live import LiveProxy, eventually
 from tokens.models import AccessToken
+from usage.models import UsageRecord
 
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
 PASSWORD = "first day, first password"
@@ -73,6 +74,7 @@ def test_a_newcomers_day(live: LiveProxy, browser: Browser, newcomer: User) -> N
     expect(rows.first).to_contain_text("cut: invalid_api_key")
     assert "invalid_api_key" in ran("sh", "-c", curl)
 
+    eventually(lambda: UsageRecord.objects.filter(outcome="cut").first())
     page.goto(live.url + reverse("admin:index"))
     top = page.locator(".panel", has_text="Top projects").locator("tr", has_text="webshop")
     assert int(top.locator("td").first.inner_text()) >= 3
