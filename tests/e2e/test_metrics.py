@@ -45,7 +45,8 @@ def _pair(
 
 @pytest.fixture
 def pair(_pair: LiveProxy, transactional_db: None) -> LiveProxy:
-    """One server of two workers."""
+    """One server of two workers, both of which live."""
+    eventually(lambda: scrape(_pair)["llm_proxy_workers"][()] == 2, within_seconds=30)
     return _pair
 
 
