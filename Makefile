@@ -9,6 +9,7 @@ RUN = $(VENV)/bin/python
 STAMP = $(VENV)/.installed
 DEV_STAMP = $(VENV)/.installed-dev
 MYSQL_STAMP = $(VENV)/.installed-mysql
+TRACES_STAMP = $(VENV)/.installed-traces
 DOCS_STAMP = $(VENV)/.installed-docs
 CLIENTS_STAMP = $(CLIENTS_VENV)/.installed
 AUDIT_STAMP = $(AUDIT_VENV)/.installed
@@ -27,7 +28,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 # Else every start compiles all of it anew, and tests start hundreds of servers.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo run test test-all test-again test-shared check workflows format lock bench peers soak idle-streams clients mysql image audit licences openapi docs screenshots clean
+.PHONY: setup demo run test test-all test-again test-shared check workflows format lock bench peers soak idle-streams clients mysql traces image audit licences openapi docs screenshots clean
 
 setup: $(STAMP)  ## environment, secrets, database, admin account
 	$(RUN) manage.py setup
@@ -87,11 +88,13 @@ clients: $(CLIENTS_STAMP) $(NODE_STAMP)  ## the client programs that are tried a
 
 mysql: $(MYSQL_STAMP)  ## the driver for MySQL and MariaDB (needs a compiler, pkg-config and libmariadb-dev)
 
+traces: $(TRACES_STAMP)  ## what sends traces to an OpenTelemetry collector
+
 image:  ## the container image
 	docker build -t llm-proxy $(ARGS) .
 
 audit: $(AUDIT_STAMP)  ## known vulnerabilities of what is locked (asks PyPI)
-	$(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt $(ARGS)
+	$(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt -r requirements-traces.txt $(ARGS)
 
 licences: $(DEV_STAMP)  ## docs/licences.md, written anew
 	$(RUN) -m tests.licences
@@ -100,6 +103,7 @@ lock:  ## compile pyproject.toml into the requirements files (needs uv)
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) --group dev pyproject.toml -c requirements.txt -o requirements-dev.txt
 	$(COMPILE) --group mysql -o requirements-mysql.txt
+	$(COMPILE) --group traces -c requirements-dev.txt -o requirements-traces.txt
 	$(COMPILE) --group docs -c requirements-dev.txt -o requirements-docs.txt
 	$(COMPILE) --group clients -o requirements-clients.txt
 	$(COMPILE) --group audit -o requirements-audit.txt
@@ -137,6 +141,10 @@ $(DEV_STAMP): requirements-dev.txt $(STAMP)
 
 $(MYSQL_STAMP): requirements-mysql.txt $(STAMP)
 	$(call install,$(VENV),requirements-mysql.txt)
+	touch $@
+
+$(TRACES_STAMP): requirements-traces.txt $(STAMP)
+	$(call install,$(VENV),requirements-traces.txt)
 	touch $@
 
 $(DOCS_STAMP): requirements-docs.txt $(STAMP)

@@ -7,7 +7,7 @@ class SiteConfig(AppConfig):
     verbose_name = "LLM Proxy"
 
     def ready(self) -> None:
-        from llm_proxy_site import checks  # noqa: F401  (registers the system checks)
+        from llm_proxy_site import checks, tracing_checks  # noqa: F401  (registers the system checks)
         from llm_proxy_site.roles import make_roles
 
         post_migrate.connect(make_roles, sender=self)

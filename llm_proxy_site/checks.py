@@ -19,6 +19,7 @@ from llm_proxy_site.logs import FORMATS, LEVELS
 from projects.models import Project, validate_base_url
 from proxy.configuration import provider_names
 from proxy.providers import InvalidProvidersError, load_providers
+from proxy.tracing.sampler import SAMPLERS
 
 THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
 SHORTEST_TOKEN = 32
@@ -34,6 +35,8 @@ def check_values(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
         problems.append(f"LOG_LEVEL: must be one of {', '.join(LEVELS)}")
     if settings.LOG_FORMAT not in FORMATS:
         problems.append(f"LOG_FORMAT: must be one of {', '.join(FORMATS)}")
+    if settings.TRACES_SAMPLER not in SAMPLERS:
+        problems.append(f"OTEL_TRACES_SAMPLER: must be one of {', '.join(SAMPLERS)}")
     if settings.BREAKER_FAILURE_PERCENT > 100:
         problems.append("BREAKER_FAILURE_PERCENT: must be at most 100; 0 is never")
     return [

@@ -5,11 +5,13 @@ check (`llm_proxy.E001`) names every one of them at once. Values are never repea
 """
 
 import os
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import environ
 
@@ -17,6 +19,8 @@ from projects.lifetime import parse_period
 
 SQLITE = "django.db.backends.sqlite3"
 MYSQL = "django.db.backends.mysql"
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""RFC 9110 section 5.6.2: of a header."""
 DATABASE_SCHEMES = ("postgres", "postgresql", "mysql", "sqlite")
 
 
@@ -54,6 +58,20 @@ class Environment:
         """A list, comma-separated; none where one of them is bad."""
         found: tuple[IPv4Network | IPv6Network, ...] = self.read(name, _networks, ())
         return found
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """NAME=VALUE, comma-separated, values percent-encoded; none where one of them is bad."""
+        found: dict[str, str] = self.read(name, _pairs, {})
+        return found
+
+    def url(self, name: str, *, below: str = "") -> str:
+        """Of a server that speaks HTTP, or of a path below it; empty if there is none."""
+        url = str(self.read(name, _url, ""))
+        return url.rstrip("/") + below if url and below else url
+
+    def share(self, name: str, default: float) -> float:
+        """From 0 to 1."""
+        return float(self.read(name, _share, default))
 
     def whole(self, name: str, default: int, *, minimum: int = 1) -> int:
         return int(self.read(name, _at_least(minimum, int), default))
@@ -113,6 +131,35 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
         return tuple(ip_network(word.strip()) for word in text.split(",") if word.strip())
     except ValueError:
         raise BadValueError("must be networks such as 10.0.0.0/8, comma-separated") from None
+
+
+def _pairs(text: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for word in filter(None, map(str.strip, text.split(","))):
+        name, equals, value = word.partition("=")
+        name, value = name.strip(), unquote(value.strip())
+        if not (equals and _NAME.fullmatch(name) and value.isascii() and value.isprintable()):
+            raise BadValueError("must be NAME=VALUE, comma-separated, values percent-encoded and in ASCII")
+        pairs[name] = value
+    return pairs
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not (is_one and text.isascii() and text.isprintable()) or " " in text:
+        raise BadValueError("must be an http(s) URL such as http://127.0.0.1:4318")
+    return text
+
+
+def _share(text: str) -> float:
+    share = _at_least(0, float)(text)
+    if share > 1:
+        raise BadValueError("must be at most 1")
+    return share
 
 
 def _flag(value: str) -> bool:

@@ -17,6 +17,7 @@ from llm_proxy_site.checks import (
 )
 from llm_proxy_site.version import __version__
 from proxy.configuration import configured_providers
+from proxy.tracing import configuration as tracing
 
 log = structlog.get_logger("server")
 
@@ -48,6 +49,7 @@ def facts_of(address: Address, workers: int) -> dict[str, Any]:
         "limits": _limits(),
         "providers": [f"{name} ({url})" for name, url in configured_providers().base_urls.items()],
         "metrics": _metrics(),
+        "traces": _traces(),
         "spool": str(settings.SPOOL_DIR),
         "schedule": "on" if settings.SCHEDULE else "off",
     }
@@ -85,6 +87,14 @@ def _metrics() -> str:
     conditions = {"a token": settings.METRICS_TOKEN, "its networks": settings.METRICS_NETWORKS}
     asked = [name for name, is_asked in conditions.items() if is_asked]
     return f"on, for {' and '.join(asked)}" if asked else "off"
+
+
+def _traces() -> str:
+    if not tracing.is_on():
+        return "off"
+    context = "with" if settings.TRACE_CONTEXT_UPSTREAM else "without"
+    endpoint = _without_secrets(settings.TRACES_ENDPOINT)
+    return f"to {endpoint}, {settings.TRACES_SAMPLER}, {context} context to upstream"
 
 
 def _without_secrets(url: str) -> str:

@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 
 from llm_proxy_site import logs
+from proxy.tracing.trace import Trace
 from usage.entry import UsageEntry
 
 FLUSH_SECONDS = 0.1
@@ -19,12 +20,14 @@ class AccessLog:
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def write(self, entry: UsageEntry) -> None:
+    def write(self, entry: UsageEntry, trace: Trace | None = None) -> None:
         """The request's line, within FLUSH_SECONDS."""
         if not self._is_on:
             return
         facts = msgspec.structs.asdict(entry)
         del facts["begins_work"], facts["finished"]  # the ledger's
+        if trace is not None:
+            facts["trace_id"] = trace.trace_id.hex()
         self._lines.append(logs.info_line("request", facts))
         if self._timer is None:
             self._timer = self._loop.call_later(FLUSH_SECONDS, self.flush)

@@ -19,6 +19,7 @@ from proxy.providers import Provider
 from proxy.refusals import Asking, refusal_in
 from proxy.request import ProxyRequest, StreamedBody
 from proxy.retry import REFUSED_UNWORKED, can_be_repeated, may_ask_again, retries_for, seconds_to_wait
+from proxy.tracing.trace import Trace
 from proxy.types import Headers
 from proxy.upstream import open_stream
 from proxy.upstreams import Upstreams
@@ -74,6 +75,8 @@ class Attempts:
         try:
             while leave is not None:
                 outcome = await self._ask(leave)
+                if self._client.trace is not None:
+                    _note(self._client.trace, outcome)
                 if isinstance(outcome, httpx.Response) and outcome.status_code < HTTPStatus.BAD_REQUEST:
                     is_taken = True
                     return outcome
@@ -93,6 +96,8 @@ class Attempts:
         """Upstream's answer, or how upstream failed."""
         self._entry.attempts += 1
         self._is_connected = False
+        if self._client.trace is not None:
+            self._client.trace.asks(self._base_url, leave.key.id, self._entry.model)
         try:
             response = await open_stream(
                 self._transport,
@@ -209,6 +214,13 @@ class Attempts:
             return self._upstreams.try_again(self._base_url, self._keys)
         except UpstreamUnavailable:
             return None
+
+
+def _note(trace: Trace, outcome: httpx.Response | ProxyError) -> None:
+    if isinstance(outcome, httpx.Response):
+        trace.was_answered(outcome.status_code)
+    else:
+        trace.has_failed(outcome.code)
 
 
 def _is_of_the_request(outcome: httpx.Response | ProxyError) -> bool:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from proxy.errors import ProxyError, RequestTooLarge
 from proxy.events_sent import EventsSent, is_plain_event_stream
+from proxy.tracing.trace import Trace
 from proxy.types import Headers, Message, Receive, Send
 
 WATCH_AFTER_SECONDS = 0.05
@@ -21,6 +22,9 @@ class ClientDisconnected(Exception):
 
 class Client:
     """Reads the body first; once it is read, waits for the hang-up."""
+
+    trace: Trace | None = None
+    """What the request notes for its trace; None: there are no traces."""
 
     def __init__(self, receive: Receive, send: Send, *, max_body_bytes: int) -> None:
         self.status: int | None = None

@@ -187,6 +187,8 @@ class Exchange:
         if not has_worked or not self._client.body_ended:
             return self._bill.free(self.entry)
         usage = self._meter.finish()
+        if self._client.trace is not None and usage is not None:
+            self._client.trace.hears(self._meter.reported)
         if self._is_background:
             usage = self._note_work(usage)
         return self._bill.close(

@@ -16,6 +16,7 @@ from proxy.endpoints import Endpoint, Endpoints, Method
 from proxy.headers import UpstreamHeaders, upstream_headers
 from proxy.located_yaml import InvalidYAMLError, LocatedYAML
 from proxy.providers_schema import EndpointEntry, ProviderEntry, Schema
+from proxy.tracing.configuration import own_headers
 
 log = structlog.get_logger("proxy")
 
@@ -116,7 +117,7 @@ def _provider(name: str, entry: ProviderEntry, schema: Schema) -> Provider:
         headers=upstream_headers(
             key_name=entry.key.header.lower(),
             key_scheme=entry.key.scheme,
-            dropped=[header.lower() for header in entry.headers.drop],
+            dropped=[*(header.lower() for header in entry.headers.drop), *own_headers()],
             added=[(header.lower(), value) for header, value in entry.headers.set.items()],
         ),
     )

@@ -7,10 +7,14 @@ written stands, even if the last bytes then do not reach the client.
 from collections.abc import Callable
 from typing import Protocol
 
+from proxy.tracing.trace import Trace
 from usage.entry import UsageEntry
+
+Write = Callable[[UsageEntry, Trace | None], None]
 
 
 class ClientSide(Protocol):
+    trace: Trace | None
     status: int | None
     first_byte_seconds: float | None
     head_seconds: float | None
@@ -27,7 +31,7 @@ class ClientSide(Protocol):
 
 
 class Record:
-    def __init__(self, entry: UsageEntry, client: ClientSide, write: Callable[[UsageEntry], None]) -> None:
+    def __init__(self, entry: UsageEntry, client: ClientSide, write: Write) -> None:
         """Sealed when `client` is about to see the end, or before. Until then each holds the other."""
         client.before_end = self.seal
         self._entry = entry
@@ -50,7 +54,7 @@ class Record:
             entry.first_byte_seconds = entry.duration_seconds
         if client.head_seconds is not None and entry.attempts:
             entry.overhead_seconds = client.head_seconds - client.waited_seconds
-        self._write(entry)
+        self._write(entry, client.trace)
 
 
 def _nothing_to_do(coming_bytes: int) -> None:

@@ -26,6 +26,8 @@ from proxy.origins import KnownOrigins
 from proxy.providers import InvalidProvidersError, Providers
 from proxy.running import RunningRequests
 from proxy.screening import Find, Screening
+from proxy.tracing.opening import open_tracer
+from proxy.tracing.trace import Trace
 from proxy.transport import AiohttpTransport
 from proxy.types import Headers, Scope
 from proxy.upstreams import Upstreams
@@ -106,6 +108,7 @@ class Runtime:
         self.feed = open_feed(self.database.in_spare_thread, self.running.entries)
         is_measured = settings.METRICS_TOKEN or settings.METRICS_NETWORKS
         self.metrics = Metrics(self) if is_measured else None
+        self.tracer = open_tracer()
 
     @classmethod
     def current(cls) -> "Runtime":
@@ -162,17 +165,19 @@ class Runtime:
             cls._current.providers = providers
         log.info("providers are reloaded", providers=providers.names)
 
-    def record(self, entry: UsageEntry) -> None:
+    def record(self, entry: UsageEntry, trace: Trace | None = None) -> None:
         """A finished request: into the log, into the ledger if it came with a token that we know, into the
-        metrics, to who watches. Not to be edited any more.
+        metrics, to who watches, to who traces. Not to be edited any more.
         """
-        self._access_log.write(entry)
+        self._access_log.write(entry, trace)
         if entry.token_id is not None:
             self.ledger.record(entry)
         if self.metrics is not None:
             self.metrics.count(entry)
         if self.feed.is_watched:
             self.feed.tell(entry)
+        if trace is not None and self.tracer is not None:
+            self.tracer.end(trace, entry)
 
     def screened(self, scope: Scope) -> Through:
         """How tokens are looked up that come with this request."""
@@ -208,6 +213,8 @@ class Runtime:
         self.feed.start()
         if self.metrics is not None:
             self.metrics.start()
+        if self.tracer is not None:
+            self.tracer.start()
 
     def _drain(self) -> None:
         self.running.drain_no_more()
@@ -220,6 +227,8 @@ class Runtime:
             log.error("usage records could not be written before the end", dropped=unwritten)
         if self.spool.pending:
             log.warning("usage records stay in the spool for the next process", pending=self.spool.pending)
+        if self.tracer is not None:
+            self.tracer.stop()
 
     async def _look_up(self, scope: Scope, digest: str, find: Find) -> Grant:
         return await self.screening.look_up(self.network_of(scope), digest, find)

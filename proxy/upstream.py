@@ -40,6 +40,8 @@ async def open_stream(
     """
     url = _url(base_url)
     headers = to_upstream(request.headers, upstream_key, provider.headers, grant.upstream_headers)
+    if client.trace is not None:
+        headers += client.trace.headers_to_upstream()
     upstream_request = httpx.Request(
         request.method,
         url,

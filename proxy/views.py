@@ -42,6 +42,8 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         method=scope["method"],
         path=scope["path"],
     )
+    if runtime.tracer is not None:
+        client.trace = runtime.tracer.begin(scope)
     record = Record(entry, client, runtime.record)
     try:
         await _forward(runtime, scope, client, entry)

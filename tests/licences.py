@@ -8,8 +8,8 @@ ROOT = Path(__file__).parent.parent
 FILE = ROOT / "docs/licences.md"
 TITLE = """# Licences
 
-LLM Proxy is under the [MIT licence](../LICENSE). These packages are installed with it (`requirements.txt`),
-each under the licence that it declares itself:
+LLM Proxy is under the [MIT licence](../LICENSE). These packages are installed with it (`requirements.txt`,
+and `requirements-traces.txt` in the image), each under the licence that it declares itself:
 
 | package | licence |
 |---|---|
@@ -19,12 +19,17 @@ OF_CLASSIFIER = {
     "BSD License": "BSD",
     "MIT License": "MIT",
 }
-OF_WORDS = {"Apache 2.0": "Apache-2.0", "Apache License, Version 2.0": "Apache-2.0"}
+OF_WORDS = {
+    "3-Clause BSD License": "BSD-3-Clause",
+    "Apache 2.0": "Apache-2.0",
+    "Apache License, Version 2.0": "Apache-2.0",
+}
 
 
 def table() -> dict[str, str]:
     """What is locked, and is installed on this platform."""
-    locked = re.findall(r"^([a-z0-9-]+)(?:\[.*?\])?==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    lines = "".join((ROOT / name).read_text() for name in ("requirements.txt", "requirements-traces.txt"))
+    locked = sorted(re.findall(r"^([a-z0-9-]+)(?:\[.*?\])?==", lines, re.MULTILINE))
     found: dict[str, str] = {}
     for name in locked:
         try:

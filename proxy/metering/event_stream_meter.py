@@ -60,6 +60,7 @@ class EventStreamMeter:
         self.has_ended = False
         self._decoder = EventStreamDecoder()
         self._usage: Usage | None = None
+        self._reported = b""
         self._must_end: bool | None = None
         self._must_have_events = must_have_events
         self._may_end = False
@@ -97,6 +98,9 @@ class EventStreamMeter:
     def work(self) -> Work | None:
         return self._work
 
+    def reported(self) -> bytes:
+        return self._reported
+
     def _take_rest(self) -> None:
         rest = self._decoder.take_rest()
         if rest is not None:
@@ -108,6 +112,7 @@ class EventStreamMeter:
             return
         if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
             self._usage = read_usage(data) or self._usage
+            self._reported = data
         self._take(data, data)
         if b'"background"' in data and (self._work is None or self.has_ended):
             self._work = read_work(data) or self._work

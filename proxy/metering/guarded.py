@@ -54,3 +54,6 @@ class Guarded:
             log.exception("meter failed", request_id=self._request_id)
             self._meter = Deaf()
             return None
+
+    def reported(self) -> bytes:
+        return self._meter.reported()

@@ -46,6 +46,10 @@ class Meter(Protocol):
         """What the answer is about, if that goes on upstream by itself."""
         ...
 
+    def reported(self) -> bytes:
+        """The document that has reported the usage: the answer, or an event; empty where it is not kept."""
+        ...
+
 
 def meter_for(endpoint: Endpoint, headers: Headers, method: str = "POST") -> Meter:
     """The meter that reads an answer with these headers (lower-case names)."""
@@ -78,6 +82,9 @@ class Deaf:
     def work(self) -> Work | None:
         return None
 
+    def reported(self) -> bytes:
+        return b""
+
 
 class JSONMeter:
     pieces = 0
@@ -108,6 +115,9 @@ class JSONMeter:
 
     def work(self) -> Work | None:
         return self._excerpt.work() if self._excerpt is not None else read_work(b"".join(self._chunks))
+
+    def reported(self) -> bytes:
+        return b"".join(self._chunks)
 
 
 class Inflating:
@@ -159,6 +169,9 @@ class Inflating:
 
     def work(self) -> Work | None:
         return self._meter.work()
+
+    def reported(self) -> bytes:
+        return self._meter.reported()
 
     def _is_bomb(self, of_this_chunk: int) -> bool:
         in_all = self._bytes * MAX_INFLATION + MAX_INFLATED_CHUNK_BYTES

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from proxy.errors import ProxyError
+from proxy.tracing.trace import Trace
 from proxy.types import Headers, Message, Receive, Send
 
 MAX_REASON_BYTES = 123
@@ -22,6 +23,9 @@ class SocketClosed(Exception):
 
 
 class SocketClient:
+    trace: Trace | None = None
+    """As `Client` has it."""
+
     def __init__(self, receive: Receive, send: Send, *, can_refuse: bool) -> None:
         """`can_refuse`: the server can answer the handshake with an HTTP status and a body of ours."""
         self.status: int | None = None

@@ -5,11 +5,12 @@ themselves.
 
 from http import HTTPStatus
 
-from proxy.errors import NoFreeConnection, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import NoFreeConnection, ProxyError, UpstreamTimeout, UpstreamUnreachable
 from proxy.failover import Failover
 from proxy.leave import Leave
 from proxy.providers import Provider
 from proxy.refusals import Asking, refusal_of
+from proxy.tracing.trace import Trace
 from proxy.types import Headers
 from proxy.upstreams import Upstreams
 from proxy.websockets.handshake import Handshake
@@ -27,6 +28,7 @@ async def open_socket(
     grant: Grant,
     handshake: Handshake,
     entry: UsageEntry,
+    trace: Trace | None,
 ) -> tuple[UpstreamSocket, Headers]:
     """As SocketTransport.open, and raises UpstreamUnavailable besides. `entry` counts the attempts."""
     base_url = grant.base_url or provider.base_url
@@ -38,9 +40,13 @@ async def open_socket(
         while True:
             assert leave is not None
             entry.attempts += 1
+            if trace is not None:
+                trace.asks(base_url, leave.key.id, entry.model)
             try:
-                opened = await _ask(leave, transport, base_url, provider, grant, handshake)
+                opened = await _ask(leave, transport, base_url, provider, grant, handshake, trace)
             except UpstreamRefusal as answer:
+                if trace is not None:
+                    trace.was_answered(answer.status)
                 refusal = refusal_of(answer.status, answer.body)
                 if refusal is not None:
                     failover.note(leave.key, refusal, answer.headers)
@@ -48,7 +54,13 @@ async def open_socket(
                 if refusal is None or leave is None:
                     was_taken = refusal is None and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
                     raise
+            except ProxyError as failure:
+                if trace is not None:
+                    trace.has_failed(failure.code)
+                raise
             else:
+                if trace is not None:
+                    trace.was_answered(SWITCHING_PROTOCOLS)
                 was_taken = True
                 return opened
     finally:
@@ -62,9 +74,11 @@ async def _ask(
     provider: Provider,
     grant: Grant,
     handshake: Handshake,
+    trace: Trace | None,
 ) -> tuple[UpstreamSocket, Headers]:
+    context = trace.headers_to_upstream() if trace is not None else []
     try:
-        opened = await transport.open(base_url, provider, grant, leave.key.value, handshake)
+        opened = await transport.open(base_url, provider, grant, leave.key.value, handshake, context)
     except UpstreamRefusal as answer:
         leave.answered(answer.status)
         raise

@@ -94,9 +94,16 @@ class SocketTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def open(
-        self, base_url: str, provider: Provider, grant: Grant, upstream_key: str, handshake: Handshake
+        self,
+        base_url: str,
+        provider: Provider,
+        grant: Grant,
+        upstream_key: str,
+        handshake: Handshake,
+        context: Headers,
     ) -> tuple[UpstreamSocket, Headers]:
-        """A WebSocket and the headers of upstream's answer. Whoever opens it closes it.
+        """A WebSocket and the headers of upstream's answer. Whoever opens it closes it. `context` are headers
+        that it gets besides.
 
         Raises UpstreamRefusal, UpstreamUnreachable and UpstreamTimeout.
         """
@@ -105,6 +112,7 @@ class SocketTransport:
         answer, dialing = _Answer(), Dialing.begin()
         _answer.set(answer)
         headers = handshake.headers_to_upstream(upstream_key, provider.headers, grant.upstream_headers)
+        headers += context
         try:
             async with asyncio.timeout(self._connect_seconds + HANDSHAKE_SECONDS):
                 socket = await self._session.ws_connect(

@@ -50,6 +50,8 @@ async def connect(scope: Scope, receive: Receive, send: Send) -> None:
     entry = UsageEntry(
         id=uuid.UUID(int=uuid_utils.uuid7().int), started_at=time.time(), method="GET", path=scope["path"]
     )
+    if runtime.tracer is not None:
+        client.trace = runtime.tracer.begin(scope)
     record = Record(entry, client, runtime.record)
     try:
         await _connect(runtime, scope, client, entry)
@@ -145,7 +147,7 @@ async def _open(
     """Upstream's WebSocket, and the client's accepted; None: the client has got upstream's refusal."""
     try:
         socket, answer = await open_socket(
-            runtime.upstreams, runtime.socket_transport, provider, grant, handshake, entry
+            runtime.upstreams, runtime.socket_transport, provider, grant, handshake, entry, client.trace
         )
     except UpstreamRefusal as refusal:
         entry.outcome = Outcome.COMPLETED
@@ -180,7 +182,7 @@ async def _converse(
         limits=runtime.limits,
         prices=runtime.prices,
         running=runtime.running,
-        record=runtime.record,
+        record=partial(runtime.record, trace=client.trace),
     )
 
     def note(ending: Ending) -> None:

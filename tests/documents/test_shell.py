@@ -23,6 +23,7 @@ NOT_RUN = {
     "git clone": "there is no such address here",
     "python manage.py serve": "it serves until it is stopped; all of tests/e2e does it",
     "METRICS_NETWORKS=127.0.0.1 python manage.py serve": "likewise",
+    "OTEL_EXPORTER_OTLP_ENDPOINT=": "likewise; tests/e2e/test_tracing.py",
     "curl http://127.0.0.1:8000/metrics": "off where these lines run; tests/e2e/test_metrics.py scrapes it",
     "make ": "these install, or run for minutes; the targets are looked for in the Makefile",
     ". .venv/bin/activate": "it is active",

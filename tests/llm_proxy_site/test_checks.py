@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
-from django.core.checks import CheckMessage
+from django.core.checks import WARNING, CheckMessage
 from pytest_django.fixtures import Settings
 
-from llm_proxy_site import checks
+from llm_proxy_site import checks, tracing_checks
 from llm_proxy_site.addresses import Address
+from proxy.tracing import configuration
+from proxy.tracing.opening import open_tracer
 from tests.commands import in_a_process
 
 CHECKS = [
@@ -18,6 +20,7 @@ CHECKS = [
     checks.check_providers,
     checks.check_redis,
     checks.check_limits_without_redis,
+    tracing_checks.check_traces,
     checks.check_workers,
 ]
 
@@ -36,6 +39,7 @@ def test_the_shipped_configuration_is_sound() -> None:
         ("LOG_LEVEL", "LOUD", "llm_proxy.E001"),
         ("LOG_FORMAT", "xml", "llm_proxy.E001"),
         ("BREAKER_FAILURE_PERCENT", 101, "llm_proxy.E001"),
+        ("TRACES_SAMPLER", "secret@", "llm_proxy.E001"),
         ("MISSING_SECRETS", ["SECRET_KEY"], "llm_proxy.E002"),
         ("ENCRYPTION_KEYS", ["short"], "llm_proxy.E003"),
         ("METRICS_TOKEN", "short", "llm_proxy.E010"),
@@ -136,3 +140,38 @@ def test_an_address_for_others_without_a_name_for_them_is_noted(settings: Settin
     assert checks.problems_of_address(Address(host, 8000)) == []
     settings.ALLOWED_HOSTS = ["localhost"]
     assert checks.problems_of_address(Address("127.0.0.1", 8000)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "check_id"),
+    [
+        ("TRACES_PROTOCOL", "grpc", "llm_proxy.W031"),
+        ("TRACES_CA_FILE", "/nowhere/ca.pem", "llm_proxy.W032"),
+    ],
+)
+def test_what_keeps_traces_from_coming_is_a_warning_where_they_are_wanted(
+    settings: Settings, name: str, value: str, check_id: str
+) -> None:
+    setattr(settings, name, value)
+    assert run() == []
+    settings.TRACES_ENDPOINT = "http://127.0.0.1:4318/v1/traces"
+    (message,) = run()
+
+    assert (message.id, message.level) == (check_id, WARNING)
+    assert message.hint
+
+
+def test_an_endpoint_for_traces_without_the_extra_is_a_warning(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configuration, "find_spec", missing)
+    settings.TRACES_ENDPOINT = "http://127.0.0.1:4318/v1/traces"
+    (message,) = run()
+
+    assert (message.id, message.level) == ("llm_proxy.W030", WARNING)
+    assert "requirements-traces.txt" in message.hint
+    assert open_tracer() is None
+
+
+def missing(name: str) -> None:
+    raise ModuleNotFoundError(name)

@@ -32,6 +32,48 @@ def test_networks_are_read_all_or_none(env: Environment, monkeypatch: pytest.Mon
     assert env.problems == ["NETWORKS: must be networks such as 10.0.0.0/8, comma-separated"]
 
 
+def test_pairs_are_read_all_or_none(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAIRS", "x-api-key=a%20b%2C=, other = 1,")
+    assert env.pairs("PAIRS") == {"x-api-key": "a b,=", "other": "1"}
+    for bad in ("secret", "=secret", "a b=secret", "a=sécret", "a=secret%0d%0ax: y"):
+        monkeypatch.setenv("PAIRS", bad)
+        assert env.pairs("PAIRS") == {}
+    assert env.pairs("NOT_THERE") == {}
+    assert len(env.problems) == 5
+    assert "secret" not in str(env.problems)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_one"),
+    [
+        ("http://127.0.0.1:4318", True),
+        ("https://user:secret@[::1]/v1/traces?x=y", True),
+        ("127.0.0.1:4318", False),
+        ("grpc://secret:4317", False),
+        ("http://", False),
+        ("http://secret:port", False),
+        ("http://[secret", False),
+        ("http://a secret", False),
+        ("http://sécret", False),
+    ],
+)
+def test_an_url_is_one_of_http(
+    env: Environment, monkeypatch: pytest.MonkeyPatch, url: str, is_one: bool
+) -> None:
+    monkeypatch.setenv("AN_URL", url)
+    assert env.url("AN_URL") == (url if is_one else "")
+    assert env.problems == (
+        [] if is_one else ["AN_URL: must be an http(s) URL such as http://127.0.0.1:4318"]
+    )
+
+
+def test_a_share_is_from_0_to_1(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_SHARE", "0.25")
+    assert (env.share("A_SHARE", 1.0), env.share("NOT_THERE", 0.5)) == (0.25, 0.5)
+    assert [env.share(name, 0.5) for name in ("A_NUMBER", "A_TEXT")] == [0.5, 0.5]
+    assert env.problems == ["A_NUMBER: must be at most 1", "A_TEXT: must be a number"]
+
+
 def test_missing_and_empty_values_take_the_default(env: Environment) -> None:
     assert env.whole("NOT_THERE", 1) == 1
     assert env.whole("EMPTY", 1) == 1

@@ -12,7 +12,7 @@ from llm_proxy_site import start_report
 from llm_proxy_site.addresses import Address
 
 HERE = Address("127.0.0.1", 8000)
-SECRETS = ("pass-of-postgres", "pass-of-redis", "pass-in-query", "t" * 32, "user-of-redis")
+SECRETS = ("pass-of-traces", "pass-of-postgres", "pass-of-redis", "pass-in-query", "t" * 32, "user-of-redis")
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +36,10 @@ def scaled(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
         "rediss://user-of-redis:pass-of-redis@cache.example.com:6380/2?password=pass-in-query"
     )
     settings.METRICS_TOKEN = "t" * 32
+    settings.TRACES_ENDPOINT = (
+        "https://user:pass-of-traces@collector.example.com/v1/traces?key=pass-of-traces"
+    )
+    settings.TRACES_SECRET_HEADERS = {"x-api-key": "pass-of-traces"}
     settings.ALLOWED_HOSTS, settings.SECURE_COOKIES = ["proxy.example.com"], True
     return settings
 
@@ -57,6 +61,9 @@ def test_programs_have_one_event_with_all_facts(scaled: Settings) -> None:
 
     assert start["event"] == "starting"
     assert start["workers"] == 4
+    assert start["traces"] == (
+        "to https://collector.example.com/v1/traces, parentbased_always_on, without context to upstream"
+    )
     assert start["database"] == "postgresql llm_proxy at db.example.com:5432"
     assert start["redis"] == "rediss://cache.example.com:6380/2"
     assert start["providers"] == ["openai (https://api.openai.com/v1)"]

@@ -146,7 +146,7 @@ async def test_a_request_that_upstream_fails_does_not_wait_for_the_collector(wor
 
 async def test_what_the_proxy_adds_is_told_from_the_waits_for_upstream_and_client(world: World) -> None:
     recorded: list[UsageEntry] = []
-    record = Record(world.entry, world.client, recorded.append)
+    record = Record(world.entry, world.client, lambda entry, trace: recorded.append(entry))
     asyncio.get_running_loop().call_later(0.3, world.may_answer.set)
     await world.run()
     record.seal()

@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 from proxy.client import Client
 from proxy.errors import ServiceUnavailable
 from proxy.record import Record
+from proxy.tracing.trace import Trace
 from proxy.types import Message
 from usage.entry import UsageEntry
 
@@ -28,7 +29,7 @@ class World:
     async def _send(self, message: Message) -> None:
         self.happened.append(message["type"].removeprefix("http.response."))
 
-    def _write(self, entry: UsageEntry) -> None:
+    def _write(self, entry: UsageEntry, trace: Trace | None) -> None:
         self.happened.append((entry.status, entry.response_bytes))
 
 
@@ -80,7 +81,7 @@ async def test_a_request_that_is_over_is_freed_without_the_collector() -> None:
 
     client = Client(World()._receive, send, max_body_bytes=10)
     record = Record(
-        UsageEntry(id=uuid7(), started_at=1.0, method="GET", path="/v1/x"), client, lambda entry: None
+        UsageEntry(id=uuid7(), started_at=1.0, method="GET", path="/v1/x"), client, lambda entry, trace: None
     )
     await client.start(200, [])
     client.announce_end(4)
