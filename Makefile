@@ -25,10 +25,13 @@ UV := $(shell command -v uv 2> /dev/null)
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-strip-extras
 
+# A target that failed is not there: else an environment without pip would be taken for a good one.
+.DELETE_ON_ERROR:
+
 # Else every start compiles all of it anew, and tests start hundreds of servers.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo run test test-all test-again test-shared check workflows format lock bench peers soak idle-streams clients mysql traces image audit licences openapi docs screenshots clean
+.PHONY: setup demo run test test-all test-again test-shared check workflows format lock bench peers soak idle-streams newcomer clients mysql traces image audit licences openapi docs screenshots clean
 
 setup: $(STAMP)  ## environment, secrets, database, admin account
 	$(RUN) manage.py setup
@@ -84,6 +87,9 @@ soak: $(DEV_STAMP)  ## many requests of all kinds: memory and open files must no
 idle-streams: $(DEV_STAMP)  ## what a stream costs that says little
 	$(RUN) -m llm_proxy_site.bench.idle_streams $(ARGS)
 
+newcomer: $(DEV_STAMP)  ## the README's lines by an ordinary user in an empty folder: seconds and megabytes
+	$(RUN) -m tests.newcomer
+
 clients: $(CLIENTS_STAMP) $(NODE_STAMP)  ## the client programs that are tried against the proxy (needs npm)
 
 mysql: $(MYSQL_STAMP)  ## the driver for MySQL and MariaDB (needs a compiler, pkg-config and libmariadb-dev)
@@ -128,6 +134,7 @@ $(VENV)/bin/python $(CLIENTS_VENV)/bin/python $(AUDIT_VENV)/bin/python $(PEERS_V
 ifdef UV
 	uv venv --quiet --python $(PYTHON) $(@D)/..
 else
+	@$(PYTHON) -c 'import sys; sys.exit("Needs Python 3.11 or newer: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(@D)/..
 endif
 
