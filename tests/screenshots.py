@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import ExitStack
 from io import StringIO
@@ -177,4 +178,8 @@ def pressing(role: Literal["button", "link", "tab"], name: str) -> Act:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    parser = ArgumentParser(prog="python -m tests.screenshots", description=__doc__.partition(": ")[2])
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where they go, as NAME-LOOK.png")
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help="such as tokens, project-limits; none: all")
+    options = parser.parse_args()
+    main(options.folder, options.pages)
