@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.utils import timezone
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
@@ -217,7 +217,9 @@ def test_thread_outlives_an_absent_database_and_complains_once(watch: Watch, tok
             watch.poller.stop()
     assert changes.token_ids == {token.id}
     complaints = [line["event"] for line in logs if line["log_level"] in ("warning", "error")]
-    assert complaints == ["changes cannot be read", "the database does not answer, known tokens go on"]
+    # Where a table is away the database answers, but SQLite has one kind of error for both.
+    absent = ["the database does not answer, known tokens go on"] if connection.vendor == "sqlite" else []
+    assert complaints == ["changes cannot be read", *absent]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -52,18 +52,30 @@ def costing(token: AccessToken, cost_microusd: int, **fields: Any) -> UsageEntry
     return entry(token, cost_source=CostSource.PRICE, cost_microusd=cost_microusd, **fields)
 
 
+FREEZING = {
+    "sqlite": ("", "BEGIN SELECT RAISE(ABORT, 'frozen'); END", "DROP TRIGGER frozen"),
+    "postgresql": (
+        "CREATE FUNCTION freeze() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'frozen'; END $$;",
+        "EXECUTE FUNCTION freeze()",
+        "DROP FUNCTION freeze CASCADE",
+    ),
+    "mysql": ("", "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'frozen'", "DROP TRIGGER frozen"),
+}
+"""By engine: what a trigger needs, what it does, how it goes."""
+
+
 @contextmanager
 def frozen(model: type[Model]) -> Iterator[None]:
     """Meanwhile, the database refuses every change of these rows."""
+    need, action, drop = FREEZING[connection.vendor]
+    table = model._meta.db_table
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"CREATE TRIGGER frozen BEFORE UPDATE ON {model._meta.db_table} "
-            "BEGIN SELECT RAISE(ABORT, 'frozen'); END"
-        )
+        cursor.execute(f"{need} CREATE TRIGGER frozen BEFORE UPDATE ON {table} FOR EACH ROW {action}")
         try:
             yield
         finally:
-            cursor.execute("DROP TRIGGER frozen")
+            cursor.execute(drop)
 
 
 @pytest.fixture(autouse=True)
@@ -247,7 +259,9 @@ def test_day_of_a_project_is_moved_once_a_batch_in_the_order_of_locks(token: Acc
         write_batch([entry(each) for each in tokens])
     moves = [query["sql"] for query in queries if query["sql"].startswith("UPDATE usage_dailyspend")]
     subject_ids = sorted([token.project_id, *(each.id for each in tokens)])
-    assert [re.findall("[0-9a-f]{32}", move) for move in moves] == [[each.hex] for each in subject_ids]
+    assert [re.findall("[0-9a-f]{32}", move.replace("-", "")) for move in moves] == [
+        [each.hex] for each in subject_ids
+    ]
 
 
 def test_unpriced_request_is_counted_and_costs_nothing_that_is_known(token: AccessToken) -> None:

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from django.core.management.base import CommandError
+from django.db import connection
 from django.utils import timezone
 
 from audit.models import AuditEvent
@@ -14,7 +15,7 @@ from usage.marks import UNSUMMED_BEFORE, advance, mark
 from usage.models import BackgroundWork, DailySpend, LatencyRollup, ModelRollup, TokenRollup, UsageRecord
 from usage.pruning import cutoff, prune
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=connection.vendor == "mysql")  # what rebuilds has its own
 DAY = timedelta(days=1)
 
 

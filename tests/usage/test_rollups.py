@@ -22,7 +22,7 @@ from usage.rollup_statements import move_rollups
 from usage.rollups import Scope, Span
 from usage.sums import Moves, Sums
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=connection.vendor == "mysql")  # what rebuilds has its own
 
 NOW = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
