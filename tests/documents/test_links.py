@@ -27,6 +27,11 @@ def test_every_page_is_in_the_menu_of_the_site() -> None:
     ]
 
 
+def test_every_page_is_on_the_first_page() -> None:
+    pages = {page for page in DOCUMENTS if page.startswith("docs/")} - {"docs/index.md"}
+    assert pages <= {f"docs/{link.partition('#')[0]}" for link in links("docs/index.md")}
+
+
 def in_menu(group: dict[str, str | list[dict[str, str]]]) -> list[str]:
     (content,) = group.values()
     return [content] if isinstance(content, str) else [page for entry in content for page in entry.values()]

@@ -1,5 +1,6 @@
 """Every setting, command and endpoint is documented, and the README keeps its promises of length."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,8 +8,17 @@ import pytest
 from django.conf import settings
 from django.core.management import get_commands
 
+from llm_proxy_site.live.routing import PATH as LIVE_FEED
+from proxy.holder import METHODS as HOLDERS
+from proxy.metrics.endpoint import PATH as METRICS
+from proxy.token_exchange import PATH as EXCHANGE
+
 ROOT = Path(settings.BASE_DIR)
 OURS = {"llm_proxy_site", "projects", "tokens", "usage", "audit", "proxy"}
+PATHS = sorted(
+    {"/v1/", "/manage/", "/admin/", "/live", "/ready", "/health", "/admin/live/", "/admin/sso/"}
+    | {"/admin/sso/callback/", METRICS, EXCHANGE, LIVE_FEED, *HOLDERS}
+)
 COMMANDS = sorted(name for name, app in get_commands().items() if app in OURS)
 
 
@@ -34,23 +44,19 @@ def test_every_command_is_documented(name: str) -> None:
     assert f"`{name}`" in read("README.md")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/live",
-        "/ready",
-        "/health",
-        "/metrics",
-        "/admin/",
-        "/manage/",
-        "/v1/",
-        "/token",
-        "/token/renew",
-        "/token/exchange",
-    ],
-)
+@pytest.mark.parametrize("path", PATHS)
 def test_every_endpoint_is_documented(path: str) -> None:
-    assert path in read("docs/api.md")
+    assert re.search(rf"`(?:[A-Z]+ )?{path}[`…]", read("docs/api.md"))
+
+
+def test_every_route_of_the_management_api_is_documented_and_no_other() -> None:
+    routes = json.loads(read("docs/openapi.json"))["paths"]  # which a test holds to the code
+    documented = re.findall(
+        r"^\| `(/manage/[^`]*)` \| ([A-Z, ]+) \|", read("docs/management-api.md"), re.MULTILINE
+    )
+    assert dict(documented) == {
+        path: ", ".join(method.upper() for method in methods) for path, methods in routes.items()
+    }
 
 
 def test_every_outcome_is_documented() -> None:
