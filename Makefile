@@ -31,7 +31,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 # Else every start compiles all of it anew, and tests start hundreds of servers.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo run test test-all test-again test-shared check workflows format lock bench peers soak idle-streams newcomer clients mysql traces image audit licences openapi docs screenshots clean
+.PHONY: setup demo run test test-all test-again test-postgres test-mysql test-shared check workflows format lock bench peers soak idle-streams newcomer clients mysql traces image audit licences openapi docs screenshots clean
 
 setup: $(STAMP)  ## environment, secrets, database, admin account
 	$(RUN) manage.py setup
@@ -51,11 +51,18 @@ test-all: $(DEV_STAMP)  ## the tests; an absent service is a failure
 test-again: $(DEV_STAMP)  ## what failed in the last run, one after the other
 	$(RUN) -m pytest --cov --cov-append --cov-report=term --require-services --last-failed --last-failed-no-failures=none -n 0 $(ARGS)
 
+ON_POSTGRES = $(or $(TEST_POSTGRES_URL),postgres://postgres@127.0.0.1:5432/postgres)
+ON_MYSQL = $(or $(TEST_MYSQL_URL),mysql://root@127.0.0.1:3306/mysql)
+test-postgres: $(DEV_STAMP)  ## the tests, with their own database on PostgreSQL
+	DATABASE_URL=$(ON_POSTGRES) $(RUN) -m pytest $(ARGS)
+
+test-mysql: $(MYSQL_STAMP) $(DEV_STAMP)  ## the tests, with their own database on MariaDB or MySQL
+	DATABASE_URL=$(ON_MYSQL) $(RUN) -m pytest $(ARGS)
+
 # In one process, so that all of them share one server of two workers: nothing takes longer than its start.
 SHARED = $(addprefix tests/e2e/test_,dying holder limits rotation shared_limits)
-SHARED_DATABASE = $(or $(TEST_POSTGRES_URL),postgres://postgres@127.0.0.1:5432/postgres)
 test-shared: $(DEV_STAMP)  ## limits and revocation once more, by two workers on PostgreSQL and Redis
-	DATABASE_URL=$(SHARED_DATABASE) TEST_WORKERS=2 $(RUN) -m pytest -n 0 --require-services $(addsuffix .py,$(SHARED)) $(ARGS)
+	DATABASE_URL=$(ON_POSTGRES) TEST_WORKERS=2 $(RUN) -m pytest -n 0 --require-services $(addsuffix .py,$(SHARED)) $(ARGS)
 
 SCHEMA = $(VENV)/bin/check-jsonschema --quiet --builtin-schema
 check: $(DEV_STAMP)  ## format, lint, types, migrations, workflows

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from llm_proxy_site.processes import MANAGE, ChildFailedError, running
 from tests.installations import Installation
@@ -14,6 +15,7 @@ from tests.live import eventually, proxy_before
 UPSTREAM = "http://127.0.0.1:9/v1"
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="of other databases it cannot be seen")
 @pytest.mark.usefixtures("transactional_db")
 def test_a_second_server_that_counts_for_itself_is_told(django_db_setup: None, tmp_path: Path) -> None:
     with (
