@@ -63,11 +63,17 @@ async def test_without_a_target_the_url_is_used(transport: AiohttpTransport) -> 
     assert body.startswith(b'{"object":"list"')
 
 
+REQUEST_END = b"\r\n\r\nx"
+"""Who closes a connection before it has read all that came, resets it."""
+
+
 async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(REQUEST_END)
     writer.close()
 
 
 async def _say_garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(REQUEST_END)
     writer.write(b"this is not HTTP\r\n\r\n")
     writer.close()
 
