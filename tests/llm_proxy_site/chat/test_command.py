@@ -43,7 +43,7 @@ def piped(live: LiveProxy, plain: str, *lines: str, arguments: tuple[str, ...] =
 def recorded(token: AccessToken, count: int) -> list[UsageRecord]:
     """So many, as soon as the ledger has them."""
     records = UsageRecord.objects.filter(token=token).order_by("id")
-    return eventually(lambda: found if len(found := list(records)) == count else [])
+    return eventually(lambda: found if len(found := list(records.all())) == count else [])
 
 
 @contextmanager
