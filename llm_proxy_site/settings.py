@@ -49,6 +49,8 @@ WEBSOCKET_IDLE_SECONDS = env.seconds("WEBSOCKET_IDLE_SECONDS", 600)
 WEBSOCKET_MAX_MESSAGE_BYTES = env.whole("WEBSOCKET_MAX_MESSAGE_BYTES", 32 * 1024 * 1024, minimum=1024)
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 LOG_FORMAT = env.text("LOG_FORMAT", "json").lower()
+ACCESS_LOG_SAMPLE = env.share("ACCESS_LOG_SAMPLE", 1)
+ACCESS_LOG_SLOW_SECONDS = env.seconds("ACCESS_LOG_SLOW_SECONDS", 30)
 
 # Upstream
 UPSTREAM_BASE_URL = env.text("UPSTREAM_BASE_URL", "https://api.openai.com/v1")

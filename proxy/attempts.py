@@ -110,6 +110,7 @@ class Attempts:
                 self._client,
                 self._endpoint.timeout,
                 partial(self._connected, leave),
+                self._entry.id,
             )
         except ProxyError as failure:
             if not failure.is_upstreams:  # the client's body is too large

@@ -91,7 +91,9 @@ class Runtime:
         self.running = RunningRequests(self.directory, self.limits, self.database.keep_alive)
         self.origins = KnownOrigins(self.database.load_origins)
         self.loop = asyncio.get_running_loop()
-        self._access_log = AccessLog(self.loop)
+        self._access_log = AccessLog(
+            self.loop, sample=settings.ACCESS_LOG_SAMPLE, slow_seconds=settings.ACCESS_LOG_SLOW_SECONDS
+        )
         self.poller = ChangePoller(
             self._changed, interval_seconds=settings.DIRECTORY_POLL_SECONDS, reach=self.reach
         )

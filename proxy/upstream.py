@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from uuid import UUID
 
 import httpx
 import structlog
@@ -32,9 +33,11 @@ async def open_stream(
     client: Client,
     timeout: dict[str, float],
     on_connected: Callable[[], None],
+    request_id: UUID,
 ) -> httpx.Response:
     """Upstream's answer to one attempt, its headers read, its body not. Whoever opens it closes it.
-    `on_connected` is called when there is a connection, before the request goes out.
+    `on_connected` is called when there is a connection, before the request goes out. The log names
+    `request_id`.
 
     Raises UpstreamUnreachable, UpstreamTimeout, and the client's failure where its body broke off on the way.
     """
@@ -59,7 +62,8 @@ async def open_stream(
     except httpx.TransportError as problem:
         if client.failure is not None:
             raise client.failure from None
-        log.warning("upstream failed", error=type(problem).__name__, reason=str(problem), url=str(url))
+        what = {"error": type(problem).__name__, "reason": str(problem), "url": str(url)}
+        log.warning("upstream failed", request_id=str(request_id), **what)
         raise _named(problem) from None
     finally:
         client.waited_seconds += time.perf_counter() - began
