@@ -131,6 +131,13 @@ LEDGER_MAX_PENDING = env.whole("LEDGER_MAX_PENDING", 100_000)
 SPOOL_DIR = Path(env.text("SPOOL_DIR", str(DATA_DIR / "spool"))).absolute()
 SPOOL_MAX_BYTES = env.whole("SPOOL_MAX_BYTES", 1024 * 1024 * 1024, minimum=1024 * 1024)
 
+# Bodies, of projects that keep them
+CAPTURE_MAX_BYTES = env.whole("CAPTURE_MAX_BYTES", 1024 * 1024, minimum=1024)
+CAPTURE_MAX_RETENTION: timedelta = env.period(
+    "CAPTURE_MAX_RETENTION", timedelta(days=30), minimum=timedelta(hours=1)
+)
+CAPTURE_MAX_PENDING_BYTES = env.whole("CAPTURE_MAX_PENDING_BYTES", 64 * 1024 * 1024, minimum=1024 * 1024)
+
 # Limits: in this process's memory, or in a Redis for any number of processes.
 REDIS_URL = env.text("REDIS_URL")
 REDIS_TIMEOUT_SECONDS = env.seconds("REDIS_TIMEOUT_SECONDS", 1)

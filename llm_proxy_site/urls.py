@@ -7,6 +7,7 @@ from django.urls import path
 from django.views.generic import RedirectView
 
 from llm_proxy_site.api.application import api
+from llm_proxy_site.control_room.captures import delete_captures
 from llm_proxy_site.control_room.dashboard import dashboard
 from llm_proxy_site.control_room.key_tests import test_upstream_key
 from llm_proxy_site.control_room.revocation import revoke_tokens
@@ -26,6 +27,11 @@ urlpatterns = [
         "admin/projects/project/<uuid:id>/revoke_tokens/",
         admin.site.admin_view(revoke_tokens),
         name="revoke_tokens",
+    ),
+    path(
+        "admin/projects/project/<uuid:id>/delete_bodies/",
+        admin.site.admin_view(delete_captures),
+        name="delete_captures",
     ),
     path(
         "admin/projects/upstreamkey/<uuid:id>/test/",

@@ -19,6 +19,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from audit.actors import of_user
 from projects import lifecycle
+from projects.capture import CAPTURE
 from projects.forms import ProjectAddForm, ProjectChangeForm, ProjectForm
 from projects.formsets import LabelledFormSet
 from projects.key_health import health_text
@@ -39,6 +40,7 @@ else:
 LIMIT_FIELDSETS: list[Any] = [("Limits", {"fields": LIMITS}), ("Budgets (USD)", {"fields": BUDGETS})]
 """For whatever has them."""
 UPSTREAM_FIELDSET: Any = ("Upstream", {"fields": ["base_url", *UPSTREAM]})
+CAPTURE_FIELDSET: Any = ("Bodies", {"fields": CAPTURE})
 RULES_FIELDSET: Any = ("Rules", {"fields": ["rules"]})
 LIFETIME_FIELDSET: Any = (
     "Lifetime",
@@ -154,6 +156,7 @@ class ProjectAdmin(ModelAdmin):
             *LIMIT_FIELDSETS,
             POLICY_FIELDSET,
             RULES_FIELDSET,
+            CAPTURE_FIELDSET,
         ]
         may_write = obj is None or self.has_change_permission(request, obj)
         return fieldsets if may_write else for_reading(fieldsets, ProjectForm.base_fields)

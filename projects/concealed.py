@@ -10,6 +10,8 @@ from django.db import models
 class Concealed(models.Model):
     AUDITED_AS: ClassVar[str]
     """What the audit trail calls it."""
+    IS_ONE_OF_MANY: ClassVar[bool] = False
+    """Whether rows are large and many: an event for each would bury the trail, and few are read at a time."""
 
     ciphertext = models.TextField(editable=False)
 

@@ -5,6 +5,7 @@ from typing import Any
 from django.utils import timezone
 
 from projects.access import role_of
+from projects.capture import capture_facts
 from projects.key_health import health_text
 from projects.lifetime import ttl_text
 from projects.limits import BUDGETS, LIMITS, Limited
@@ -34,6 +35,7 @@ def project_facts(project: Project) -> dict[str, Any]:
         "flat_price_usd": _usd(project.flat_price_microusd),
         **limit_facts(project),
         "rules": project.rules or None,
+        **capture_facts(project),
         "created_at": project.created_at.isoformat(),
     }
 

@@ -68,6 +68,32 @@ class IdleLifetimeField(LifetimeField):
         return None if ttl == NEVER else ttl
 
 
+class PeriodField(LifetimeField):
+    """A lifetime that ends, and must be given."""
+
+    def clean(self, value: str | None) -> Any:
+        period = super().clean(value)
+        if period in (None, NEVER):
+            raise ValidationError("This is a number and a unit, such as 12h or 7d.")
+        return period
+
+
+class NamesField(TextField):
+    """Names, one a line, cleaned to a list."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(widget=AdminTextareaWidget(attrs={"rows": 4}), **options)
+
+    def parse(self, text: str) -> list[str]:
+        return text.split()
+
+    def write(self, value: list[str]) -> str:
+        return "\n".join(value)
+
+    def clean(self, value: str | None) -> Any:
+        return super().clean(value) or []
+
+
 class UsdField(TextField):
     """`12.50`, cleaned to micro-USD; empty: none."""
 

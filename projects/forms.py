@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 
-from projects.form_fields import LifetimeField, LimitField, RulesField, UsdField
+from projects.capture import check_capture
+from projects.form_fields import LifetimeField, LimitField, NamesField, PeriodField, RulesField, UsdField
 from projects.limits import BUDGETS, LIMITS, NO_LIMIT
 from projects.models import Project, validate_key
 from projects.policy import POLICY, UPSTREAM, check_policy
@@ -57,6 +58,15 @@ class ProjectForm(LimitsForm):
         label="Flat price (USD)", help_text="Of a request whose model has no price, where that is charged."
     )
 
+    capture_retention = PeriodField(
+        label="Kept for", help_text="Such as 12h or 7d; then they are deleted. At most CAPTURE_MAX_RETENTION."
+    )
+    capture_redacted = NamesField(
+        label="Redacted",
+        help_text="Members whose values are not kept, besides what looks like a secret; one a line, such as "
+        "messages[].content, or **.content for whatever is called so.",
+    )
+
     class Meta:
         model = Project
         fields = ["name", "base_url", *UPSTREAM, *POLICY, *LIMITS, *BUDGETS]
@@ -81,7 +91,9 @@ class ProjectForm(LimitsForm):
     def clean(self) -> None:
         super().clean()
         if not self.errors.keys() & set(POLICY):
-            check_policy(Project(**{field: self.cleaned_data[field] for field in POLICY}))
+            project = Project(**{field: self.cleaned_data[field] for field in POLICY})
+            check_policy(project)
+            check_capture(project, self.changed_data)
 
 
 class ProjectAddForm(ProjectForm):

@@ -1,5 +1,6 @@
 """What can be done to a project. Every act is one transaction with its audit event."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from audit import trail
+from projects.capture import check_capture
 from projects.edits import edit, fact
 from projects.limits import BUDGETS, LIMITS
 from projects.models import Membership, Project, UpstreamKey, validate_key
@@ -23,7 +25,7 @@ def create_project(*, name: str, upstream_key: str, base_url: str = "", actor: s
     Raises ValidationError for a bad name, key, URL or rule.
     """
     project = Project(name=name.strip(), base_url=base_url.rstrip("/"), **rules)
-    _check(project, provider_changes=True)
+    _check(project, rules)
     validate_key(upstream_key)
     project.save()
     usual = Project()
@@ -45,7 +47,7 @@ def update_project(project: Project, *, actor: str, **edits: Any) -> bool:
     changes = edit(project, edits)
     if not changes:
         return False
-    _check(project, provider_changes="provider" in changes)
+    _check(project, changes)
     project.save(update_fields=[*changes, "updated_at"])
     trail.record("project.changed", project, actor=actor, project_id=project.id, details=changes)
     return True
@@ -121,12 +123,13 @@ def _record_membership(action: str, project: Project, user: User, actor: str) ->
     trail.record(action, project, actor=actor, project_id=project.id, details=details)
 
 
-def _check(project: Project, *, provider_changes: bool) -> None:
+def _check(project: Project, edited: Iterable[str]) -> None:
     """A provider that is no longer configured stands in the way of no other edit."""
     check_limits({field: getattr(project, field) for field in (*LIMITS, *BUDGETS)})
     check_policy(project)
     project.full_clean()
-    if provider_changes:
+    check_capture(project, edited)
+    if "provider" in edited:
         try:
             check_provider(project.provider)
         except ValidationError as problem:

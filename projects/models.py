@@ -14,6 +14,7 @@ from django.db.models import Q, TextChoices
 from uuid_utils.compat import uuid7
 
 from projects.access import Person, memberships_of, sees_all
+from projects.capture import Capturing
 from projects.concealed import Concealed
 from projects.encryption import decrypt, encrypt
 from projects.limits import Limited
@@ -112,7 +113,7 @@ class UnpricedPolicy(TextChoices):
     """It passes, and `flat_price_microusd` is charged."""
 
 
-class Project(Limited):
+class Project(Limited, Capturing):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, unique=True)
     base_url = models.CharField(
@@ -207,6 +208,7 @@ class Project(Limited):
         permissions = [("see_all_projects", "Can see all projects")]
         constraints = [
             *Limited.Meta.constraints,
+            *Capturing.Meta.constraints,
             models.CheckConstraint(
                 condition=Q(death_policy__in=DeathPolicy.values), name="project_death_policy_is_known"
             ),

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from django.core.exceptions import ValidationError
 
+from projects.capture import CAPTURE
 from projects.lifetime import NEVER, InvalidTTLError, check_ttl, ttl_text
 from projects.limits import BUDGETS, LIMITS
 from projects.models import Project, UnpricedPolicy
@@ -22,6 +23,7 @@ POLICY = (
     "unpriced_policy",
     "flat_price_microusd",
     "rules",
+    *CAPTURE,
 )
 
 

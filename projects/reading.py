@@ -24,7 +24,7 @@ def _shown(name: str, field: forms.Field | None) -> str | Callable[[Model], str]
     @admin.display(description=field.label)
     def show(subject: Model) -> str:
         value = getattr(subject, name)
-        return "-" if value is None or value == {} else field.write(value)
+        return "-" if value in (None, {}, []) else field.write(value)
 
     show.__name__ = f"shown_{name}"
     return show

@@ -8,7 +8,6 @@ secrets stay what they are: `updated_at` is not moved, and no grant is dropped.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from django.apps import apps
 from django.db import transaction
@@ -18,6 +17,8 @@ from projects.concealed import Concealed
 from projects.encryption import UndecryptableError, position_of, reencrypt
 
 BATCH_ROWS = 100
+LARGE_BATCH_ROWS = 10
+"""Of those that are one of many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +29,49 @@ class Rotation:
 
 
 def count() -> int:
-    return sum(rows.count() for rows in _all())
+    return sum(model._default_manager.count() for model in _models())
 
 
 def count_by_key() -> Counter[int | None]:
     """How many secrets are under each of ENCRYPTION_KEYS, by its position; None: under none of them."""
     counts: Counter[int | None] = Counter()
-    for rows in _all():
-        counts.update(map(position_of, rows.order_by().values_list("ciphertext", flat=True).iterator()))
+    for model in _models():
+        for batch in _batches(model):
+            counts.update(position_of(row.ciphertext) for row in batch)
     return counts
 
 
 def rotate(*, actor: str, on_batch: Callable[[int], None] = lambda secrets: None) -> Rotation:
     """`on_batch` hears how many secrets were looked at."""
     rotated, unreadable = 0, 0
-    for batch in _batches():
-        for row in batch:
-            try:
-                rotated += _rotate(row, actor)
-            except UndecryptableError:
-                unreadable += 1
-        on_batch(len(batch))
+    for model in _models():
+        before = rotated
+        for batch in _batches(model):
+            for row in batch:
+                try:
+                    rotated += _rotate(row, actor)
+                except UndecryptableError:
+                    unreadable += 1
+            on_batch(len(batch))
+        if model.IS_ONE_OF_MANY and rotated > before:
+            details = {"rows": rotated - before}
+            trail.record_act(
+                f"{model.AUDITED_AS}.reencrypted", model.AUDITED_AS, actor=actor, details=details
+            )
     return Rotation(rotated, unreadable)
 
 
-def _all() -> Iterator[Any]:
-    """Querysets."""
-    return (model._default_manager.all() for model in apps.get_models() if issubclass(model, Concealed))
+def _models() -> Iterator[type[Concealed]]:
+    return (model for model in apps.get_models() if issubclass(model, Concealed))
 
 
-def _batches() -> Iterator[list[Concealed]]:
-    for rows in _all():
-        batch = list(rows.order_by("pk")[:BATCH_ROWS])
-        while batch:
-            yield batch
-            batch = list(rows.filter(pk__gt=batch[-1].pk).order_by("pk")[:BATCH_ROWS])
+def _batches(model: type[Concealed]) -> Iterator[list[Concealed]]:
+    rows = model._default_manager.order_by("pk")
+    size = LARGE_BATCH_ROWS if model.IS_ONE_OF_MANY else BATCH_ROWS
+    batch = list(rows[:size])
+    while batch:
+        yield batch
+        batch = list(rows.filter(pk__gt=batch[-1].pk)[:size])
 
 
 @transaction.atomic
@@ -73,6 +82,7 @@ def _rotate(row: Concealed, actor: str) -> bool:
     same = type(row)._default_manager.filter(pk=row.pk, ciphertext=row.ciphertext)
     if not same.update(ciphertext=reencrypt(row.ciphertext)):
         return False
-    project_id = getattr(row, "project_id", None)
-    trail.record(f"{row.AUDITED_AS}.reencrypted", row, actor=actor, project_id=project_id)
+    if not row.IS_ONE_OF_MANY:
+        project_id = getattr(row, "project_id", None)
+        trail.record(f"{row.AUDITED_AS}.reencrypted", row, actor=actor, project_id=project_id)
     return True

@@ -1,5 +1,6 @@
 """What the management API takes and gives of projects and upstream keys: the facts of facts.py, typed."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,11 +19,15 @@ from llm_proxy_site.api.schemas import (
     Text,
     Usd,
 )
+from projects.capture import MAX_NAME, MAX_NAMES, MIN_BYTES, CapturePolicy
 from projects.models import MAX_DRAIN_SECONDS, MAX_WEIGHT, DeathPolicy, DisconnectPolicy, UnpricedPolicy
 
 Rules = Annotated[dict[str, Any], Field(description="docs/policy.md", examples=[{"models": ["gpt-4o*"]}])]
 Secret = Annotated[str, Field(min_length=8, max_length=512, pattern=r"^[\x21-\x7e]+$", examples=["sk-..."])]
 Weight = Annotated[int, Field(ge=1, le=MAX_WEIGHT)]
+CapturedName = Annotated[
+    str, Field(max_length=MAX_NAME, pattern=NO_NUL, examples=["messages[].content", "**.user"])
+]
 EMPTY_WHERE_NULL = ("base_url", "provider", "upstream_organization", "upstream_project")
 
 
@@ -44,6 +49,12 @@ class ProjectFields(Body, Limits):
     unpriced_policy: Annotated[UnpricedPolicy, Field(strict=False)] = UnpricedPolicy.ALLOW
     flat_price_usd: Usd | None = None
     rules: Rules | None = None
+    capture_policy: Annotated[CapturePolicy, Field(strict=False)] = CapturePolicy.OFF
+    capture_sample: Annotated[float, Field(ge=0, le=1, strict=False)] = 1.0
+    capture_max_bytes: Annotated[int, Field(ge=MIN_BYTES, le=2**31 - 1)] = 64 * 1024
+    capture_retention: EndingLifetime = timedelta(days=7)
+    capture_redacted: Annotated[list[CapturedName], Field(max_length=MAX_NAMES)] = []
+    capture_redacts_addresses: bool = True
 
     def given(self) -> dict[str, Any]:
         values = super().given()
@@ -85,6 +96,12 @@ class Project(ShownLimits):
     unpriced_policy: str
     flat_price_usd: str | None
     rules: dict[str, Any] | None
+    capture_policy: str
+    capture_sample: float
+    capture_max_bytes: int
+    capture_retention: str
+    capture_redacted: list[str]
+    capture_redacts_addresses: bool
     created_at: Instant
 
 

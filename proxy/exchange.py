@@ -52,6 +52,8 @@ class Exchange:
         self._silence = Silence()
         self.before_end: Callable[[], None] = lambda: None
         """Called before the record is made: the last moment to note something in it."""
+        self.hear: Callable[[httpx.Response], None] | None = None
+        """Called with upstream's answer, before anything is read of its body."""
 
     async def run(
         self,
@@ -169,6 +171,8 @@ class Exchange:
         traces = None
         if is_asking:
             traces, headers = traces_of_asking(response.status_code, headers)
+        if self.hear is not None:
+            self.hear(response)
         has_body = entry.method != "HEAD" and response.status_code not in (204, 304)
         await relay(
             response, headers, self._client, self._meter, traces, before_end=self._end, has_body=has_body

@@ -106,6 +106,8 @@ class Passage:
         if self._runtime.directory.generation != self._generation:
             running.doubt(exchange)
         try:
+            if self._grant.capture is not None:
+                self._capture(exchange)
             asked = ask_for_usage(self._request, self._endpoint, self._facts, self._body)
             request, body = asked or (self._request, self._body)
             await exchange.run(
@@ -129,6 +131,12 @@ class Passage:
         lease = await admission.acquire(runtime.limits, grant, self._entry, bill.estimate())
         self._entry.is_admitted = True
         return Exchange(grant, lease, bill, self._client, self._entry, runtime.limits)
+
+    def _capture(self, exchange: Exchange) -> None:
+        capture = self._runtime.captures.begin(self._grant, self._entry)
+        if capture is not None:
+            self._body = capture.hear_request(self._request, self._body)
+            exchange.hear = capture.hear_answer
 
     async def _find_grant(self) -> Grant:
         headers = self._request.headers

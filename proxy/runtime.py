@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 
 from proxy.access_log import AccessLog
+from proxy.capture import Captures
 from proxy.client import Client
 from proxy.client_address import client_address, network_of
 from proxy.configuration import configured_providers, read_providers
@@ -42,6 +43,8 @@ from tokens.grant import Grant
 from tokens.limits.opening import open_store
 from tokens.limits.values import NO_LIMITS, Kind, Subject
 from tokens.reach import Reach
+from usage.captures.raw import Room
+from usage.captures.writer import CaptureWriter
 from usage.daily_spend import DayOfUse
 from usage.entry import UsageEntry
 from usage.ledger import Ledger
@@ -107,6 +110,8 @@ class Runtime:
             on_corrected=lambda days: self._on_loop(self._correct, days),
             find_price=self.prices.find,
         )
+        self.capture_writer = CaptureWriter()
+        self.captures = Captures(self.capture_writer.put, Room(settings.CAPTURE_MAX_PENDING_BYTES))
         self.feed = open_feed(self.database.in_spare_thread, self.running.entries)
         is_measured = settings.METRICS_TOKEN or settings.METRICS_NETWORKS
         self.metrics = Metrics(self) if is_measured else None
@@ -171,6 +176,8 @@ class Runtime:
         """A finished request: into the log, into the ledger if it came with a token that we know, into the
         metrics, to who watches, to who traces. Not to be edited any more.
         """
+        if self.captures.running:
+            self.captures.finish(entry)
         self._access_log.write(entry, trace)
         if entry.token_id is not None:
             self.ledger.record(entry)
@@ -210,6 +217,7 @@ class Runtime:
     def _start(self) -> None:
         self.poller.start()
         self.ledger.start()
+        self.capture_writer.start()
         self.running.start()
         self.database.start()
         self.feed.start()
@@ -227,6 +235,8 @@ class Runtime:
         unwritten = self.ledger.stop()
         if unwritten:
             log.error("usage records could not be written before the end", dropped=unwritten)
+        if lost := self.capture_writer.stop():
+            log.error("captured bodies could not be written before the end", dropped=lost)
         if self.spool.pending:
             log.warning("usage records stay in the spool for the next process", pending=self.spool.pending)
         if self.tracer is not None:

@@ -2,6 +2,7 @@
 
 # mypy: disallow-subclassing-any=False
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -14,14 +15,17 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory, Password
 from uuid_utils.compat import uuid7
 
+from projects.capture import CaptureRule
 from projects.models import Membership, Project, UpstreamKey
 from tests.issuers import AUDIENCE, REPOSITORY
 from tokens import lifecycle
 from tokens.exchange.models import TrustRule
 from tokens.lifetime import NEVER
 from tokens.models import AccessToken
+from usage.captures.content import conceal
+from usage.captures.raw import RawBody, RawCapture
 from usage.entry import UsageEntry
-from usage.models import DailySpend, UsageRecord
+from usage.models import CapturedBodies, DailySpend, UsageRecord
 from usage.outcomes import Outcome
 
 UPSTREAM_KEY = "sk-upstream-0123456789abcdefWXYZ"
@@ -125,6 +129,26 @@ class UsageRecordFactory(DjangoModelFactory[UsageRecord]):
     input_tokens = 11
     output_tokens = 22
     duration_seconds = 0.5
+
+
+class CapturedBodiesFactory(DjangoModelFactory[CapturedBodies]):
+    """Of the request with this `id`: a request that is a JSON `text`, and no answer."""
+
+    class Meta:
+        model = CapturedBodies
+
+    id = factory.LazyFunction(uuid7)
+    project = factory.SubFactory(ProjectFactory)
+    captured_at = factory.LazyFunction(timezone.now)
+    text = "Hello"
+
+    @classmethod
+    def _create(cls, model_class: Any, *args: Any, text: str, **fields: Any) -> Any:
+        data = bytearray(json.dumps({"text": text}).encode())
+        rule = CaptureRule(False, 1, 10_000, (), True)
+        raw = RawCapture(fields["id"], fields["project"].pk, 0, rule, lambda size_bytes: None)
+        raw.request = RawBody("application/json", size_bytes=len(data), data=data)
+        return model_class.objects.create(ciphertext=conceal(raw), **fields)
 
 
 class DailySpendFactory(DjangoModelFactory[DailySpend]):

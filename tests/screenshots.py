@@ -33,6 +33,7 @@ from playwright.sync_api import Page
 from llm_proxy_site.processes import MANAGE, running
 from tests.browser import PHONE, WIDE, browsing
 from tests.demo_data import Team
+from tests.factories import CapturedBodiesFactory
 from tests.pages import pages_of
 from usage.models import UsageRecord
 
@@ -52,6 +53,7 @@ KEPT = {
 """Of these the top, so many pixels high, is kept for docs/images/, as WebP."""
 Act = Callable[[Page], object]
 HELLO = [{"role": "user", "content": "Hello"}]
+QUESTION = "Why is the sky blue? " * 12
 CHAT = "chat/completions"
 ASKED: tuple[tuple[str, str, dict[str, Any], dict[str, str]], ...] = (
     ("checkout-assistant", CHAT, {"model": "gpt-4o", "messages": HELLO, "stream": True}, {"chunks": "60"}),
@@ -90,9 +92,10 @@ class Photographer:
         token = team.used[0].token
         record = UsageRecord.objects.filter(token=token, outcome="completed", status=200).first()
         assert record is not None
+        CapturedBodiesFactory(id=record.pk, project=record.project, text=QUESTION)
         self._pages = pages_of(team.shop, token, record)
         """Paths by name."""
-        self._acts: dict[str, Act] = {"live": self._ask}
+        self._acts: dict[str, Act] = {"live": self._ask, "request-bodies": _unfold}
         """What is done on a page before its picture is taken, by its name."""
         self._add("dashboard-30d", "dashboard", query="?over=30d")
         self._add("project-usage-30d", "project-usage", query="?over=30d")
@@ -108,6 +111,7 @@ class Photographer:
             "budgets",
             "policy",
             "rules",
+            "bodies",
             "upstream keys",
             "members",
         ):
@@ -167,6 +171,10 @@ def _open_filters(page: Page) -> None:
     button = page.locator(".filters-button")
     if button.is_visible():
         button.click()
+
+
+def _unfold(page: Page) -> None:
+    page.locator(".captured summary").first.click()
 
 
 def pressing(role: Literal["button", "link", "tab"], name: str) -> Act:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from projects.capture import CaptureRule
 from projects.models import DeathPolicy, UnpricedPolicy
 from projects.ruleset import Ruleset
 from tokens.limits.values import Subject
@@ -55,6 +56,8 @@ class Grant:
     permits_renewal: bool = False
     rules: Ruleset | None = None
     """Of the token and its project together; None: there are none."""
+    capture: CaptureRule | None = None
+    """What is kept of bodies; None: nothing."""
     token_name: str = ""
     project_name: str = ""
     created_at: datetime | None = None

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from projects.capture import rule_of
 from projects.encryption import UndecryptableError
 from projects.models import DeathPolicy, DisconnectPolicy, Project, UnpricedPolicy, UpstreamKey
 from projects.rules import InvalidRulesError, parse_rules
@@ -65,6 +66,7 @@ def load_grant(digest: str) -> Grant | None:
         flat_price_microusd=project.flat_price_microusd or 0,
         permits_renewal=project.permits_renewal,
         rules=_ruleset(token, project),
+        capture=rule_of(project),
         token_name=token.name,
         project_name=project.name,
         created_at=token.created_at,

@@ -14,10 +14,11 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db import models
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
@@ -28,6 +29,7 @@ from projects.models import Project
 from projects.money import usd_text
 from tokens.models import AccessToken
 from usage import lifecycle
+from usage.captures.page import captured
 from usage.export import export
 from usage.list_filters import SeldomFilter, ShadowFilter, TimeFilter
 from usage.models import ModelPrice, UsageRecord
@@ -86,6 +88,20 @@ class UsageRecordAdmin(RecordAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: UsageRecord | None = None) -> list[Any]:
         return fieldsets_of(obj or UsageRecord())
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        record = self.get_object(request, unquote(object_id))
+        may_view = record is not None and self.has_view_permission(request, record)
+        bodies = captured(request, record) if record is not None and may_view else None
+        return super().change_view(
+            request, object_id, form_url, {"captured": bodies, **(extra_context or {})}
+        )
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """What rules in shadow mode would have refused has a column where one looks for that."""

@@ -9,12 +9,14 @@ from uuid_utils.compat import uuid7
 from projects.models import Project
 from tokens.models import AccessToken
 from usage import seldom
+from usage.captures.models import CapturedBodies
 from usage.outcomes import CostSource, Outcome, UsageSource
 from usage.rollup_models import LatencyRollup, LedgerMark, Measure, ModelRollup, Period, TokenRollup
 
 __all__ = [
     "BackgroundWork",
     "BudgetAlert",
+    "CapturedBodies",
     "DailySpend",
     "LatencyRollup",
     "LedgerMark",

@@ -53,6 +53,24 @@ class UsageRecord(Schema):
     response_bytes: int
 
 
+class CapturedBody(Schema):
+    media_type: str
+    size_bytes: Annotated[int, Field(description="Of all that came.")]
+    text: Annotated[str | None, Field(description="Redacted. null: nothing is kept, and `note` says why.")]
+    is_cut: bool
+    note: str
+
+
+class Capture(Schema):
+    id: UUID
+    request: CapturedBody
+    answer: CapturedBody
+
+
+class DeletedCaptures(Schema):
+    deleted: Annotated[int, Field(description="Requests.")]
+
+
 class UsageFilters(Paging):
     """`since` is in, `until` is not."""
 

@@ -33,6 +33,8 @@ from tokens.lifecycle import (
     RenewalNotPermittedError,
 )
 from usage.api import router as usage
+from usage.captures.api import project_router as project_captures
+from usage.captures.api import router as captures
 from usage.price_api import router as prices
 
 FORBIDDEN = {
@@ -69,6 +71,8 @@ api.add_router("/tokens", tokens)
 api.add_router("/trust-rules", trust_rules)
 api.add_router("/people", people)
 api.add_router("/usage", usage)
+api.add_router("/usage", captures)
+api.add_router("/projects", project_captures)
 api.add_router("/prices", prices)
 api.add_router("/audit", audit)
 api.add_router("/health", health)

@@ -17,6 +17,9 @@ class ApiScope(StrEnum):
     """And of which projects they are members."""
     PEOPLE_WRITE = "people:write"
     USAGE_READ = "usage:read"
+    CAPTURES_READ = "captures:read"
+    """What is kept of bodies. Not among what `read` stands for: it must be named."""
+    CAPTURES_WRITE = "captures:write"
     PRICES_READ = "prices:read"
     PRICES_WRITE = "prices:write"
     AUDIT_READ = "audit:read"
@@ -31,7 +34,7 @@ class UnknownScopeError(ValueError):
 
 
 def read_scopes(text: str) -> frozenset[ApiScope]:
-    """Of `projects:read,tokens:write`; `all` and `read` stand for all, and all that read. Raises
+    """Of `projects:read,tokens:write`; `all` and `read` stand for all, and all that read but captures. Raises
     UnknownScopeError.
     """
     found: set[ApiScope] = set()
@@ -39,7 +42,7 @@ def read_scopes(text: str) -> frozenset[ApiScope]:
         if name == "all":
             found |= ALL_SCOPES
         elif name == "read":
-            found |= {scope for scope in ApiScope if scope.endswith(":read")}
+            found |= {scope for scope in ApiScope if scope.endswith(":read")} - {ApiScope.CAPTURES_READ}
         elif name in ALL_SCOPES:
             found.add(ApiScope(name))
         else:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from projects.capture import CapturePolicy
 from projects.lifetime import NEVER, parse_period, parse_ttl
 from projects.limits import BUDGETS, LIMITS
 from projects.models import DeathPolicy, DisconnectPolicy, UnpricedPolicy
@@ -82,6 +83,23 @@ def add_policy_options(parser: ArgumentParser) -> None:
     )
 
     add_rules_option(parser)
+    _add_capture_options(parser)
+
+
+def _add_capture_options(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("bodies that are kept: docs/capture.md")
+
+    def add(field: str, **how: Any) -> None:
+        group.add_argument(_option(field), dest=field, default=SUPPRESS, **how)
+
+    add("capture_policy", choices=CapturePolicy.values, help="of which requests")
+    add("capture_sample", type=share, metavar="0.1", help="of those the share, from 0 to 1")
+    add("capture_max_bytes", type=positive, metavar="N", help="of each body at most")
+    add("capture_retention", type=_ending, metavar="7d", help="then they are deleted")
+    add(
+        "capture_redacted", type=_names, metavar="NAMES|none", help="members, such as messages[].content,user"
+    )
+    add("capture_redacts_addresses", type=yes_or_no, metavar="yes|no", help="e-mail addresses in texts")
 
 
 def add_rules_option(parser: ArgumentParser) -> None:
@@ -110,6 +128,16 @@ def positive(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 2**63:
         raise ArgumentTypeError("must be a whole number above 0")
     return int(text)
+
+
+def share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise ArgumentTypeError("must be a number from 0 to 1")
+    return number
 
 
 def usd(text: str) -> int:
@@ -143,6 +171,10 @@ def or_none(parse: Callable[[str], T]) -> Callable[[str], T | None]:
 
 def _text_or_none(text: str) -> str:
     return "" if text == "none" else text
+
+
+def _names(text: str) -> list[str]:
+    return [] if text == "none" else [name.strip() for name in text.split(",")]
 
 
 def _rules(text: str) -> dict[str, Any]:

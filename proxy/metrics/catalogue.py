@@ -34,6 +34,7 @@ LATENCIES = Kind(
 )
 USAGE = Kind("usage", ("project", "model"), (*MODEL_TOKENS, "cost_microusd"), most=1000)
 TOTALS = Kind("totals", (), ("cpu_seconds", "lost_records"), most=1)
+CAPTURES = Kind("captures", (), ("dropped",), most=1)
 BREAKERS = Kind("breakers", ("upstream", "upstream_key"), ("state",), most=200, is_of_now=True)
 
 
@@ -130,6 +131,11 @@ METRICS = {
             "llm_proxy_ledger_lost_records_total",
             "counter",
             "Finished requests that were dropped, for neither spool nor memory could take them.",
+        ),
+        Metric(
+            "llm_proxy_captures_dropped_total",
+            "counter",
+            "Requests whose bodies were to be kept and were not, for want of room, or of a database.",
         ),
         Metric("llm_proxy_database_up", "gauge", "1: the database answers all workers. 0: it does not."),
         Metric("llm_proxy_limits_store_up", "gauge", "1: the store of limits answers all workers. 0: not."),

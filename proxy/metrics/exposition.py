@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from llm_proxy_site.version import __version__
 from proxy.metrics.catalogue import (
+    CAPTURES,
     ERRORS,
     HISTOGRAMS,
     LATENCIES,
@@ -64,6 +65,7 @@ def _counted(sums: Sums, told: Told) -> Iterator[Family]:
     )
     cpu_seconds, lost = sums.of(TOTALS).get((), [0.0, 0.0])
     yield _counter("llm_proxy_ledger_lost_records_total", {(): lost})
+    yield _counter("llm_proxy_captures_dropped_total", {(): sums.of(CAPTURES).get((), [0.0])[0]})
     yield _counter("llm_proxy_cpu_seconds_total", {(): cpu_seconds})
 
 

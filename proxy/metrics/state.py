@@ -8,7 +8,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from proxy.breaker import State
 from proxy.metrics.board import Board
-from proxy.metrics.catalogue import BREAKERS, NONE, TOTALS, WORKER, WorkerFacts
+from proxy.metrics.catalogue import BREAKERS, CAPTURES, NONE, TOTALS, WORKER, WorkerFacts
 
 if TYPE_CHECKING:
     from proxy.runtime import Runtime
@@ -23,10 +23,12 @@ class WorkerState:
         self._number = number
         self._place = board.place(WORKER, ())
         self._totals = board.place(TOTALS, ())
+        self._captures = board.place(CAPTURES, ())
         self._process = ProcessCollector(registry=CollectorRegistry())
         self._started_at = time.time()
         self._cpu_seconds = 0.0
         self._lost = 0
+        self._dropped_captures = 0
 
     def refresh(self, runtime: "Runtime") -> None:
         """On the event loop."""
@@ -61,6 +63,9 @@ class WorkerState:
         self._board.values[self._totals] += cpu_seconds - self._cpu_seconds
         self._board.values[self._totals + 1] += lost - self._lost
         self._cpu_seconds, self._lost = cpu_seconds, lost
+        dropped = runtime.captures.dropped + runtime.capture_writer.lost
+        self._board.values[self._captures] += dropped - self._dropped_captures
+        self._dropped_captures = dropped
 
     def _write_breakers(self, runtime: "Runtime") -> None:
         states = {

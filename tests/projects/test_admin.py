@@ -20,6 +20,12 @@ POLICY = {
     "disconnect_policy": "cancel",
     "drain_seconds": "60",
     "unpriced_policy": "allow",
+    "capture_policy": "off",
+    "capture_sample": "1.0",
+    "capture_max_bytes": "65536",
+    "capture_retention": "7d",
+    "capture_redacted": "",
+    "capture_redacts_addresses": "on",
 }
 """What a browser sends for the policy of a project that has none of its own."""
 SECOND_KEY = "sk-second-upstream-key-9876MNOP"

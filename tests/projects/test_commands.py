@@ -22,6 +22,9 @@ RULES = [
     *("--when-dead=finish", "--unpriced=flat", "--flat-price=0.01"),
     *("--max-requests=100", "--max-requests-per-minute=60", "--max-model-tokens-per-minute=9000"),
     *("--max-concurrent-requests=4", "--total-budget=12.5", "--daily-budget=$1", "--weekly-budget=0.5"),
+    *("--capture-policy=failures", "--capture-sample=0.5", "--capture-max-bytes=2048"),
+    "--capture-retention=12h",
+    *("--capture-redacted=messages[].content, user", "--capture-redacts-addresses=no"),
     *("--monthly-budget=3", '--rules={"models": ["gpt-4o*"], "networks": ["10.0.0.0/8"]}'),
 ]
 RULES_AS_FACTS = {
@@ -46,14 +49,22 @@ RULES_AS_FACTS = {
     "weekly_budget_usd": "0.50",
     "monthly_budget_usd": "3.00",
     "rules": {"models": ["gpt-4o*"], "networks": ["10.0.0.0/8"]},
+    "capture_policy": "failures",
+    "capture_sample": 0.5,
+    "capture_max_bytes": 2048,
+    "capture_retention": "12h",
+    "capture_redacted": ["messages[].content", "user"],
+    "capture_redacts_addresses": False,
 }
 CLEARED = [
     *("--permit-leading-past-us=no", "--permit-never=no", "--permit-renewal=no", "--when-dead=cut"),
-    *("--unpriced=allow", "--when-disconnected=cancel", "--drain-seconds=60"),
+    *("--unpriced=allow", "--when-disconnected=cancel", "--drain-seconds=60", "--capture-policy=off"),
+    *("--capture-sample=1", "--capture-max-bytes=65536", "--capture-retention=7d"),
+    *("--capture-redacted=none", "--capture-redacts-addresses=yes"),
 ] + [
     f"{option.split('=')[0]}=none"
     for option in RULES
-    if not option.startswith(("--permit", "--when", "--drain", "--unpriced"))
+    if not option.startswith(("--permit", "--when", "--drain", "--unpriced", "--capture"))
 ]
 NO_RULES = dict.fromkeys(RULES_AS_FACTS) | {
     "permits_leading_past_us": False,
@@ -63,6 +74,12 @@ NO_RULES = dict.fromkeys(RULES_AS_FACTS) | {
     "disconnect_policy": "cancel",
     "drain_seconds": 60,
     "unpriced_policy": "allow",
+    "capture_policy": "off",
+    "capture_sample": 1.0,
+    "capture_max_bytes": 65536,
+    "capture_retention": "7d",
+    "capture_redacted": [],
+    "capture_redacts_addresses": True,
 }
 BAD_KEY = "An upstream key is 8 to 512 printable characters."
 NO_PROJECT = "There is no project 'beta'. `list_projects` shows them all."

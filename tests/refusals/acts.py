@@ -46,6 +46,7 @@ def acts(world: World) -> dict[str, list[Form]]:
             {"name": "new"} | _end(token),
         ],
         "revoke_tokens": [yes],
+        "delete_captures": [yes],
         "test_upstream_key": [{}],
         "admin:tokens_trustrule_changelist": [chosen("delete_selected", rule) | yes],
         "admin:tokens_trustrule_add": [trust],

@@ -40,7 +40,7 @@ LISTS = {
 }
 NOT_FOR_VIEWERS = {
     *("/people", "/people/{username}", "/projects/{project_id}/members"),
-    "/audit/verification",
+    *("/audit/verification", "/usage/{record_id}/capture"),
 }
 IDLE = {"POST /tokens/{token_id}/reactivate", "PUT /projects/{project_id}/members/{username}"}
 """They are obeyed, and find that it is so already."""

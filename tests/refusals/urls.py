@@ -11,6 +11,7 @@ from tests.refusals.world import MARK, World
 
 PLACE = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
 OBJECTS = {
+    "delete_captures": "projects.project",
     "project_usage": "projects.project",
     "revoke_tokens": "projects.project",
     "test_upstream_key": "projects.upstreamkey",

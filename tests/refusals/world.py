@@ -16,6 +16,7 @@ from llm_proxy_site.api.scopes import ALL_SCOPES
 from projects.access import ADMIN, OPERATOR, VIEWER
 from projects.models import Project
 from tests.factories import (
+    CapturedBodiesFactory,
     ProjectFactory,
     TrustRuleFactory,
     UsageRecordFactory,
@@ -83,6 +84,7 @@ def make_world(*, beside_a_server: bool = False) -> World:
         now=timezone.now(),
     )
     record = _used(token, project)
+    CapturedBodiesFactory(id=record.pk, project=project, text=MARK)
     event = trail.record(
         "token.seen", token, actor=f"user:{MARK}", project_id=project.id, details={"x": MARK}
     )

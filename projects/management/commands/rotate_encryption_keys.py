@@ -14,7 +14,8 @@ from projects.rotation import count, count_by_key, rotate
 
 class Command(FactsCommand):
     help = (
-        "Encrypt upstream keys and second factors anew with the first of ENCRYPTION_KEYS, beside the proxy."
+        "Encrypt upstream keys, second factors and captured bodies anew with the first of ENCRYPTION_KEYS, "
+        "beside the proxy."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -31,7 +32,7 @@ class Command(FactsCommand):
         if self._unreadable:
             raise CommandError(
                 f"No key in ENCRYPTION_KEYS decrypts {self._unreadable} secret(s): put back the one that "
-                "does; or give projects new upstream keys, and remove people's second factors."
+                "does; or give projects new upstream keys, remove people's second factors, delete captures."
             )
 
     def facts(self, *, check: bool, **options: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from projects.access import OPERATOR, VIEWER
 from projects.models import Project
 from tests.factories import (
     UPSTREAM_KEY,
+    CapturedBodiesFactory,
     ProjectFactory,
     TrustRuleFactory,
     UsageRecordFactory,
@@ -51,6 +52,8 @@ FOR_ADMINS = {
     ApiScope.TRUST_RULES_WRITE,
     ApiScope.PEOPLE_READ,
     ApiScope.PEOPLE_WRITE,
+    ApiScope.CAPTURES_READ,
+    ApiScope.CAPTURES_WRITE,
 }
 STREAMED = {"/audit/export"}
 """It is for tests of its own (tests/audit/test_api.py): what is streamed has no content."""
@@ -74,12 +77,14 @@ def world() -> World:
     project = ProjectFactory()
     token, plain = issue_token(project=project)
     event = trail.record("project.changed", project, actor="user:grace", project_id=project.id)
+    record = UsageRecordFactory(token=token)
+    CapturedBodiesFactory(id=record.id, project=project)
     ids = {
         "project_id": project.id,
         "key_id": project.upstream_keys.get().id,
         "token_id": token.id,
         "rule_id": TrustRuleFactory(project=project).id,
-        "record_id": UsageRecordFactory(token=token).id,
+        "record_id": record.id,
         "event_id": event.id,
         "username": UserFactory(projects=[project], username="grace.h").username,
         "model": "gpt-4o",

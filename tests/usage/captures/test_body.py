@@ -1,0 +1,94 @@
+"""What is kept of a body."""
+
+import gzip
+import json
+
+import pytest
+
+from usage.captures.body import KeptBody, kept
+from usage.captures.raw import RawBody
+from usage.captures.redaction import Redaction
+
+DOCUMENT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say hello " * 50}]}
+
+
+def keep(
+    data: bytes, media_type: str = "application/json", coding: str = "identity", max_bytes: int = 10_000
+) -> KeptBody:
+    raw = RawBody(media_type, coding, len(data))
+    if raw.is_readable:
+        raw.data += data[:max_bytes]
+    return kept(raw, Redaction(), max_bytes)
+
+
+def test_a_whole_document_is_kept() -> None:
+    found = keep(json.dumps(DOCUMENT).encode())
+    assert (json.loads(found.text or ""), found.is_cut, found.note) == (DOCUMENT, False, "")
+
+
+def test_a_longer_one_is_cut_and_says_so() -> None:
+    found = keep(json.dumps(DOCUMENT).encode(), max_bytes=200)
+    assert found.is_cut
+    assert found.size_bytes > 200
+    text = json.loads(found.text or "")["messages"][0]["content"]
+    assert len(text) > 100
+    assert text in str(DOCUMENT["messages"])
+
+
+@pytest.mark.parametrize("max_bytes", [10_000, 60])
+def test_a_compressed_one_is_kept_as_what_it_says(max_bytes: int) -> None:
+    found = keep(gzip.compress(json.dumps(DOCUMENT).encode()), coding="gzip", max_bytes=max_bytes)
+    assert '"model":"gpt-4o"' in (found.text or "")
+    assert found.is_cut == (max_bytes == 60)
+
+
+def test_what_inflates_beyond_all_bounds_is_cut() -> None:
+    found = keep(gzip.compress(json.dumps(["a b " * 10**6]).encode()), coding="gzip")
+    assert found.is_cut
+    assert len(found.text or "") <= 10_010
+
+
+def test_members_of_a_gzip_stream_are_one_body() -> None:
+    data = gzip.compress(b'{"a": ') + gzip.compress(b"1}")
+    assert (keep(data, coding="gzip").text, keep(data, coding="gzip").is_cut) == ('{"a":1}', False)
+
+
+@pytest.mark.parametrize(
+    ("data", "media_type", "coding"),
+    [
+        (b"RIFF....", "audio/wav", "identity"),
+        (b"--x\r\n", "multipart/form-data", "identity"),
+        (b"<html>", "text/html", "identity"),
+        (b"\x1b\x10", "application/json", "br"),
+        (b"not JSON", "application/json", "identity"),
+        (b"\xff\xfe", "application/json", "identity"),
+        (b"not gzip", "application/json", "gzip"),
+        (b"", "application/json", "identity"),
+    ],
+)
+def test_what_cannot_be_redacted_is_not_kept_but_told_of(data: bytes, media_type: str, coding: str) -> None:
+    found = keep(data, media_type, coding)
+    assert found.text is None
+    assert found.note
+    assert (found.media_type, found.size_bytes) == (media_type, len(data))
+
+
+def test_a_stream_is_kept_line_by_line() -> None:
+    stream = (
+        b': ping with words\n\nevent: response.created\r\ndata: {"a": "Hi"}\n\n'
+        b"data: secret words\n\nnonsense: secret\ndata: [DONE]\n\n"
+    )
+    assert keep(stream, "text/event-stream").text == (
+        ':\n\nevent: response.created\ndata: {"a":"Hi"}\n\ndata: [not JSON]\n\n:\ndata: [DONE]\n\n'
+    )
+
+
+def test_a_stream_that_is_cut_keeps_what_came_of_its_last_event() -> None:
+    found = keep(b'data: {"a": "One"}\n\ndata: {"b": "Two words and', "text/event-stream", max_bytes=40)
+    assert found.text == 'data: {"a":"One"}\n\ndata: {"b":"Two "}'
+
+
+def test_half_a_character_at_the_cut_is_left_out() -> None:
+    data = json.dumps({"a": "ä ö ü ß"}, ensure_ascii=False).encode()
+    for length in range(6, len(data)):
+        assert keep(data, max_bytes=length).text is not None

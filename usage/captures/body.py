@@ -1,0 +1,94 @@
+"""What is kept of a body, of the bytes that came: redacted text, or a word on why there is none. Pure."""
+
+import codecs
+import re
+import zlib
+from dataclasses import dataclass
+
+from usage.captures.prefix import read_document
+from usage.captures.raw import EVENT_STREAM, RawBody
+from usage.captures.redaction import Redaction, write_document
+
+_FIELD = re.compile(r"(data|event|id|retry): ?(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBody:
+    media_type: str
+    size_bytes: int
+    """Of all that came."""
+    text: str | None
+    """None: nothing is kept."""
+    is_cut: bool
+    """Whether more came than is kept."""
+    note: str = ""
+    """Why nothing is kept."""
+
+
+def kept(body: RawBody, redaction: Redaction, max_bytes: int) -> KeptBody:
+    def nothing(note: str) -> KeptBody:
+        return KeptBody(body.media_type, body.size_bytes, None, False, note)
+
+    if not body.size_bytes:
+        return nothing("It is empty.")
+    if not body.is_readable:
+        return nothing("Only JSON and streams of events are kept.")
+    is_cut = len(body.data) < body.size_bytes
+    data = bytes(body.data)
+    if body.coding == "gzip":
+        data, is_cut = _inflated(data, max_bytes, is_cut=is_cut)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(data, final=not is_cut)
+    except UnicodeDecodeError:
+        return nothing("It is not UTF-8, and could not be redacted.")
+    if body.media_type == EVENT_STREAM:
+        found: str | None = _events(text, redaction, is_cut=is_cut)
+    else:
+        found = _document(text, redaction, is_cut=is_cut)
+    if found is None:
+        return nothing("It is not JSON, and could not be redacted.")
+    return KeptBody(body.media_type, body.size_bytes, found, is_cut)
+
+
+def _inflated(data: bytes, max_bytes: int, *, is_cut: bool) -> tuple[bytes, bool]:
+    """What a gzip stream holds, up to so many bytes, and whether that is not all."""
+    found = bytearray()
+    try:
+        while data and len(found) < max_bytes:
+            inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            found += inflate.decompress(data, max_bytes - len(found))
+            if not inflate.eof:
+                return bytes(found), True
+            data = inflate.unused_data.lstrip(b"\0")  # some writers pad
+    except zlib.error:
+        is_cut = True
+    return bytes(found), is_cut or bool(data)
+
+
+def _document(text: str, redaction: Redaction, *, is_cut: bool) -> str | None:
+    document = read_document(text, is_whole=not is_cut)
+    if document is None:
+        return text.strip() if text.strip() == "null" else None
+    return write_document(redaction.document(document))
+
+
+def _events(text: str, redaction: Redaction, *, is_cut: bool) -> str:
+    """Line by line: what is JSON in them is redacted, of what is none only what streams say of themselves
+    stays. The last line may be half.
+    """
+    lines = re.split(r"\r\n|\r|\n", text)
+    found = [_line(line, redaction, is_cut=False) for line in lines[:-1]]
+    return "\n".join([*found, _line(lines[-1], redaction, is_cut=is_cut)])
+
+
+def _line(line: str, redaction: Redaction, *, is_cut: bool) -> str:
+    match = _FIELD.fullmatch(line)
+    if match is None:
+        return "" if not line else ":"  # a comment, or no field that there is
+    name, value = match.groups()
+    if name != "data":
+        return "" if is_cut else f"{name}: {redaction.text(value)}"
+    if value == "[DONE]":
+        return line
+    document = _document(value, redaction, is_cut=is_cut)
+    return f"data: {document if document is not None else '[not JSON]'}"
