@@ -5,35 +5,34 @@ general-purpose transport may join the one and normalise the other. aiohttp's po
 faster than httpx's own under concurrency.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 import httpx
-from multidict import CIMultiDict
+from aiohttp.http import HttpProcessingError
 from yarl import URL
 
-from proxy.breathing import LARGE_BYTES
+from proxy.outgoing import Outgoing
 
-PIECE_BYTES = 256 * 1024
 MAX_HEADER_BYTES = 64 * 1024
-LARGE_BODY_BYTES = 64 * 1024
-"""What fits into a socket's buffers whether or not the other end reads."""
-_ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+MAX_DESTINATIONS = 1024
 
 # The first match wins: the more special stand first.
 _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
-    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
     (aiohttp.ClientConnectorError, httpx.ConnectError),
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
     (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
-    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
+    (HttpProcessingError, httpx.RemoteProtocolError),
     (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
     (aiohttp.ClientError, httpx.ReadError),
-    (ConnectionError, httpx.ReadError),
+    (TimeoutError, httpx.ConnectTimeout),
+    (OSError, httpx.ReadError),
 )
 # Their texts have no URL in them.
 _SAID = (
@@ -79,9 +78,14 @@ _dialing: ContextVar[Dialing] = ContextVar("dialing")
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
+    """aiohttp's connections, parser and pool, without its client: that makes some thirty objects of each
+    request which nobody here looks at.
+    """
+
     def __init__(self, *, max_connections: int) -> None:
         self._max_connections = max_connections
-        self._session: aiohttp.ClientSession | None = None
+        self._connector: Connector | None = None
+        self._destinations: dict[tuple[bytes, bytes, int | None], aiohttp.ClientRequest] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The `on_connected` extension is called when there is a connection, before the request goes out.
@@ -89,105 +93,115 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
         Raises httpx.TransportError; PoolTimeout where no connection was free.
         """
-        if self._session is None:
-            self._session = self._open_session()
         timeout = request.extensions.get("timeout", {})
         read = timeout.get("read")
         first_byte = timeout.get("first_byte", read)
+        outgoing = Outgoing(request, read, first_byte)
         dialing = Dialing.begin(request.extensions.get("on_connected"))
-        data = _data(request, read, first_byte)
         try:
-            response = await self._session.request(
-                request.method,
-                _target_url(request),
-                headers=CIMultiDict([(_text(name), _text(value)) for name, value in request.headers.raw]),
-                data=data,
-                allow_redirects=False,
-                timeout=_timeout(timeout.get("connect"), first_byte),
-            )
-        except (aiohttp.ClientError, ConnectionError) as problem:
+            connection = await self._connect(request.url, timeout.get("connect"))
+            call = _Call(connection, outgoing)
+            await call.run(request.method == "HEAD", first_byte)
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as problem:
             error = _mapped(problem)
             if isinstance(error, httpx.ConnectTimeout) and not dialing.is_dialing:
                 error = httpx.PoolTimeout(str(error))
-            elif isinstance(error, httpx.ReadTimeout) and _is_being_sent(data):
+            elif isinstance(error, httpx.ReadTimeout) and outgoing.is_under_way:
                 error = httpx.WriteTimeout(str(error))
             raise error from problem.with_traceback(None)
         finally:
             dialing.end()
-        if isinstance(data, _BodyPayload):
-            data.body.protocol = None
-        if first_byte != read:
-            _wait_between_bytes(response, read)
+        if first_byte != read or outgoing.is_under_way:
+            call.wait_between_bytes(read)
         return httpx.Response(
-            response.status, headers=response.raw_headers, stream=_ResponseStream(response), request=request
+            call.status, headers=call.headers, stream=_ResponseStream(call), request=request
         )
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._connector is not None:
+            await self._connector.close()
+            self._connector = None
+            self._destinations.clear()
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        session = aiohttp.ClientSession(
-            request_class=_Request,
-            connector=Connector(limit=self._max_connections),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=_ADDED_BY_AIOHTTP,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-        )
-        session._retry_connection = False  # it would repeat requests behind the back of those who count
-        return session
+    async def _connect(self, url: httpx.URL, seconds: float | None) -> Any:
+        if self._connector is None:
+            self._connector = Connector(limit=self._max_connections)
+        name = (url.raw_scheme, url.raw_host, url.port)
+        destination = self._destinations.get(name) or self._note_destination(name, url)
+        return await self._connector.connect(destination, [], _timeout(seconds))
 
-
-class _Request(aiohttp.ClientRequest):
-    async def send(self, conn: Any) -> aiohttp.ClientResponse:
-        """The time for the first byte runs from the last of the request. Of one that upstream may never read
-        to its end it runs from here.
-        """
-        if isinstance(self.body, aiohttp.BytesPayload) and (self.body.size or 0) > LARGE_BODY_BYTES:
-            conn.protocol.start_timeout()
-        elif isinstance(self.body, _BodyPayload):
-            self.body.body.protocol = conn.protocol
-        return await super().send(conn)
+    def _note_destination(
+        self, name: tuple[bytes, bytes, int | None], url: httpx.URL
+    ) -> aiohttp.ClientRequest:
+        """What the pool wants to know of a connection. It is only read."""
+        if url.scheme not in ("http", "https"):
+            raise httpx.UnsupportedProtocol(f"There are no connections for {url.scheme}.")
+        if len(self._destinations) >= MAX_DESTINATIONS:
+            self._destinations.clear()
+        origin = URL(f"{url.scheme}://{url.netloc.decode()}", encoded=True)
+        destination = aiohttp.ClientRequest("GET", origin, loop=asyncio.get_running_loop())
+        self._destinations[name] = destination
+        return destination
 
 
-class _Body:
-    """A body in pieces. While upstream does not take one, a timer runs; while none is there to be taken, for
-    the client is slow, none does.
-    """
+class _Call:
+    """One request and its answer on a connection, which goes back to the pool when both have ended."""
 
-    def __init__(
-        self, pieces: AsyncIterable[bytes], seconds: float | None, first_byte_seconds: float | None
-    ) -> None:
-        self.protocol: Any = None
-        """None: there is no connection yet, or the answer has come already, and has timers of its own."""
-        self.is_taken = False
-        self._pieces = pieces
-        self._seconds = seconds
-        self._first_byte_seconds = first_byte_seconds
+    __slots__ = ("_connection", "_outgoing", "_protocol", "content", "headers", "status")
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._pieces:
-            self._time(self._seconds)
-            yield piece
-            self._time(None)
-        self.is_taken = True
-        self._time(self._first_byte_seconds)
+    def __init__(self, connection: Any, outgoing: Outgoing) -> None:
+        self._connection = connection
+        self._protocol = connection.protocol
+        self._outgoing = outgoing
+        self.status = 0
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
+        self.content: aiohttp.StreamReader
 
-    def _time(self, seconds: float | None) -> None:
-        if self.protocol is not None:
-            self.protocol.read_timeout = seconds
-            self.protocol.start_timeout()
+    async def run(self, is_head: bool, seconds: float | None) -> None:
+        """Until the head of the answer is there, which has so long from the request's last byte."""
+        protocol = self._protocol
+        try:
+            protocol.set_response_params(
+                skip_payload=is_head,
+                read_until_eof=True,
+                auto_decompress=False,
+                read_timeout=seconds,
+                max_line_size=MAX_HEADER_BYTES,
+                max_field_size=MAX_HEADER_BYTES,
+            )
+            self._outgoing.begin(protocol)
+            while True:
+                message, self.content = await protocol.read()
+                if message.code >= 200 or message.code == HTTPStatus.SWITCHING_PROTOCOLS:
+                    break
+        except BaseException:
+            self.close()
+            raise
+        self.status, self.headers = message.code, message.raw_headers
+        self._outgoing.answered()
+        self.content.on_eof(self._end)
 
+    def wait_between_bytes(self, seconds: float | None) -> None:
+        """From here on the time between two pieces counts. Without a connection the answer is there."""
+        if self._connection is not None:
+            self._protocol.read_timeout = seconds
+            self._protocol.start_timeout()
 
-class _BodyPayload(aiohttp.AsyncIterablePayload):
-    """aiohttp's name for one."""
+    def close(self) -> None:
+        """No more is read of the answer: the connection can only be kept if it has ended."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._outgoing.stop()
+            connection.close()
 
-    def __init__(self, body: _Body) -> None:
-        super().__init__(body)
-        self.body = body
+    def _end(self) -> None:
+        """The answer has. A connection on which the request has not can serve no other."""
+        if self._protocol.writing_paused or not self._outgoing.is_whole:
+            self.close()
+            return
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.release()
 
 
 class Connector(aiohttp.TCPConnector):
@@ -202,8 +216,8 @@ class Connector(aiohttp.TCPConnector):
 
 
 class _ResponseStream(httpx.AsyncByteStream):
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    def __init__(self, call: _Call) -> None:
+        self._call = call
 
     # Not a generator: one that is left before its end costs a task to be closed.
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -211,7 +225,7 @@ class _ResponseStream(httpx.AsyncByteStream):
 
     async def __anext__(self) -> bytes:
         try:
-            chunk = await self._response.content.readany()
+            chunk = await self._call.content.readany()
         except (aiohttp.ClientError, ConnectionError) as problem:
             raise _mapped(problem) from problem.with_traceback(None)
         if not chunk:
@@ -219,63 +233,16 @@ class _ResponseStream(httpx.AsyncByteStream):
         return chunk
 
     async def aclose(self) -> None:
-        # Read to its end, the connection went back to the pool by itself; otherwise it must not.
-        self._response.close()
-
-
-def _wait_between_bytes(response: aiohttp.ClientResponse, seconds: float | None) -> None:
-    """From here on the time between two pieces counts. Without a connection the answer is there already."""
-    connection = response.connection
-    if connection is not None and connection.protocol is not None:
-        connection.protocol.read_timeout = seconds
-        connection.protocol.start_timeout()
-
-
-def _target_url(request: httpx.Request) -> URL:
-    target = request.extensions.get("target")
-    if target is None:
-        return URL(str(request.url), encoded=True)
-    url = request.url
-    return URL(f"{url.scheme}://{url.netloc.decode()}{target.decode('ascii')}", encoded=True)
-
-
-def _data(
-    request: httpx.Request, seconds: float | None, first_byte_seconds: float | None
-) -> bytes | _BodyPayload | None:
-    stream = request.stream
-    if isinstance(stream, httpx.ByteStream):
-        body = b"".join(stream)
-        if len(body) <= LARGE_BYTES:
-            return body or None
-        return _BodyPayload(_Body(_pieces(body), seconds, first_byte_seconds))
-    assert isinstance(stream, httpx.AsyncByteStream)
-    return _BodyPayload(_Body(stream, seconds, first_byte_seconds))
-
-
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    """What a socket does not take at once is copied: not all of a large body."""
-    for start in range(0, len(body), PIECE_BYTES):
-        yield body[start : start + PIECE_BYTES]
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+        self._call.close()
 
 
 @lru_cache(maxsize=256)
-def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
+def _timeout(seconds: float | None) -> aiohttp.ClientTimeout:
     # `connect` bounds the wait for a free connection too.
-    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=read)
+    return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds)
 
 
-def _is_being_sent(data: bytes | _BodyPayload | None) -> bool:
-    return isinstance(data, _BodyPayload) and not data.body.is_taken
-
-
-def _mapped(problem: aiohttp.ClientError | ConnectionError) -> httpx.TransportError:
+def _mapped(problem: Exception) -> httpx.TransportError:
     """Raise it `from problem.with_traceback(None)`: aiohttp keeps the problem with the connection, and its
     frames would keep both, and the request.
     """
@@ -287,7 +254,7 @@ def _reason(problem: Exception) -> str:
     """For the log. What upstream sent is not in it, nor what it was asked for: aiohttp quotes answers that it
     cannot read, and whole URLs.
     """
-    if isinstance(problem, aiohttp.ClientResponseError):
+    if isinstance(problem, HttpProcessingError):
         return "upstream sent what is no HTTP answer"
     if isinstance(problem, _SAID):
         return str(problem)

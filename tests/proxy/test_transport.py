@@ -181,6 +181,98 @@ async def test_the_time_in_which_a_body_does_not_come_is_not_upstreams(transport
     assert response.status_code == 204
 
 
+async def test_a_body_of_unknown_length_goes_out_in_chunks(transport: AiohttpTransport) -> None:
+    request_bytes = asyncio.get_running_loop().create_future()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request_bytes.set_result(await reader.readuntil(b"\r\n0\r\n\r\n"))
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    async with listening(answer) as url:
+        response = await transport.handle_async_request(upload(url, Pieces(3, 0, 2)))
+        await response.aclose()
+
+    head, _, body = (await request_bytes).partition(b"\r\n\r\n")
+    assert b"transfer-encoding: chunked" in head.splitlines()
+    assert body == b"3\r\nxxx\r\n3\r\nxxx\r\n0\r\n\r\n"
+
+
+async def test_a_connection_is_used_again_when_both_sides_are_through(transport: AiohttpTransport) -> None:
+    connections = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        while await reader.read(65536):
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
+        writer.close()
+
+    async with listening(answer) as url:
+        for _ in range(3):
+            response = await transport.handle_async_request(httpx.Request("POST", url, content=b"x"))
+            assert [chunk async for chunk in response.stream] == [b"{}"]
+            await response.aclose()
+        await transport.aclose()
+
+    assert len(connections) == 1
+
+
+async def test_an_answer_in_the_midst_of_a_body_ends_the_connection(transport: AiohttpTransport) -> None:
+    connections, may_end = [], asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\n{}")
+        await may_end.wait()
+        writer.close()
+
+    async with listening(answer) as url:
+        for _ in range(2):
+            response = await transport.handle_async_request(upload(url, Pieces(10, 0.05, 1000)))
+            assert [chunk async for chunk in response.stream] == [b"{}"]
+            await response.aclose()
+        may_end.set()
+
+    assert response.status_code == 413
+    assert len(connections) == 2
+
+
+async def test_a_body_that_its_client_does_not_complete_is_an_error_at_once(
+    transport: AiohttpTransport,
+) -> None:
+    class Broken(Pieces):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"x"
+            raise ValueError("the client has left")
+
+    async with listening(_say_nothing) as url:
+        request = httpx.Request("POST", url, stream=Broken(1, 0, 1))
+        with pytest.raises(httpx.ReadError):
+            await asyncio.wait_for(transport.handle_async_request(request), 10)
+        await transport.aclose()
+
+
+async def test_a_head_that_would_be_read_as_another_is_not_sent(transport: AiohttpTransport) -> None:
+    for end in (b"\r\n", b"\n", b"\r"):
+        request = httpx.Request("GET", "http://127.0.0.1:1", headers=[(b"a", b"1" + end + b"b: 2")])
+        with pytest.raises(ValueError, match="a line ends"):
+            await transport.handle_async_request(request)
+
+
+async def test_information_before_an_answer_is_none(transport: AiohttpTransport) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    async with listening(answer) as url:
+        response = await transport.handle_async_request(httpx.Request("GET", url))
+        await response.aclose()
+
+    assert response.status_code == 204
+
+
 async def test_a_connection_that_waits_for_the_next_request_keeps_nothing_of_the_last(
     transport: AiohttpTransport,
 ) -> None:
