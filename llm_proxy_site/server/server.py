@@ -123,7 +123,11 @@ class ProxyServer(Server):
             super().protocol_disconnected(protocol)
 
     async def handle_reply(self, protocol: Any, message: Message) -> None:
-        await super().handle_reply(protocol, message)
+        # Daphne would look at each header's type: what is not bytes fails anyway.
+        connection = self.connections.get(protocol)
+        if connection is None or connection.get("disconnected"):
+            return
+        protocol.handle_reply(message)
         if isinstance(protocol, ClientSocket):
             if message["type"] == "websocket.send":
                 await protocol.gate.passed()
@@ -188,6 +192,9 @@ class ProxyServer(Server):
         except Exception as problem:  # the application's edge
             log.exception("application failed")
             protocol.handle_exception(problem)
+        if protocol.finished:
+            # Daphne would keep all that ended within a second, and look at each.
+            self.connections.pop(protocol, None)
 
     async def _cancel_running(self) -> None:
         running = list(self.running)

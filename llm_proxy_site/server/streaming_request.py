@@ -5,17 +5,18 @@ Here the application starts with the headers and reads the body as it comes; whi
 socket is paused.
 """
 
-from collections.abc import Awaitable, Iterator
+import asyncio
+from collections.abc import Awaitable, Iterable
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
 from daphne.http_protocol import WebRequest
-from twisted.internet.defer import inlineCallbacks
-from twisted.web import http
+from twisted.web.http import NO_BODY_CODES
 from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import provider
 
+from llm_proxy_site.server.answer_head import AnswerHead
 from llm_proxy_site.server.gate import WriteGate
 from llm_proxy_site.server.request_body import RequestBody
 
@@ -26,6 +27,10 @@ _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 class StreamingRequest(WebRequest):
     body: RequestBody | None = None
     gate: WriteGate | None = None
+    has_length = False
+    """Whether the answer's length was declared."""
+    _head = b""
+    """Of the answer, until it goes out."""
 
     def gotLength(self, length: int | None) -> None:
         """The headers are complete; `length` is the body's, None if it is chunked."""
@@ -64,10 +69,9 @@ class StreamingRequest(WebRequest):
         self.requestHeaders.removeHeader(b"daphne-root-path")  # Daphne would believe any client
         self.process()
 
-    @inlineCallbacks  # type: ignore[untyped-decorator]
-    def process(self) -> Iterator[Any]:
+    def process(self) -> None:
         channel = self.channel
-        yield super().process()
+        super().process()  # of Daphne's generator nothing waits: all is done when it returns
         if self.transport is None:
             channel.upgraded()
 
@@ -83,20 +87,49 @@ class StreamingRequest(WebRequest):
             super().basic_error(status, status_text, body)
 
     def handle_reply(self, message: dict[str, Any]) -> None:
-        if self.channel is not None and self.channel.is_refused:
+        """A message of the application's. Instead of Daphne's and Twisted's way, which makes a table of the
+        headers and several pieces of the answer: it goes out as it was given, in as few writes as can be.
+        """
+        if self.finished or self.channel is None or self.channel.is_refused:
             return
-        if message.get("body") and self._has_no_body:
-            message = {**message, "body": b""}  # it would be taken for the beginning of the next answer
-        super().handle_reply(message)
-        if message["type"] != "http.response.start" or self.finished or self.channel is None:
-            return
-        if self.channel.is_receiving:
-            self.channel.persistent = False  # the answer comes before the body's end
-        elif not self.channel.may_stay:
-            self.channel.persistent = False  # since its request has come
-        if not self.channel.persistent:
-            self.responseHeaders.setRawHeaders(b"connection", [b"close"])
-        http.Request.write(self, b"")  # the headers go out now, not with the first byte of the body
+        kind = message["type"]
+        if kind == "http.response.start" and not self._response_started:
+            self._begin_answer(message["status"], message.get("headers", ()))
+        elif kind == "http.response.body" and self._response_started:
+            self._go_on(message.get("body", b""), is_last=not message.get("more_body", False))
+        else:
+            raise ValueError(f"{kind} is out of place")
+
+    def _begin_answer(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        channel = self.channel
+        self.setResponseCode(status)
+        if channel.is_receiving or not channel.may_stay:
+            # The answer comes before the body's end; or the server has begun to leave since its request came.
+            channel.persistent = False
+        head = AnswerHead(headers)
+        self.has_length = head.has_length
+        if not head.has_length and self.clientproto == b"HTTP/1.1" and not self._has_no_body:
+            self.chunked = 1
+        self._head = head.text(
+            b"%b %d %b" % (self.clientproto, status, self.code_message),
+            is_chunked=bool(self.chunked),
+            is_last=not channel.persistent,
+        )
+        self._response_started, self.startedWriting = True, 1
+        # With the body, if that follows at once; else without it.
+        asyncio.get_running_loop().call_soon(self._send, b"")
+
+    def _go_on(self, body: bytes, *, is_last: bool) -> None:
+        if self._has_no_body:
+            body = b""  # it would be taken for the beginning of the next answer
+        self.sentLength += len(body)
+        data = b"%x\r\n%b\r\n" % (len(body), body) if self.chunked and body else body
+        if is_last and self.chunked:
+            data += b"0\r\n\r\n"
+            self.chunked = 0  # or Twisted would write it
+        self._send(data)
+        if is_last:
+            self.finish()
 
     def write_on(self, chunk: bytes) -> Awaitable[None] | None:
         """A part of an answer's body that is not its last, once it has begun: as by a message, only faster.
@@ -107,12 +140,18 @@ class StreamingRequest(WebRequest):
             return None
         gate = self.hold_writes()
         self.sentLength += len(chunk)
-        channel.send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self.chunked else chunk)
+        self._send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self.chunked else chunk)
         return None if gate.is_open else gate.passed()
+
+    def _send(self, data: bytes) -> None:
+        """With the head, if that has not gone out."""
+        data, self._head = self._head + data, b""
+        if data and self.channel is not None:
+            self.channel.send(data)
 
     @property
     def _has_no_body(self) -> bool:
-        return self.method == b"HEAD" or self.code in http.NO_BODY_CODES
+        return self.method == b"HEAD" or self.code in NO_BODY_CODES
 
     def hold_writes(self) -> WriteGate:
         """The gate that is closed while the client does not read."""
@@ -138,7 +177,8 @@ class StreamingRequest(WebRequest):
 
     def break_off(self) -> None:
         """End the connection in the midst of the answer."""
-        if self.chunked or self.responseHeaders.hasHeader(b"content-length"):
+        self._send(b"")
+        if self.chunked or self.has_length:
             self.channel.close_unfinished()
         else:
             self.channel.transport.abortConnection()  # for HTTP/1.0 a clean end would be the answer's end
