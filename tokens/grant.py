@@ -64,14 +64,15 @@ class Grant:
     expires_at_text: bytes = b"never"
     """When it, or this plain text of it, stops working: RFC 3339, for a header."""
 
-    @property
-    def has_budget(self) -> bool:
-        return any(subject.limits.has_budget for subject in self.subjects)
+    has_budget: bool = field(init=False)
+    counts_usage: bool = field(init=False)
+    """Whether a limit depends on what a request asks of a model."""
 
-    @property
-    def counts_usage(self) -> bool:
-        """Whether a limit depends on what a request asks of a model."""
-        return any(
-            subject.limits.has_budget or subject.limits.max_model_tokens_per_minute is not None
-            for subject in self.subjects
-        )
+    def __post_init__(self) -> None:
+        limits = [
+            subject.limits for subject in self.subjects
+        ]  # once a grant: each request asks several times
+        has_budget = any(limit.has_budget for limit in limits)
+        counts_usage = has_budget or any(limit.max_model_tokens_per_minute is not None for limit in limits)
+        object.__setattr__(self, "has_budget", has_budget)
+        object.__setattr__(self, "counts_usage", counts_usage)
