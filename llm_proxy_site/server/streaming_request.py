@@ -6,12 +6,15 @@ socket is paused.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Iterable
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
+from urllib.parse import unquote
 
 from daphne.http_protocol import WebRequest
+from daphne.utils import HEADER_NAME_RE, INVALID_HEADER_VALUE_BYTES
 from twisted.web.http import NO_BODY_CODES
 from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import provider
@@ -20,6 +23,7 @@ from llm_proxy_site.server.answer_head import AnswerHead
 from llm_proxy_site.server.gate import WriteGate
 from llm_proxy_site.server.request_body import RequestBody
 
+_FORBIDDEN_IN_VALUES = re.compile(b"[%b]" % re.escape(bytes(INVALID_HEADER_VALUE_BYTES)))
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -71,9 +75,48 @@ class StreamingRequest(WebRequest):
 
     def process(self) -> None:
         channel = self.channel
+        if not self.requestHeaders.hasHeader(b"upgrade"):
+            self._serve()
+            return
         super().process()  # of Daphne's generator nothing waits: all is done when it returns
         if self.transport is None:
             channel.upgraded()
+
+    def _serve(self) -> None:
+        """What Daphne does with a request that can be no WebSocket, without its generator."""
+        headers = []
+        for name, values in self.requestHeaders.getAllRawHeaders():
+            if HEADER_NAME_RE.fullmatch(name) is None:
+                self.channel.refuse(HTTPStatus.BAD_REQUEST, "Invalid header name.")
+                return
+            if b"_" in name:
+                continue  # some applications cannot tell it from one with a hyphen
+            for value in values:
+                if _FORBIDDEN_IN_VALUES.search(value) is not None:
+                    self.channel.refuse(HTTPStatus.BAD_REQUEST, "Invalid header value.")
+                    return
+                headers.append((name.lower(), value))
+        if not self.uri.isascii() or not self.method.isascii():
+            self.channel.refuse(HTTPStatus.BAD_REQUEST, "Invalid characters in path.")
+            return
+        self.application_queue = self.server.create_application(self, self._scope(headers))
+
+    def _scope(self, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+        peer, host = self.channel.getPeer(), self.channel.getHost()
+        self.client_addr = [peer.host, peer.port]
+        return {
+            "type": "http",
+            "http_version": self.clientproto.removeprefix(b"HTTP/").decode("latin-1"),
+            "method": self.method.decode("ascii"),
+            "path": unquote(self.path.decode("ascii")),
+            "raw_path": self.path,
+            "root_path": "",
+            "scheme": "http",
+            "query_string": self.uri.partition(b"?")[2],
+            "headers": headers,
+            "client": self.client_addr,
+            "server": [host.host, host.port],
+        }
 
     def setResponseCode(self, code: int, message: bytes | None = None) -> None:
         """With the reason phrase of all statuses; Twisted does not know the newer ones, 429 among them."""
