@@ -13,7 +13,8 @@ from daphne.endpoints import build_endpoint_description_strings
 
 from llm_proxy_site.addresses import Address, parse_address
 from llm_proxy_site.bench import UPSTREAM_KEY
-from llm_proxy_site.server.server import ProxyServer
+from llm_proxy_site.server.daphne.server import ProxyServer
+from llm_proxy_site.server.service import Duties
 from proxy.headers import HOP_BY_HOP
 from proxy.transport import AiohttpTransport
 from proxy.types import Headers, Receive, Scope, Send
@@ -34,9 +35,8 @@ def main() -> None:
     application = PassThrough(options.upstream)
     server = ProxyServer(
         application,
+        Duties(on_ready=_announce, on_stop=application.transport.aclose),
         endpoints=build_endpoint_description_strings(host=options.bind.host, port=options.bind.port),
-        on_ready=_announce,
-        on_stop=application.transport.aclose,
     )
     server.run()
     if server.failure:

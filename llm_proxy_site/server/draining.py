@@ -6,9 +6,10 @@ hurry, and else after a time in which clients of their own accord no longer use 
 """
 
 import asyncio
+from collections.abc import Collection
 from time import monotonic
-from typing import Any
 
+from llm_proxy_site.server.connections import Connections
 from llm_proxy_site.server.orders import Grace
 
 LOOK_SECONDS = 0.02
@@ -23,8 +24,11 @@ Go 90 s. Connections that are always kept for less (`ClientLimits.idle_seconds`)
 class Draining:
     """Waits for the clients of a server: its connections, WebSockets and running applications."""
 
-    def __init__(self, server: Any, grace: Grace, *, in_hurry: bool) -> None:
-        self._server = server
+    def __init__(
+        self, clients: Connections, running: Collection[object], grace: Grace, *, in_hurry: bool
+    ) -> None:
+        self._clients = clients
+        self._running = running
         self._grace = grace
         self.in_hurry = in_hurry
         """May be set while `calmly` waits, which then gives up."""
@@ -45,16 +49,10 @@ class Draining:
             if now > began + seconds or (self.in_hurry and not also_in_hurry):
                 return False
             if now >= next_look:
-                self._close_idle(before=now - idle_seconds)
+                self._clients.close_quiet(before=now - idle_seconds)
                 next_look = now + idle_seconds / 10
             await asyncio.sleep(LOOK_SECONDS)
         return True
 
-    def _close_idle(self, before: float) -> None:
-        for channel in list(self._server.http_factory.channels):
-            if channel.is_quiet_since(before):
-                channel.loseConnection()
-
     def _is_quiet(self) -> bool:
-        server = self._server
-        return not (server.http_factory.channels or server.running or server.ws_factory.sockets)
+        return not (self._clients.open or self._running or self._clients.sockets)

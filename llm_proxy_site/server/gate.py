@@ -4,7 +4,7 @@ import asyncio
 
 
 class WriteGate:
-    """A Twisted push producer: closed while the client does not read what we have written."""
+    """Closed while the client does not read what we have written."""
 
     def __init__(self) -> None:
         self._open = asyncio.Event()
@@ -18,11 +18,9 @@ class WriteGate:
         if not self._open.is_set():
             await self._open.wait()
 
-    def pauseProducing(self) -> None:
+    def close(self) -> None:
         self._open.clear()
 
-    def resumeProducing(self) -> None:
+    def open(self) -> None:
+        """Also when the connection is gone: nobody must wait for it any more."""
         self._open.set()
-
-    stopProducing = resumeProducing
-    """The connection is gone: nobody must wait for it any more."""

@@ -12,9 +12,9 @@ MAX_BUFFERED_BODY_BYTES = 256 * 1024
 
 
 class RequestBody:
-    """The ASGI messages of one request, on their way from Twisted to the application.
+    """The ASGI messages of one request, on their way from the server to the application.
 
-    Takes the place of Daphne's queue: `put_nowait` is Daphne's side, `receive` the application's.
+    With Daphne in the place of its queue: `put_nowait` is Daphne's side, `receive` the application's.
     """
 
     def __init__(self, pause: Any, resume: Any) -> None:
@@ -67,7 +67,7 @@ class RequestBody:
         self._continue()
 
     def put_nowait(self, message: dict[str, Any]) -> None:
-        """Daphne announces the hang-up, or the answer's end; the empty body that it sends is not ours."""
+        """The hang-up, or the answer's end; the empty body that Daphne announces is not ours."""
         if message["type"] == "http.disconnect":
             self._disconnected = True
             self._wake()

@@ -108,8 +108,9 @@ def serve(
 
     from llm_proxy_site.asgi import application
     from llm_proxy_site.server.client_limits import limits_of
+    from llm_proxy_site.server.daphne.server import ProxyServer
     from llm_proxy_site.server.orders import Grace
-    from llm_proxy_site.server.server import ProxyServer
+    from llm_proxy_site.server.service import Duties
     from proxy.configuration import configured_providers
     from proxy.runtime import Runtime
     from usage.price_book import PriceBook
@@ -117,9 +118,7 @@ def serve(
     # What no request should wait for: a part of a second each.
     PriceBook()
     configured_providers()
-    server = ProxyServer(
-        application,
-        endpoints=build_endpoint_description_strings(host=bind.host, port=bind.port),
+    duties = Duties(
         grace=Grace(stop=settings.SHUTDOWN_GRACE_SECONDS, restart=settings.RESTART_GRACE_SECONDS),
         supervision=supervision,
         on_ready=on_ready,
@@ -127,10 +126,15 @@ def serve(
         on_drain=Runtime.drain_current,
         on_stop=Runtime.stop_current,
         on_reload=Runtime.reload_providers,
-        # Daphne ends requests whose clients have hung up; a project may want them to be read on.
-        application_close_timeout=MAX_DRAIN_SECONDS + 60,
         max_socket_message_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
         client_limits=limits_of(settings),
+    )
+    server = ProxyServer(
+        application,
+        duties,
+        endpoints=build_endpoint_description_strings(host=bind.host, port=bind.port),
+        # Daphne ends requests whose clients have hung up; a project may want them to be read on.
+        application_close_timeout=MAX_DRAIN_SECONDS + 60,
     )
     try:
         with serving(), counting(), scheduling():

@@ -13,10 +13,11 @@ import pytest
 PROGRAM = """
 import asyncio
 import sys
-from llm_proxy_site.server import server as module
+from llm_proxy_site.server import service
+from llm_proxy_site.server.daphne.server import ProxyServer
 from llm_proxy_site.server.orders import Grace
 
-module.CANCEL_SECONDS = 0.1
+service.CANCEL_SECONDS = 0.1
 
 async def deaf(scope, receive, send):
     print("deaf", flush=True)
@@ -33,14 +34,13 @@ async def stop():
     print("closing the data plane", flush=True)
     {stop}
 
-server = module.ProxyServer(
-    deaf,
+duties = service.Duties(
     grace=Grace(stop={grace}),
-    endpoints=["tcp:port=0:interface=127.0.0.1"],
     on_ready=lambda host, port: print(port, flush=True),
     on_drain=drain,
     on_stop=stop,
 )
+server = ProxyServer(deaf, duties, endpoints=["tcp:port=0:interface=127.0.0.1"])
 server.run()
 sys.exit(server.has_failed)
 """

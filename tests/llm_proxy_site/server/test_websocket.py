@@ -7,23 +7,24 @@ from typing import Any
 
 import pytest
 
+from llm_proxy_site.server.daphne.websocket import ClientSocket
 from llm_proxy_site.server.gate import WriteGate
-from llm_proxy_site.server.websocket import MAX_BUFFERED_BYTES, MESSAGE_BYTES, ClientSocket, SocketMessages
+from llm_proxy_site.server.socket_messages import MAX_BUFFERED_BYTES, MESSAGE_BYTES, SocketMessages
 
 
 class Transport:
     is_reading = True
 
-    def pauseProducing(self) -> None:
+    def pause(self) -> None:
         self.is_reading = False
 
-    def resumeProducing(self) -> None:
+    def resume(self) -> None:
         self.is_reading = True
 
 
 async def test_reading_stops_while_messages_wait_and_goes_on_when_they_are_taken() -> None:
     transport = Transport()
-    messages = SocketMessages(transport)
+    messages = SocketMessages(transport.pause, transport.resume)
     messages.feed({"n": 1}, MAX_BUFFERED_BYTES - MESSAGE_BYTES)
     assert transport.is_reading
     messages.feed({"n": 2}, 1)
@@ -34,7 +35,7 @@ async def test_reading_stops_while_messages_wait_and_goes_on_when_they_are_taken
 
 async def test_messages_without_payload_are_not_kept_without_bound() -> None:
     transport = Transport()
-    messages = SocketMessages(transport)
+    messages = SocketMessages(transport.pause, transport.resume)
     for _ in range(MAX_BUFFERED_BYTES // MESSAGE_BYTES + 1):
         messages.feed({"text": ""}, 0)
     assert not transport.is_reading
@@ -42,7 +43,7 @@ async def test_messages_without_payload_are_not_kept_without_bound() -> None:
 
 async def test_nothing_is_read_before_the_handshake_is_answered() -> None:
     transport = Transport()
-    messages = SocketMessages(transport)
+    messages = SocketMessages(transport.pause, transport.resume)
     messages.put_nowait({"type": "websocket.connect"})
     messages.hold()
     await messages.receive()
@@ -52,7 +53,7 @@ async def test_nothing_is_read_before_the_handshake_is_answered() -> None:
 
 
 async def test_who_waits_for_a_message_gets_the_next() -> None:
-    messages = SocketMessages(Transport())
+    messages = SocketMessages(Transport().pause, Transport().resume)
     waiting = asyncio.ensure_future(messages.receive())
     await asyncio.sleep(0)
     messages.feed({"n": 1}, 1)
@@ -61,7 +62,7 @@ async def test_who_waits_for_a_message_gets_the_next() -> None:
 
 async def test_after_the_end_only_the_end_is_told() -> None:
     transport = Transport()
-    messages = SocketMessages(transport)
+    messages = SocketMessages(transport.pause, transport.resume)
     messages.feed({"n": 1}, MAX_BUFFERED_BYTES + 1)
     messages.discard()
     messages.feed({"n": 2}, MAX_BUFFERED_BYTES + 1)
@@ -97,6 +98,6 @@ def test_a_silent_client_is_asked_for_a_sign_of_life_unless_we_keep_it_waiting(
         _cancelAutoPingTimeoutCall=lambda: done.append("forget"),
     )
     if waits:
-        gate.pauseProducing()
+        gate.close()
     ClientSocket.check_timeouts(socket)
     assert done == expected

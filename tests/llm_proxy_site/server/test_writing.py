@@ -11,7 +11,8 @@ import pytest
 from llm_proxy_site.processes import running
 
 PROGRAM = """
-from llm_proxy_site.server.server import ProxyServer
+from llm_proxy_site.server.daphne.server import ProxyServer
+from llm_proxy_site.server.service import Duties
 
 PARTS = [bytes([number % 256]) * (number * 37 % 5000) for number in range(4000)]
 
@@ -28,11 +29,8 @@ async def application(scope, receive, send):
     await send({"type": "http.response.body", "body": b"%d waits" % len(waits), "more_body": False})
 
 waits = []
-ProxyServer(
-    application,
-    endpoints=["tcp:port=0:interface=127.0.0.1"],
-    on_ready=lambda host, port: print(port, flush=True),
-).run()
+duties = Duties(on_ready=lambda host, port: print(port, flush=True))
+ProxyServer(application, duties, endpoints=["tcp:port=0:interface=127.0.0.1"]).run()
 """
 PARTS = [bytes([number % 256]) * (number * 37 % 5000) for number in range(4000)]
 

@@ -20,17 +20,17 @@ from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import provider
 
 from llm_proxy_site.server.answer_head import AnswerHead
-from llm_proxy_site.server.gate import WriteGate
+from llm_proxy_site.server.daphne.gate import ProducerGate
+from llm_proxy_site.server.heads import PHRASES, UNHEARD
 from llm_proxy_site.server.request_body import RequestBody
 
 _FORBIDDEN_IN_VALUES = re.compile(b"[%b]" % re.escape(bytes(INVALID_HEADER_VALUE_BYTES)))
-_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 @provider(INonQueuedRequestFactory)
 class StreamingRequest(WebRequest):
     body: RequestBody | None = None
-    gate: WriteGate | None = None
+    gate: ProducerGate | None = None
     has_length = False
     """Whether the answer's length was declared."""
     _head = b""
@@ -70,7 +70,8 @@ class StreamingRequest(WebRequest):
         # What Request.requestReceived does, but for the parsing of forms: that would read the body whole.
         self.method, self.uri, self.clientproto = command, uri, version
         self.path = uri.split(b"?", 1)[0]
-        self.requestHeaders.removeHeader(b"daphne-root-path")  # Daphne would believe any client
+        for name in UNHEARD:
+            self.requestHeaders.removeHeader(name)
         self.process()
 
     def process(self) -> None:
@@ -120,7 +121,7 @@ class StreamingRequest(WebRequest):
 
     def setResponseCode(self, code: int, message: bytes | None = None) -> None:
         """With the reason phrase of all statuses; Twisted does not know the newer ones, 429 among them."""
-        super().setResponseCode(code, message or _PHRASES.get(code))
+        super().setResponseCode(code, message or PHRASES.get(code))
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """Daphne's own answers: to a request that it does not like, and for an application that failed."""
@@ -196,10 +197,10 @@ class StreamingRequest(WebRequest):
     def _has_no_body(self) -> bool:
         return self.method == b"HEAD" or self.code in NO_BODY_CODES
 
-    def hold_writes(self) -> WriteGate:
+    def hold_writes(self) -> ProducerGate:
         """The gate that is closed while the client does not read."""
         if self.gate is None:
-            self.gate = WriteGate()
+            self.gate = ProducerGate()
             self.registerProducer(self.gate, True)
         return self.gate
 

@@ -6,23 +6,25 @@ other. They are refused here, with an answer that says so and a connection that 
 """
 
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
 
 from twisted.web import http
 
-from proxy.errors import BadRequest, ProxyError, RequestTimeout, RequestTooLarge
+from llm_proxy_site.server.heads import (
+    BAD_TARGET,
+    FOLDED,
+    LINE_ENDS,
+    LINGER_SECONDS,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    NOT_HTTP,
+    TOO_LARGE,
+    TOO_MANY_HEADERS,
+    problem_of,
+    refusal,
+)
 
-MAX_HEAD_BYTES = 64 * 1024
-"""Of a request line and all header lines, without their ends; OpenAI's own bound on headers."""
-MAX_HEADERS = 200
-LINGER_SECONDS = 5.0
-"""How long we go on reading a body that nobody wants any more, for the client may still be writing it; and
-how long a client has to take what was written of an answer that was broken off.
-"""
-_LINE_ENDS = "Lines of a request end with CR and LF."
 _ChunkedDecoder = http._ChunkedTransferDecoder
-_ERRORS: dict[int, Callable[[str], ProxyError]] = {408: RequestTimeout, 431: RequestTooLarge}
 
 
 class StrictChannel(http.HTTPChannel):
@@ -45,7 +47,7 @@ class StrictChannel(http.HTTPChannel):
         self.setTimeout(None)
         self.linger(self.transport.abortConnection)
         if self.request_refused():
-            self.transport.write(_answer(status, message))
+            self.transport.write(refusal(status, message))
             self.transport.loseWriteConnection()
         else:
             self.break_off()
@@ -68,11 +70,11 @@ class StrictChannel(http.HTTPChannel):
             return
         super().dataReceived(data)
         if b"\n" in self._unfinished_line():
-            self.refuse(400, _LINE_ENDS)
+            self.refuse(400, LINE_ENDS)
 
     def lineReceived(self, line: bytes) -> None:
         if line.startswith((b" ", b"\t")):
-            self.refuse(400, "Header lines must not be folded.")
+            self.refuse(400, FOLDED)
         elif self._receivedHeaderSize + len(line) > MAX_HEAD_BYTES:
             self.lineLengthExceeded(line)
         else:
@@ -80,7 +82,7 @@ class StrictChannel(http.HTTPChannel):
 
     def headerReceived(self, line: bytes) -> bool:
         if self._receivedHeaderCount == MAX_HEADERS:
-            self.refuse(431, f"The request has more than {MAX_HEADERS} headers.")
+            self.refuse(431, TOO_MANY_HEADERS)
             return False
         try:
             return bool(super().headerReceived(line))
@@ -89,7 +91,7 @@ class StrictChannel(http.HTTPChannel):
             return False
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self.refuse(431, f"The request's headers are larger than {MAX_HEAD_BYTES // 1024} KiB.")
+        self.refuse(431, TOO_LARGE)
 
     def allHeadersReceived(self) -> None:
         message = _problem(self.requests[-1].requestHeaders, self._path, self._version)
@@ -101,7 +103,7 @@ class StrictChannel(http.HTTPChannel):
     def allContentReceived(self) -> None:
         decoder = self._transferDecoder
         if isinstance(decoder, _ChunkedDecoder) and any(b"\n" in line for line in decoder._trailerHeaders):
-            self.refuse(400, _LINE_ENDS)
+            self.refuse(400, LINE_ENDS)
         if not self.is_refused:
             super().allContentReceived()
 
@@ -112,7 +114,7 @@ class StrictChannel(http.HTTPChannel):
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         """Twisted's name for what it does with a request that it cannot parse."""
-        self.refuse(400, "The request is not HTTP/1.1.")
+        self.refuse(400, NOT_HTTP)
 
     def _unfinished_line(self) -> bytes | bytearray:
         """What has come of a line whose CR and LF have not; empty where no line is awaited."""
@@ -127,23 +129,10 @@ class StrictChannel(http.HTTPChannel):
 def _problem(headers: Any, target: bytes, version: bytes) -> str:
     """Why a request with this head is refused; empty if it is not."""
     if not target.startswith(b"/") or b"#" in target:
-        return "The request's target must be a path and a query."
-    if version == b"HTTP/1.1" and len(headers.getRawHeaders(b"host", ())) != 1:
-        return "An HTTP/1.1 request has exactly one Host."
-    codings = headers.getRawHeaders(b"transfer-encoding")
-    if codings is not None and (
-        version != b"HTTP/1.1" or [coding.lower() for coding in codings] != [b"chunked"]
-    ):
-        return "The only transfer coding is chunked, once, in HTTP/1.1."
-    if any(value.lower() != b"100-continue" for value in headers.getRawHeaders(b"expect", ())):
-        return "The only expectation is 100-continue."
-    return ""
-
-
-def _answer(status: int, message: str) -> bytes:
-    body = _ERRORS.get(status, BadRequest)(message).body()
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        return BAD_TARGET
+    return problem_of(
+        version,
+        hosts=headers.getRawHeaders(b"host", ()),
+        codings=headers.getRawHeaders(b"transfer-encoding", ()),
+        expectations=headers.getRawHeaders(b"expect", ()),
     )
-    return head.encode() + body

@@ -6,100 +6,26 @@ stops while the application takes nothing of what has come, and sending waits wh
 
 import asyncio
 import time
-from collections import deque
-from http import HTTPStatus
 from typing import Any
 
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
 from llm_proxy_site.server.client_limits import ClientLimits
-from llm_proxy_site.server.gate import WriteGate
-from llm_proxy_site.server.outlet import Outlet
-
-MAX_BUFFERED_BYTES = 256 * 1024
-"""Of messages that the application has not taken; one more may be on its way in."""
-MESSAGE_BYTES = 256
-"""About what a message takes besides its payload, and what an empty one counts."""
-CLOSE_SECONDS = 5.0
-"""How long a client has to answer our close frame, and to take what stands before it."""
-
-
-class SocketMessages:
-    """The ASGI messages of one WebSocket on their way to the application; in the place of Daphne's queue."""
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._messages: deque[tuple[dict[str, Any], int]] = deque()
-        self._size = 0
-        self._unwanted = False
-        self._is_held = False
-        self._waiter: asyncio.Future[None] | None = None
-        self.is_paused = False
-
-    def put_nowait(self, message: dict[str, Any]) -> None:
-        """What Daphne tells: the connection, and its end."""
-        self._put(message, 0)
-
-    def feed(self, message: dict[str, Any], size: int) -> None:
-        if not self._unwanted:
-            self._put(message, size + MESSAGE_BYTES)
-
-    def hold(self) -> None:
-        """Read nothing more, however little there is, until `release`."""
-        self._is_held = True
-        self._pause()
-
-    def release(self) -> None:
-        self._is_held = False
-        if self._size <= MAX_BUFFERED_BYTES:
-            self._continue()
-
-    def discard(self) -> None:
-        """What still comes is read and forgotten."""
-        self._unwanted = True
-        self._is_held = False
-        self._messages.clear()
-        self._size = 0
-        self._continue()
-
-    async def receive(self) -> dict[str, Any]:
-        while not self._messages:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        message, size = self._messages.popleft()
-        self._size -= size
-        if self._size <= MAX_BUFFERED_BYTES:
-            self._continue()
-        return message
-
-    def _put(self, message: dict[str, Any], size: int) -> None:
-        self._messages.append((message, size))
-        self._size += size
-        if self._size > MAX_BUFFERED_BYTES:
-            self._pause()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _pause(self) -> None:
-        if not self.is_paused:
-            self.is_paused = True
-            self._transport.pauseProducing()
-
-    def _continue(self) -> None:
-        if self.is_paused and not self._is_held:
-            self.is_paused = False
-            self._transport.resumeProducing()
+from llm_proxy_site.server.connections import Connections
+from llm_proxy_site.server.daphne.gate import ProducerGate
+from llm_proxy_site.server.daphne.outlet import Outlet
+from llm_proxy_site.server.socket_messages import CLOSE_SECONDS, SocketMessages, denial
 
 
 class ClientSocket(WebSocketProtocol):
     """One client's WebSocket."""
 
     def connectionMade(self) -> None:
-        self.factory.sockets.add(self)
+        self._clients.sockets.add(self)
         self._outlet = Outlet(self.transport)
         self._host: str = self.transport.getPeer().host
-        self.messages = SocketMessages(self.transport)
-        self.gate = WriteGate()
+        self.messages = SocketMessages(self.transport.pauseProducing, self.transport.resumeProducing)
+        self.gate = ProducerGate()
         self._denial: tuple[int, list[tuple[bytes, bytes]]] | None = None
         self._denial_body = b""
         self.transport.unregisterProducer()  # the HTTP channel that the connection began with
@@ -117,9 +43,13 @@ class ClientSocket(WebSocketProtocol):
             self.messages.hold()
 
     def connectionLost(self, reason: Any) -> None:
-        self.factory.sockets.discard(self)
-        self.factory.server_class.http_factory.closed(self, self._host)
+        self._clients.closed(self, self._host)
         super().connectionLost(reason)
+
+    @property
+    def _clients(self) -> Connections:
+        clients: Connections = self.factory.server_class.clients
+        return clients
 
     @property
     def target(self) -> bytes:
@@ -216,29 +146,20 @@ class ClientSocket(WebSocketProtocol):
         """An HTTP answer in place of the handshake's: ASGI's extension `websocket.http.response`."""
         if self.state != self.STATE_CONNECTING or self._denial is None:
             return
-        status, headers = self._denial
-        phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
-        named = {name.lower() for name, _ in headers}
-        if b"content-length" not in named:
-            headers.append((b"content-length", b"%d" % len(self._denial_body)))
-        lines = [b"HTTP/1.1 %d %s" % (status, phrase.encode())]
-        lines += [name + b": " + value for name, value in headers if name.lower() != b"connection"]
-        lines += [b"connection: close", b"", self._denial_body]
-        self.transport.write(b"\r\n".join(lines))
+        self.transport.write(denial(*self._denial, self._denial_body))
         self.messages.release()
         self.dropConnection(abort=False)
 
     def _closeConnection(self, abort: bool = False) -> None:
         # A producer that waits would keep the connection from ending, and nobody must wait for it any more.
         self.transport.unregisterProducer()
-        self.gate.resumeProducing()
+        self.gate.open()
         super()._closeConnection(abort)
 
 
 def socket_factory(server: Any, max_message_bytes: int) -> WebSocketFactory:
     factory = WebSocketFactory(server, server=server.server_name)
     factory.protocol = ClientSocket
-    factory.sockets = set()
     factory.setProtocolOptions(
         autoPingTimeout=server.ping_timeout,
         allowNullOrigin=True,

@@ -1,0 +1,132 @@
+"""One connection that speaks HTTP/1.1, on Twisted's: what is waited for on it, and how it ends."""
+
+import time
+from typing import Any
+
+from llm_proxy_site.server.client_limits import ClientLimits
+from llm_proxy_site.server.connection import ClientConnection, says_close
+from llm_proxy_site.server.daphne.framing import StrictChannel
+from llm_proxy_site.server.daphne.outlet import Outlet
+from llm_proxy_site.server.daphne.streaming_request import StreamingRequest
+from llm_proxy_site.server.patience import Turn
+from llm_proxy_site.server.request_body import RequestBody
+
+
+class StreamingChannel(StrictChannel, ClientConnection):
+    """Knows whether a body is still coming in, and closes politely when it is unwanted."""
+
+    requestFactory = StreamingRequest
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.requests or self.requests[0].body is None
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self.requests or self._buffer)
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether the current request's body has not ended yet."""
+        return bool(self.requests) and self.length != 0
+
+    @property
+    def body(self) -> RequestBody | None:
+        return self.requests[-1].body if self.requests else None
+
+    @property
+    def handle(self) -> Any:
+        return self.transport.getHandle()
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._outlet = Outlet(self.transport)
+        self.begin_waiting(self.transport.getPeer().host)
+        self.factory.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.clock.turn is Turn.IDLE:
+            self.clock.change(Turn.HEAD, time.monotonic())
+        super().dataReceived(data)
+
+    def allHeadersReceived(self) -> None:
+        self.clock.change(Turn.SERVER, 0)
+        super().allHeadersReceived()
+
+    def connectionLost(self, reason: Any) -> None:
+        self.factory.clients.closed(self, self.host)
+        super().connectionLost(reason)
+        # Twisted's rings: with them, and what was read of a body, all would wait for the collector.
+        self.requests.clear()
+        self._transferDecoder = None
+
+    def upgraded(self) -> None:
+        """The connection speaks WebSocket now, and is no longer this channel's."""
+        self.factory.clients.upgraded(self)
+
+    @property
+    def may_stay(self) -> bool:
+        """Whether the connection can be kept for another request. Those that were sent ahead are answered."""
+        return self.is_wanted(self.factory.clients) or bool(self._dataBuffer)
+
+    def is_stalled(self, now: float, limits: ClientLimits) -> bool:
+        return self._outlet.is_stalled(now, limits)
+
+    def close(self) -> None:
+        self.loseConnection()
+
+    def abort(self) -> None:
+        self.transport.abortConnection()
+
+    def send(self, data: bytes) -> None:
+        """As soon as the system takes it."""
+        self._outlet.send(data)
+
+    def allContentReceived(self) -> None:
+        super().allContentReceived()
+        if self._lingering is not None:
+            self.loseConnection()
+
+    def checkPersistence(self, request: StreamingRequest, version: bytes) -> bool:
+        """Whether the connection may serve another request after this one."""
+        options = request.requestHeaders.getRawHeaders(b"connection", [])
+        return version == b"HTTP/1.1" and self.is_wanted(self.factory.clients) and not says_close(options)
+
+    def requestDone(self, request: StreamingRequest) -> None:
+        if not self.is_receiving:
+            self.paused_since = None  # reading goes on, whatever was not taken of the body
+            self.clock.change(Turn.IDLE, time.monotonic())
+            super().requestDone(request)
+            return
+        # Closing now, with unread data in the socket, would reset the connection and could take our answer
+        # from the client. Read on for a moment, and forget what comes.
+        assert request.body is not None
+        self.persistent = False
+        self.linger(self.loseConnection)
+        request.body.discard()
+
+    def request_refused(self) -> bool:
+        """The application, if it runs already, takes it for a hang-up."""
+        request = self.requests[-1] if self.requests else None
+        if request is None or request.body is None:
+            return True
+        request.body.put_nowait({"type": "http.disconnect"})
+        return not request._response_started
+
+    def break_off(self) -> None:
+        self.requests[-1].break_off()
+
+    def _send100Continue(self) -> None:
+        """Twisted would say it to everybody who asks."""
+        self.requests[-1].send_continue()
+
+    def close_unfinished(self) -> None:
+        """After what has been written, if the client takes it in time; it misses the rest."""
+        self.linger(self.transport.abortConnection)
+        self.loseConnection()
+
+    def read_no_more(self) -> None:
+        self._networkProducer.pauseProducing()
+
+    def read_on(self) -> None:
+        self._networkProducer.resumeProducing()
