@@ -5,9 +5,10 @@ ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /app
 COPY requirements.txt ./
+COPY requirements-fast.txt ./
 COPY requirements-traces.txt ./
 RUN python -m venv --without-pip /venv \
- && python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-traces.txt
+ && python -m pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-traces.txt -r requirements-fast.txt
 COPY manage.py ./
 COPY static static
 COPY audit audit

@@ -8,6 +8,7 @@ BIND ?= 127.0.0.1:8000
 RUN = $(VENV)/bin/python
 STAMP = $(VENV)/.installed
 DEV_STAMP = $(VENV)/.installed-dev
+FAST_STAMP = $(VENV)/.installed-fast
 MYSQL_STAMP = $(VENV)/.installed-mysql
 TRACES_STAMP = $(VENV)/.installed-traces
 DOCS_STAMP = $(VENV)/.installed-docs
@@ -31,7 +32,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 # Else every start compiles all of it anew, and tests start hundreds of servers.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo run test test-all test-again test-postgres test-mysql test-shared check workflows format lock bench peers soak idle-streams newcomer clients mysql traces image audit licences openapi docs screenshots clean
+.PHONY: setup demo run test test-all test-again test-postgres test-mysql test-shared test-uvicorn check workflows format lock bench peers soak idle-streams newcomer clients mysql fast traces image audit licences openapi docs screenshots clean
 
 setup: $(STAMP)  ## environment, secrets, database, admin account
 	$(RUN) manage.py setup
@@ -63,6 +64,10 @@ test-mysql: $(MYSQL_STAMP) $(DEV_STAMP)  ## the tests, with their own database o
 SHARED = $(addprefix tests/e2e/test_,dying holder limits rotation shared_limits)
 test-shared: $(DEV_STAMP)  ## limits and revocation once more, by two workers on PostgreSQL and Redis
 	DATABASE_URL=$(ON_POSTGRES) TEST_WORKERS=2 $(RUN) -m pytest -n 0 --require-services $(addsuffix .py,$(SHARED)) $(ARGS)
+
+# What is Daphne's own in tests/llm_proxy_site/server is tried there in any case.
+test-uvicorn: $(DEV_STAMP)  ## the server's tests and all through real servers once more, on the faster server
+	TEST_SERVER=uvicorn $(RUN) -m pytest tests/llm_proxy_site/server tests/e2e $(ARGS)
 
 SCHEMA = $(VENV)/bin/check-jsonschema --quiet --builtin-schema
 check: $(DEV_STAMP)  ## format, lint, types, migrations, workflows
@@ -103,6 +108,8 @@ mysql: $(MYSQL_STAMP)  ## the driver for MySQL and MariaDB (needs a compiler, pk
 
 traces: $(TRACES_STAMP)  ## what sends traces to an OpenTelemetry collector
 
+fast: $(FAST_STAMP)  ## the faster server, for SERVER=uvicorn
+
 image:  ## the container image
 	docker build -t llm-proxy $(ARGS) .
 
@@ -115,6 +122,7 @@ licences: $(DEV_STAMP)  ## docs/licences.md, written anew
 lock:  ## compile pyproject.toml into the requirements files (needs uv)
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) --group dev pyproject.toml -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) --group fast -c requirements-dev.txt -o requirements-fast.txt
 	$(COMPILE) --group mysql -o requirements-mysql.txt
 	$(COMPILE) --group traces -c requirements-dev.txt -o requirements-traces.txt
 	$(COMPILE) --group docs -c requirements-dev.txt -o requirements-docs.txt
@@ -159,6 +167,9 @@ $(MYSQL_STAMP): requirements-mysql.txt $(STAMP)
 
 $(TRACES_STAMP): requirements-traces.txt $(STAMP)
 	$(call install,$(VENV),requirements-traces.txt)
+
+$(FAST_STAMP): requirements-fast.txt $(STAMP)
+	$(call install,$(VENV),requirements-fast.txt)
 	touch $@
 
 $(DOCS_STAMP): requirements-docs.txt $(STAMP)

@@ -16,6 +16,7 @@ from django.db import Error as DatabaseError
 from llm_proxy_site.addresses import Address
 from llm_proxy_site.environment import SQLITE
 from llm_proxy_site.logs import FORMATS, LEVELS
+from llm_proxy_site.server.choice import SERVERS, missing_modules
 from projects.models import Project, validate_base_url
 from proxy.configuration import provider_names
 from proxy.providers import InvalidProvidersError, load_providers
@@ -207,6 +208,33 @@ def check_limits_without_redis(app_configs: Sequence[AppConfig] | None, **kwargs
             )
         ]
     return []
+
+
+@register(TAG)
+def check_server(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if settings.SERVER not in SERVERS:
+        return [
+            Error(
+                f"SERVER must be {' or '.join(SERVERS)}.",
+                hint="daphne: what comes with every installation. uvicorn: faster, and an extra.",
+                id="llm_proxy.E021",
+            )
+        ]
+    return problems_of_server(settings.SERVER)
+
+
+def problems_of_server(name: str) -> list[CheckMessage]:
+    """What keeps this server from running. `serve --server` asks for itself."""
+    missing = missing_modules(name)
+    if not missing:
+        return []
+    return [
+        Error(
+            f"The server {name} is not installed: {', '.join(missing)} cannot be found.",
+            hint="`make fast`, or `pip install --require-hashes -r requirements-fast.txt`.",
+            id="llm_proxy.E022",
+        )
+    ]
 
 
 @register(TAG)

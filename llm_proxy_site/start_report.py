@@ -22,10 +22,10 @@ from proxy.tracing import configuration as tracing
 log = structlog.get_logger("server")
 
 
-def report(address: Address, workers: int) -> None:
+def report(address: Address, server: str, workers: int) -> None:
     """One event with all facts for programs, a line for each for people; then a warning for each problem."""
     is_for_people = settings.LOG_FORMAT == "console"
-    facts = facts_of(address, workers)
+    facts = facts_of(address, server, workers)
     if is_for_people:
         for name, value in facts.items():
             log.info(f"{name:<10} {', '.join(value) if isinstance(value, list) else value}")
@@ -38,11 +38,12 @@ def report(address: Address, workers: int) -> None:
             log.warning("to mend", check=problem.id, problem=problem.msg, hint=problem.hint)
 
 
-def facts_of(address: Address, workers: int) -> dict[str, Any]:
+def facts_of(address: Address, server: str, workers: int) -> dict[str, Any]:
     return {
         "version": __version__,
         "python": platform.python_version(),
         "address": str(address),
+        "server": server,
         "workers": workers,
         "database": _database(),
         "redis": _without_secrets(settings.REDIS_URL) if settings.REDIS_URL else "none",

@@ -18,6 +18,8 @@ os.environ.setdefault("DATA_DIR", tempfile.mkdtemp(prefix="llm-proxy-tests-"))
 os.environ.setdefault("SECRET_KEY", "only-for-tests-" * 4)
 os.environ.setdefault("ENCRYPTION_KEYS", Fernet.generate_key().decode())
 os.environ.setdefault("LOG_LEVEL", "WARNING")
+# Which server answers in all tests that start one; `make test-uvicorn` runs those on the other.
+os.environ.setdefault("SERVER", os.environ.get("TEST_SERVER", "daphne"))
 
 # A shared machine may take its time; how long a test may take is not what property tests are about.
 settings.register_profile("llm_proxy", deadline=None)

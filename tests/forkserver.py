@@ -46,6 +46,7 @@ django.setup()
 import coverage.control, coverage.inorout, coverage.sqldata, coverage.tomlconfig
 import llm_proxy_site.urls, llm_proxy_site.asgi
 import llm_proxy_site.fake_upstream.__main__, llm_proxy_site.server.daphne.server
+import llm_proxy_site.server.uvicorn.server
 import genai_prices.data
 print("\\n".join(sys.modules))
 """

@@ -9,7 +9,8 @@ FILE = ROOT / "docs/licences.md"
 TITLE = """# Licences
 
 LLM Proxy is under the [MIT licence](../LICENSE). These packages are installed with it (`requirements.txt`,
-and `requirements-traces.txt` in the image), each under the licence that it declares itself:
+and `requirements-traces.txt` and `requirements-fast.txt` in the image), each under the licence that it
+declares itself:
 
 | package | licence |
 |---|---|
@@ -23,15 +24,17 @@ OF_WORDS = {
     "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2.0": "Apache-2.0",
     "Apache License, Version 2.0": "Apache-2.0",
+    "MIT License": "MIT",
 }
 
 
 def table() -> dict[str, str]:
     """What is locked, and is installed on this platform."""
-    lines = "".join((ROOT / name).read_text() for name in ("requirements.txt", "requirements-traces.txt"))
-    locked = sorted(re.findall(r"^([a-z0-9-]+)(?:\[.*?\])?==", lines, re.MULTILINE))
+    files = ("requirements.txt", "requirements-traces.txt", "requirements-fast.txt")
+    lines = "".join((ROOT / name).read_text() for name in files)
+    locked = set(re.findall(r"^([a-z0-9-]+)(?:\[.*?\])?==", lines, re.MULTILINE))
     found: dict[str, str] = {}
-    for name in locked:
+    for name in sorted(locked):
         try:
             found[name] = licence(name)
         except PackageNotFoundError:

@@ -9,11 +9,10 @@ import sys
 from typing import cast
 
 import httpx
-from daphne.endpoints import build_endpoint_description_strings
 
 from llm_proxy_site.addresses import Address, parse_address
 from llm_proxy_site.bench import UPSTREAM_KEY
-from llm_proxy_site.server.daphne.server import ProxyServer
+from llm_proxy_site.server.choice import DAPHNE, SERVERS, server_on
 from llm_proxy_site.server.service import Duties
 from proxy.headers import HOP_BY_HOP
 from proxy.transport import AiohttpTransport
@@ -31,13 +30,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m llm_proxy_site.bench.passthrough", description=__doc__)
     parser.add_argument("--upstream", type=httpx.URL, required=True, metavar="URL")
     parser.add_argument("--bind", type=parse_address, default="127.0.0.1:0", metavar="HOST:PORT")
+    parser.add_argument("--server", choices=SERVERS, default=DAPHNE)
     options = parser.parse_args()
     application = PassThrough(options.upstream)
-    server = ProxyServer(
-        application,
-        Duties(on_ready=_announce, on_stop=application.transport.aclose),
-        endpoints=build_endpoint_description_strings(host=options.bind.host, port=options.bind.port),
-    )
+    duties = Duties(on_ready=_announce, on_stop=application.transport.aclose)
+    server = server_on(options.bind, options.server, application, duties)
     server.run()
     if server.failure:
         sys.exit(f"Cannot listen on {options.bind}: {server.failure}")

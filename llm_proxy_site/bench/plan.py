@@ -19,12 +19,19 @@ class Plan:
     has_cold_start: bool
     streams: Sequence[int]
     """How many at once are tried, from few to many."""
+    servers: Sequence[str]
+    """Under which ours run, to be compared with the first."""
     peers: Sequence[str]
     """Names of those that are installed."""
 
 
 def plan(
-    names: Sequence[str], rounds: int, seconds: float, streams: Sequence[int], peers: Sequence[str]
+    names: Sequence[str],
+    rounds: int,
+    seconds: float,
+    streams: Sequence[int],
+    servers: Sequence[str],
+    peers: Sequence[str],
 ) -> Plan:
     """Of some of NAMES."""
     return Plan(
@@ -33,5 +40,6 @@ def plan(
         seconds,
         has_cold_start=COLD_START in names,
         streams=sorted(streams) if STREAMS_AT_ONCE in names else (),
+        servers=servers,
         peers=peers,
     )

@@ -18,7 +18,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Results:
     """`say` is told what is done next. Raises ChildFailedError and LoadFailedError."""
     with tempfile.TemporaryDirectory(prefix="llm-proxy-bench-") as folder, running_upstream() as upstream:
         servers = [
-            *our_servers(upstream, Path(folder)),
+            *our_servers(upstream, Path(folder), plan.servers),
             *(PEERS[name].server(upstream, Path(folder)) for name in plan.peers),
         ]
         starts = {}
@@ -50,5 +50,5 @@ def _at_once(
     return {
         target.name: streams_at_once(target, plan.streams, plan.seconds)
         for target in targets
-        if target.name != LIMITED  # the same server once more
+        if not target.name.startswith(LIMITED)  # the same server once more
     }

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from llm_proxy_site.bench import UPSTREAM_KEY
 from llm_proxy_site.bench.cases import CASES, PATH
 from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
+from llm_proxy_site.server.choice import DAPHNE
 
 UPSTREAM = "upstream"
 PASS_THROUGH = "pass-through"  # noqa: S105 (a target's name)
@@ -23,6 +24,8 @@ LIMITED = "limited"
 
 START_SECONDS = 120
 PROJECT = "bench"
+MARK = "@"
+"""Between a target's name and its server's, where that is not the first of those that are compared."""
 _LIMITS = [
     *("--max-requests", "1000000000"),
     *("--max-requests-per-minute", "100000000"),
@@ -84,9 +87,29 @@ def running_upstream() -> Iterator[Target]:
         yield Target(UPSTREAM, line.split()[-1], UPSTREAM_KEY, child.pid)
 
 
-def our_servers(upstream: Target, folder: Path) -> list[Server]:
-    """The pass-through and the proxy, which has its data in `folder`. Raises ChildFailedError."""
-    return [Server(PASS_THROUGH, partial(_pass_through, upstream)), proxy(upstream, folder)]
+def our_servers(upstream: Target, folder: Path, names: Sequence[str] = (DAPHNE,)) -> list[Server]:
+    """The pass-through and the proxy under each of these servers, with its data in `folder`. Raises
+    ChildFailedError.
+    """
+    return [
+        server
+        for number, name in enumerate(names)
+        for server in _under(name, MARK + name if number else "", upstream, folder / name)
+    ]
+
+
+def _under(name: str, suffix: str, upstream: Target, folder: Path) -> list[Server]:
+    proxied = proxy(upstream, folder, SERVER=name)
+    return [
+        Server(PASS_THROUGH + suffix, partial(_pass_through, upstream, name, suffix)),
+        Server(proxied.name + suffix, partial(_renamed, proxied, suffix)),
+    ]
+
+
+@contextmanager
+def _renamed(server: Server, suffix: str) -> Iterator[list[Target]]:
+    with server.start() as targets:
+        yield [replace(target, name=target.name + suffix) for target in targets]
 
 
 @contextmanager
@@ -132,10 +155,10 @@ def _answers(target: Target) -> bool:
 
 
 @contextmanager
-def _pass_through(upstream: Target) -> Iterator[list[Target]]:
-    module = ("-m", "llm_proxy_site.bench.passthrough")
+def _pass_through(upstream: Target, server: str, suffix: str) -> Iterator[list[Target]]:
+    module = ("-m", "llm_proxy_site.bench.passthrough", "--server", server)
     with running(*module, "--upstream", upstream.base_url, "--bind", "127.0.0.1:0") as (child, line):
-        yield [Target(PASS_THROUGH, line.split()[-1], "sk-bench-replaced", child.pid)]
+        yield [Target(PASS_THROUGH + suffix, line.split()[-1], "sk-bench-replaced", child.pid)]
 
 
 def proxy(upstream: Target, folder: Path, **more: str) -> Server:

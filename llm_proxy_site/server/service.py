@@ -54,6 +54,8 @@ class Duties:
     """After the last request."""
     on_reload: Callable[[], Awaitable[None]] | None = None
     """At each SIGHUP, one after the other."""
+    max_drain_seconds: float = 10.0
+    """How long a request may go on whose client has left. Only Daphne needs to know: it ends those."""
     max_socket_message_bytes: int = 32 * 1024 * 1024
     client_limits: ClientLimits = DEFAULT_LIMITS
 

@@ -42,6 +42,20 @@ def test_the_text_has_a_line_for_each_cell_and_each_comparison() -> None:
     assert "x 1.50" in ratios.splitlines()[1]
 
 
+def test_a_second_server_is_compared_with_its_like_there_and_with_the_first() -> None:
+    second = [cell(f"{name}@uvicorn") for name in ("pass-through", "proxy", "limited")]
+    told = [(one.target, one.base) for one in report.comparisons([*CELLS, *second])]
+
+    assert told[3:] == [
+        ("pass-through@uvicorn", "upstream"),
+        ("pass-through@uvicorn", "pass-through"),
+        ("proxy@uvicorn", "pass-through@uvicorn"),
+        ("proxy@uvicorn", "proxy"),
+        ("limited@uvicorn", "proxy@uvicorn"),
+        ("limited@uvicorn", "limited"),
+    ]
+
+
 def test_cases_on_a_schedule_have_a_table_of_their_own() -> None:
     waited = {"requests_per_second": 99.6, "unanswered_percent": 0.25}
     cells = [cell(target, waited, case="open-json-100") for target in TARGETS]

@@ -76,7 +76,8 @@ def test_what_is_private_or_needless_does_not_reach_the_builder(path: str) -> No
 def test_all_of_the_product_is_copied() -> None:
     copied = {argument.split()[0] for argument in stages()[0].of("COPY")}
 
-    assert copied == {"requirements.txt", "requirements-traces.txt", "manage.py", "static", *PACKAGES}
+    locked = {"requirements.txt", "requirements-traces.txt", "requirements-fast.txt"}
+    assert copied == {*locked, "manage.py", "static", *PACKAGES}
     assert {each.parent.name for each in CONTEXT.glob("*/__init__.py")} - {"tests"} == set(PACKAGES)
     assert not any(map(ignored, copied))
 

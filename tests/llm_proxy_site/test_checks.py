@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from django.core.checks import WARNING, CheckMessage
+from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from llm_proxy_site import checks, tracing_checks
@@ -100,6 +101,28 @@ def test_every_problem_of_the_providers_is_an_error_of_its_own(settings: Setting
 def test_a_database_without_tables_is_not_asked_about_projects(tmp_path: Path) -> None:
     done = in_a_process("check", "--database", "default", database=tmp_path / "empty.db")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_server_that_there_is_not_is_an_error(settings: Settings) -> None:
+    settings.SERVER = "gunicorn"
+    (message,) = checks.check_server(None)
+    assert message.id == "llm_proxy.E021"
+    assert "daphne or uvicorn" in message.msg
+
+
+def test_a_server_that_is_not_installed_is_an_error_that_says_how(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SERVER = "uvicorn"
+    monkeypatch.setattr("llm_proxy_site.server.choice.find_spec", lambda name: name == "uvloop" or None)
+    (message,) = checks.check_server(None)
+    assert message.id == "llm_proxy.E022"
+    assert "uvicorn, httptools, websockets cannot be found" in message.msg
+    assert "make fast" in str(message.hint)
+    with pytest.raises(CommandError, match=r"The server uvicorn is not installed: .* \(llm_proxy\.E022\)"):
+        call_command("serve", "--server", "uvicorn")
+    settings.SERVER = "daphne"
+    assert checks.check_server(None) == []
 
 
 def test_several_workers_share_a_redis(settings: Settings) -> None:

@@ -51,7 +51,7 @@ def reported(address: Address = HERE, workers: int = 1) -> list[Any]:
     with pytest.MonkeyPatch.context() as patch:
         log = structlog.wrap_logger(None, processors=[captured], wrapper_class=everything)
         patch.setattr(start_report, "log", log)
-        start_report.report(address, workers)
+        start_report.report(address, "daphne", workers)
     return captured.entries
 
 
@@ -60,7 +60,7 @@ def test_programs_have_one_event_with_all_facts(scaled: Settings) -> None:
     (start,) = reported(workers=4)
 
     assert start["event"] == "starting"
-    assert start["workers"] == 4
+    assert (start["server"], start["workers"]) == ("daphne", 4)
     assert start["traces"] == (
         "to https://collector.example.com/v1/traces, parentbased_always_on, without context to upstream"
     )

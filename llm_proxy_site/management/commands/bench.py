@@ -24,6 +24,7 @@ from llm_proxy_site.bench.plan import NAMES, STREAMS_AT_ONCE, Plan, plan
 from llm_proxy_site.bench.results import Results
 from llm_proxy_site.bench.table import csv_text
 from llm_proxy_site.processes import ChildFailedError
+from llm_proxy_site.server.choice import DAPHNE, SERVERS
 
 
 class Command(BaseCommand):
@@ -49,6 +50,12 @@ class Command(BaseCommand):
             type=_count,
             metavar="N",
             help=f"at once, for {STREAMS_AT_ONCE}; repeatable (default: {', '.join(map(str, STREAMS))})",
+        )
+        parser.add_argument(
+            "--server",
+            action="append",
+            choices=SERVERS,
+            help=f"under which ours run, to be compared with the first; repeatable (default: {DAPHNE})",
         )
         parser.add_argument(
             "--peer",
@@ -87,6 +94,7 @@ class Command(BaseCommand):
         rounds: int,
         only: list[str] | None,
         streams: list[int] | None,
+        server: list[str] | None,
         peer: list[str],
         against: Path | None,
         output: Path | None,
@@ -107,7 +115,9 @@ class Command(BaseCommand):
         began = datetime.now(UTC)
         machine = machine_facts()
         peers = self._installed(peer)
-        results = self._measure(plan(only or NAMES, rounds, seconds, streams or STREAMS, list(peers)))
+        servers = list(dict.fromkeys(server or [DAPHNE]))
+        what = plan(only or NAMES, rounds, seconds, streams or STREAMS, servers, list(peers))
+        results = self._measure(what)
         limits_us = limits_cost_us()
         self.stdout.write(f"\n{report.text(results)}\n")
         self.stdout.write(f"Acquire and settle all limits in memory: {limits_us:.1f} us a request\n")

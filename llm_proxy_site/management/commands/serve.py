@@ -6,17 +6,18 @@ from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import ERROR, Tags
+from django.core.checks import ERROR, CheckMessage, Tags
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection
 
 from llm_proxy_site.addresses import Address, parse_address
-from llm_proxy_site.checks import problems_of_workers
+from llm_proxy_site.checks import problems_of_server, problems_of_workers
 from llm_proxy_site.environment import BadValueError, parse_workers
 from llm_proxy_site.logs import mark_lines
 from llm_proxy_site.processes import MANAGE
 from llm_proxy_site.scheduler import scheduling
 from llm_proxy_site.schema import unapplied_migrations
+from llm_proxy_site.server.choice import SERVERS, server_on
 from llm_proxy_site.server.supervision import Supervision
 from llm_proxy_site.serving_lock import InUseError, counting, serving
 from llm_proxy_site.start_report import report
@@ -36,6 +37,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--workers", type=_workers, metavar="N|auto", help="processes that answer; default: WORKERS"
         )
+        parser.add_argument("--server", choices=SERVERS, help="what answers; default: SERVER")
         # What the supervisor gives its workers.
         for option in (
             "--worker",
@@ -50,6 +52,7 @@ class Command(BaseCommand):
         *,
         bind: Address,
         workers: int | None = None,
+        server: str | None = None,
         worker: int | None = None,
         listening_descriptor: int | None = None,
         supervisor_descriptor: int | None = None,
@@ -57,7 +60,8 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         count = workers or settings.WORKERS
-        self._refuse_half_shared(count)
+        name = server or settings.SERVER
+        self._refuse([*problems_of_server(name), *problems_of_workers(count)])
         _refuse_unmigrated()
         if worker is not None and listening_descriptor is not None and supervisor_descriptor is not None:
             mark_lines(worker=worker, pid=os.getpid())
@@ -65,17 +69,17 @@ class Command(BaseCommand):
                 from proxy.metrics.metrics import Metrics
 
                 Metrics.share(counts_descriptor, number=worker, workers=count)
-            serve(bind, supervision=Supervision.over(listening_descriptor, supervisor_descriptor))
+            serve(bind, name, supervision=Supervision.over(listening_descriptor, supervisor_descriptor))
             return
         self.check(tags=[Tags.database], databases=["default"])
         connection.close()
-        report(bind, count)
+        report(bind, name, count)
         if count > 1:
-            supervise(bind, count)
-        serve(bind, on_ready=self._announce)
+            supervise(bind, name, count)
+        serve(bind, name, on_ready=self._announce)
 
-    def _refuse_half_shared(self, count: int) -> None:
-        for problem in problems_of_workers(count):
+    def _refuse(self, problems: list[CheckMessage]) -> None:
+        for problem in problems:
             if problem.level >= ERROR:
                 raise CommandError(f"{problem.msg} ({problem.id}) {problem.hint}")
 
@@ -84,14 +88,14 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def supervise(bind: Address, count: int) -> None:
+def supervise(bind: Address, server: str, count: int) -> None:
     """Become the supervisor: a new program in this process, without all that Django has loaded. Its workers
     get the environment without what files added to it, so that each reads the files as they are then. `-P`:
     what lies in the working directory is not ours.
     """
     supervisor = [sys.executable, "-P", "-m", SUPERVISOR, f"--bind={bind}", f"--workers={count}"]
     logs = [f"--log-level={settings.LOG_LEVEL}", f"--log-format={settings.LOG_FORMAT}"]
-    worker = [sys.executable, str(MANAGE), "serve", f"--workers={count}"]
+    worker = [sys.executable, str(MANAGE), "serve", f"--workers={count}", f"--server={server}"]
     environment = settings.ENVIRONMENT.inherited
     search = os.pathsep.join(filter(None, (str(MANAGE.parent), environment.get("PYTHONPATH"))))
     environment = {**environment, "PYTHONPATH": search}
@@ -99,16 +103,17 @@ def supervise(bind: Address, count: int) -> None:
 
 
 def serve(
-    bind: Address, on_ready: Any = lambda host, port: None, supervision: Supervision | None = None
+    bind: Address,
+    name: str,
+    *,
+    on_ready: Any = lambda host, port: None,
+    supervision: Supervision | None = None,
 ) -> None:
     """Serve until SIGTERM. Raises CommandError if the address cannot be had, or while the database is being
     restored.
     """
-    from daphne.endpoints import build_endpoint_description_strings
-
     from llm_proxy_site.asgi import application
     from llm_proxy_site.server.client_limits import limits_of
-    from llm_proxy_site.server.daphne.server import ProxyServer
     from llm_proxy_site.server.orders import Grace
     from llm_proxy_site.server.service import Duties
     from proxy.configuration import configured_providers
@@ -126,16 +131,11 @@ def serve(
         on_drain=Runtime.drain_current,
         on_stop=Runtime.stop_current,
         on_reload=Runtime.reload_providers,
+        max_drain_seconds=MAX_DRAIN_SECONDS + 60,
         max_socket_message_bytes=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
         client_limits=limits_of(settings),
     )
-    server = ProxyServer(
-        application,
-        duties,
-        endpoints=build_endpoint_description_strings(host=bind.host, port=bind.port),
-        # Daphne ends requests whose clients have hung up; a project may want them to be read on.
-        application_close_timeout=MAX_DRAIN_SECONDS + 60,
-    )
+    server = server_on(bind, name, application, duties)
     try:
         with serving(), counting(), scheduling():
             server.run()

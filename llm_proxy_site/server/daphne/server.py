@@ -25,6 +25,7 @@ log = structlog.get_logger("server")
 class ProxyServer(Service, Server):
     def __init__(self, application: Any, duties: Duties, **options: Any) -> None:
         """The options are Daphne's."""
+        options.setdefault("application_close_timeout", duties.max_drain_seconds)
         Service.__init__(self, duties)
         Server.__init__(
             self,

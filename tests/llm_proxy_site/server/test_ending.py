@@ -10,11 +10,14 @@ from typing import IO
 
 import pytest
 
+from llm_proxy_site.server.choice import SERVERS
+
 PROGRAM = """
 import asyncio
 import sys
 from llm_proxy_site.server import service
-from llm_proxy_site.server.daphne.server import ProxyServer
+from llm_proxy_site.addresses import Address
+from llm_proxy_site.server.choice import server_on
 from llm_proxy_site.server.orders import Grace
 
 service.CANCEL_SECONDS = 0.1
@@ -40,18 +43,19 @@ duties = service.Duties(
     on_drain=drain,
     on_stop=stop,
 )
-server = ProxyServer(deaf, duties, endpoints=["tcp:port=0:interface=127.0.0.1"])
+server = server_on(Address("127.0.0.1", 0), "{server}", deaf, duties)
 server.run()
 sys.exit(server.has_failed)
 """
 
 
+@pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.parametrize(
     ("drain", "stop", "code"), [("pass", "pass", 0), ("1 / 0", "pass", 1), ("pass", "1 / 0", 1)]
 )
-def test_whatever_fails_the_server_ends_and_says_so(drain: str, stop: str, code: int) -> None:
+def test_whatever_fails_the_server_ends_and_says_so(name: str, drain: str, stop: str, code: int) -> None:
     with (
-        _serving(drain=drain, stop=stop, grace=30) as (server, said, port),
+        _serving(name, drain=drain, stop=stop, grace=30) as (server, said, port),
         socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
     ):
         connection.sendall(b"no request\r\n\r\n")
@@ -61,9 +65,10 @@ def test_whatever_fails_the_server_ends_and_says_so(drain: str, stop: str, code:
         assert "closing the data plane" in said.read().splitlines()
 
 
-def test_a_request_that_cannot_be_cancelled_does_not_hold_up_the_end() -> None:
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_request_that_cannot_be_cancelled_does_not_hold_up_the_end(name: str) -> None:
     with (
-        _serving(drain="pass", stop="pass", grace=0.1) as (server, said, port),
+        _serving(name, drain="pass", stop="pass", grace=0.1) as (server, said, port),
         socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
     ):
         connection.sendall(b"GET / HTTP/1.1\r\nHost: proxy.example\r\n\r\n")
@@ -74,10 +79,12 @@ def test_a_request_that_cannot_be_cancelled_does_not_hold_up_the_end() -> None:
 
 
 @contextmanager
-def _serving(*, drain: str, stop: str, grace: float) -> Iterator[tuple[subprocess.Popen[str], IO[str], int]]:
+def _serving(
+    name: str, *, drain: str, stop: str, grace: float
+) -> Iterator[tuple[subprocess.Popen[str], IO[str], int]]:
     """The process, what it says, and its port."""
     server = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(drain=drain, stop=stop, grace=grace)],
+        [sys.executable, "-c", PROGRAM.format(server=name, drain=drain, stop=stop, grace=grace)],
         stdout=subprocess.PIPE,
         text=True,
     )

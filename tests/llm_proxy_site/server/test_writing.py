@@ -9,9 +9,12 @@ from contextlib import contextmanager
 import pytest
 
 from llm_proxy_site.processes import running
+from llm_proxy_site.server.choice import SERVERS
 
 PROGRAM = """
-from llm_proxy_site.server.daphne.server import ProxyServer
+import sys
+from llm_proxy_site.addresses import Address
+from llm_proxy_site.server.choice import server_on
 from llm_proxy_site.server.service import Duties
 
 PARTS = [bytes([number % 256]) * (number * 37 % 5000) for number in range(4000)]
@@ -30,14 +33,14 @@ async def application(scope, receive, send):
 
 waits = []
 duties = Duties(on_ready=lambda host, port: print(port, flush=True))
-ProxyServer(application, duties, endpoints=["tcp:port=0:interface=127.0.0.1"]).run()
+server_on(Address("127.0.0.1", 0), sys.argv[1], application, duties).run()
 """
 PARTS = [bytes([number % 256]) * (number * 37 % 5000) for number in range(4000)]
 
 
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    with running("-c", PROGRAM, stderr=subprocess.STDOUT) as (_, line):
+@pytest.fixture(scope="module", params=SERVERS)
+def port(request: pytest.FixtureRequest) -> Iterator[int]:
+    with running("-c", PROGRAM, request.param, stderr=subprocess.STDOUT) as (_, line):
         yield int(line)
 
 
