@@ -24,6 +24,7 @@ CAPTURE = (
 )
 MIN_BYTES = 1024
 MIN_RETENTION = timedelta(hours=1)
+DEFAULT_RETENTION = timedelta(days=7)
 MAX_NAMES = 100
 ANYWHERE = "**."
 """What begins so is a member's name, wherever it stands."""
@@ -88,7 +89,7 @@ class Capturing(models.Model):
     )
     capture_retention = models.DurationField(
         "kept for",
-        default=timedelta(days=7),
+        default=DEFAULT_RETENTION,
         validators=[MinValueValidator(MIN_RETENTION)],
         help_text="Then they are deleted. At most CAPTURE_MAX_RETENTION.",
     )

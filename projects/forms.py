@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 
-from projects.capture import check_capture
+from projects.capture import DEFAULT_RETENTION, check_capture
 from projects.form_fields import LifetimeField, LimitField, NamesField, PeriodField, RulesField, UsdField
 from projects.limits import BUDGETS, LIMITS, NO_LIMIT
 from projects.models import Project, validate_key
@@ -59,7 +59,9 @@ class ProjectForm(LimitsForm):
     )
 
     capture_retention = PeriodField(
-        label="Kept for", help_text="Such as 12h or 7d; then they are deleted. At most CAPTURE_MAX_RETENTION."
+        label="Kept for",
+        initial=DEFAULT_RETENTION,
+        help_text="Such as 12h or 7d; then they are deleted. At most CAPTURE_MAX_RETENTION.",
     )
     capture_redacted = NamesField(
         label="Redacted",

@@ -1,6 +1,5 @@
 """What the management API takes and gives of projects and upstream keys: the facts of facts.py, typed."""
 
-from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from llm_proxy_site.api.schemas import (
     Text,
     Usd,
 )
-from projects.capture import MAX_NAME, MAX_NAMES, MIN_BYTES, CapturePolicy
+from projects.capture import DEFAULT_RETENTION, MAX_NAME, MAX_NAMES, MIN_BYTES, CapturePolicy
 from projects.models import MAX_DRAIN_SECONDS, MAX_WEIGHT, DeathPolicy, DisconnectPolicy, UnpricedPolicy
 
 Rules = Annotated[dict[str, Any], Field(description="docs/policy.md", examples=[{"models": ["gpt-4o*"]}])]
@@ -52,7 +51,7 @@ class ProjectFields(Body, Limits):
     capture_policy: Annotated[CapturePolicy, Field(strict=False)] = CapturePolicy.OFF
     capture_sample: Annotated[float, Field(ge=0, le=1, strict=False)] = 1.0
     capture_max_bytes: Annotated[int, Field(ge=MIN_BYTES, le=2**31 - 1)] = 64 * 1024
-    capture_retention: EndingLifetime = timedelta(days=7)
+    capture_retention: EndingLifetime = DEFAULT_RETENTION
     capture_redacted: Annotated[list[CapturedName], Field(max_length=MAX_NAMES)] = []
     capture_redacts_addresses: bool = True
 

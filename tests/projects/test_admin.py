@@ -92,6 +92,20 @@ def test_adding_a_project_stores_its_key_encrypted(ada: Client) -> None:
     assert LogEntry.objects.get().object_id == str(project.pk)
 
 
+def test_a_new_project_needs_a_name_and_a_key_and_all_else_stands_in_the_form(ada: Client) -> None:
+    fields = ada.get(ADD).context["adminform"].form
+    there = {field.html_name: field.value() for field in fields if field.value() not in (None, False)}
+    ada.post(ADD, there | {"name": "alpha", "upstream_key": UPSTREAM_KEY})
+    assert Project.objects.get().capture_retention == timedelta(days=7)
+    assert {name: there.get(name, "") for name in POLICY} == {
+        **POLICY,
+        "drain_seconds": 60,
+        "capture_sample": 1.0,
+        "capture_max_bytes": 65536,
+        "capture_redacts_addresses": True,
+    }
+
+
 def test_upstream_key_is_in_no_response_and_in_no_row(ada: Client) -> None:
     added = ada.post(ADD, add_form(), follow=True)
     project = Project.objects.get()
