@@ -31,6 +31,8 @@ USER = "nobody"
 """In place of root."""
 SHOWN = "127.0.0.1:8000"
 """Where the README serves, and something else may."""
+INDEX = re.compile(r"PIP_\w+|SSL_CERT_\w+|\w+_proxy", re.IGNORECASE)
+"""Variables that tell the machine's way to the package index."""
 SH = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CURL = re.compile(r"^curl \S+/v1/chat/completions .*\\\n.*$", re.MULTILINE)
 TOKEN = re.compile(r"\bsk-wt-\w+")
@@ -70,7 +72,9 @@ class Newcomer:
                 ["bash", "-euo", "pipefail", "-c", lines],
                 cwd=self.home,
                 env={
+                    **{name: value for name, value in os.environ.items() if INDEX.fullmatch(name)},
                     "HOME": str(self.home),
+                    "PIP_CACHE_DIR": str(self.home / "cache"),
                     "PATH": "/usr/local/bin:/usr/bin:/bin",
                     "PIP_LOG": str(self.home / "pip.log"),
                     **environment,
