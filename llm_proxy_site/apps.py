@@ -7,7 +7,8 @@ class SiteConfig(AppConfig):
     verbose_name = "LLM Proxy"
 
     def ready(self) -> None:
-        from llm_proxy_site import checks, tracing_checks  # noqa: F401  (registers the system checks)
+        # Whose import registers the system checks.
+        from llm_proxy_site import checks, server_checks, tracing_checks  # noqa: F401
         from llm_proxy_site.roles import make_roles
 
         post_migrate.connect(make_roles, sender=self)

@@ -9,12 +9,8 @@ from django.conf import settings
 from django.core.checks import WARNING, CheckMessage, Tags, run_checks
 
 from llm_proxy_site.addresses import Address
-from llm_proxy_site.checks import (
-    TAG,
-    problems_of_address,
-    problems_of_sharing,
-    problems_of_workers,
-)
+from llm_proxy_site.checks import TAG
+from llm_proxy_site.server_checks import problems_of_address, problems_of_sharing, problems_of_workers
 from llm_proxy_site.version import __version__
 from proxy.configuration import configured_providers
 from proxy.tracing import configuration as tracing

@@ -5,7 +5,7 @@ from django.core.checks import WARNING, CheckMessage
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
-from llm_proxy_site import checks, tracing_checks
+from llm_proxy_site import checks, server_checks, tracing_checks
 from llm_proxy_site.addresses import Address
 from proxy.tracing import configuration
 from proxy.tracing.opening import open_tracer
@@ -19,10 +19,10 @@ CHECKS = [
     checks.check_data_dir,
     checks.check_upstream,
     checks.check_providers,
-    checks.check_redis,
-    checks.check_limits_without_redis,
+    server_checks.check_redis,
+    server_checks.check_limits_without_redis,
     tracing_checks.check_traces,
-    checks.check_workers,
+    server_checks.check_workers,
 ]
 
 
@@ -105,7 +105,7 @@ def test_a_database_without_tables_is_not_asked_about_projects(tmp_path: Path) -
 
 def test_a_server_that_there_is_not_is_an_error(settings: Settings) -> None:
     settings.SERVER = "gunicorn"
-    (message,) = checks.check_server(None)
+    (message,) = server_checks.check_server(None)
     assert message.id == "llm_proxy.E021"
     assert "daphne or uvicorn" in message.msg
 
@@ -115,14 +115,14 @@ def test_a_server_that_is_not_installed_is_an_error_that_says_how(
 ) -> None:
     settings.SERVER = "uvicorn"
     monkeypatch.setattr("llm_proxy_site.server.choice.find_spec", lambda name: name == "uvloop" or None)
-    (message,) = checks.check_server(None)
+    (message,) = server_checks.check_server(None)
     assert message.id == "llm_proxy.E022"
     assert "uvicorn, httptools, websockets cannot be found" in message.msg
     assert "make fast" in str(message.hint)
     with pytest.raises(CommandError, match=r"The server uvicorn is not installed: .* \(llm_proxy\.E022\)"):
         call_command("serve", "--server", "uvicorn")
     settings.SERVER = "daphne"
-    assert checks.check_server(None) == []
+    assert server_checks.check_server(None) == []
 
 
 def test_several_workers_share_a_redis(settings: Settings) -> None:
@@ -147,22 +147,22 @@ def test_an_authority_that_cannot_be_read_is_an_error(
 
 def test_several_workers_on_sqlite_are_noted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.sqlite3")
-    (message,) = checks.problems_of_sharing(2)
+    (message,) = server_checks.problems_of_sharing(2)
     assert message.id == "llm_proxy.W021"
-    assert checks.problems_of_sharing(1) == []
+    assert server_checks.problems_of_sharing(1) == []
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.postgresql")
-    assert checks.problems_of_sharing(2) == []
+    assert server_checks.problems_of_sharing(2) == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104
 def test_an_address_for_others_without_a_name_for_them_is_noted(settings: Settings, host: str) -> None:
     settings.ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
-    (message,) = checks.problems_of_address(Address(host, 8000))
+    (message,) = server_checks.problems_of_address(Address(host, 8000))
     assert message.id == "llm_proxy.W022"
     settings.ALLOWED_HOSTS = ["*"]
-    assert checks.problems_of_address(Address(host, 8000)) == []
+    assert server_checks.problems_of_address(Address(host, 8000)) == []
     settings.ALLOWED_HOSTS = ["localhost"]
-    assert checks.problems_of_address(Address("127.0.0.1", 8000)) == []
+    assert server_checks.problems_of_address(Address("127.0.0.1", 8000)) == []
 
 
 @pytest.mark.parametrize(

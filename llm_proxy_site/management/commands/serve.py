@@ -11,7 +11,6 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection
 
 from llm_proxy_site.addresses import Address, parse_address
-from llm_proxy_site.checks import problems_of_server, problems_of_workers
 from llm_proxy_site.environment import BadValueError, parse_workers
 from llm_proxy_site.logs import mark_lines
 from llm_proxy_site.processes import MANAGE
@@ -19,6 +18,7 @@ from llm_proxy_site.scheduler import scheduling
 from llm_proxy_site.schema import unapplied_migrations
 from llm_proxy_site.server.choice import SERVERS, server_on
 from llm_proxy_site.server.supervision import Supervision
+from llm_proxy_site.server_checks import problems_of_server, problems_of_workers
 from llm_proxy_site.serving_lock import InUseError, counting, serving
 from llm_proxy_site.start_report import report
 from projects.models import MAX_DRAIN_SECONDS
