@@ -41,14 +41,14 @@ async def open_stream(
 
     Raises UpstreamUnreachable, UpstreamTimeout, and the client's failure where its body broke off on the way.
     """
-    url = _url(base_url)
+    url, netloc = _url(base_url)
     headers = to_upstream(request.headers, upstream_key, provider.headers, grant.upstream_headers)
     if client.trace is not None:
         headers += client.trace.headers_to_upstream()
     upstream_request = httpx.Request(
         request.method,
         url,
-        headers=[(b"host", url.netloc), *headers],
+        headers=[(b"host", netloc), *headers],
         extensions={
             "target": url.raw_path + request.target.encode("latin-1"),
             "timeout": timeout,
@@ -82,5 +82,7 @@ def _named(problem: httpx.TransportError) -> ProxyError:
 
 
 @lru_cache(maxsize=1024)
-def _url(base_url: str) -> httpx.URL:
-    return httpx.URL(base_url)
+def _url(base_url: str) -> tuple[httpx.URL, bytes]:
+    """And its host, with the port if that is not the usual one."""
+    url = httpx.URL(base_url)
+    return url, url.netloc

@@ -40,9 +40,17 @@ class StreamingChannel(StrictChannel, ClientConnection):
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        # Twisted would ask the system, and make an address of the answer, four times for each request.
+        self._peer, self._own_address = self.transport.getPeer(), self.transport.getHost()
         self._outlet = Outlet(self.transport)
-        self.begin_waiting(self.transport.getPeer().host)
+        self.begin_waiting(self._peer.host)
         self.factory.opened(self)
+
+    def getPeer(self) -> Any:
+        return self._peer
+
+    def getHost(self) -> Any:
+        return self._own_address
 
     def dataReceived(self, data: bytes) -> None:
         if self.clock.turn is Turn.IDLE:

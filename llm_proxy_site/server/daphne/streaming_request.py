@@ -36,6 +36,10 @@ class StreamingRequest(WebRequest):
     _head = b""
     """Of the answer, until it goes out."""
 
+    # Daphne says the same in Python, and asks for it with each message.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     def gotLength(self, length: int | None) -> None:
         """The headers are complete; `length` is the body's, None if it is chunked."""
         self.content = BytesIO()  # Daphne reads the body from here: it finds none
