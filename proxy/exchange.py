@@ -20,6 +20,7 @@ from proxy.metering.usage import Usage
 from proxy.providers import Provider
 from proxy.relay import relay
 from proxy.request import ProxyRequest, StreamedBody
+from proxy.tracing.trace import Trace
 from proxy.upstream import UpstreamCut
 from proxy.upstreams import Upstreams
 from tokens.grant import Grant
@@ -191,10 +192,10 @@ class Exchange:
         if not has_worked or not self._client.body_ended:
             return self._bill.free(self.entry)
         usage = self._meter.finish()
-        if self._client.trace is not None and usage is not None:
-            self._client.trace.hears(self._meter.reported)
         if self._is_background:
             usage = self._note_work(usage)
+        if self._client.trace is not None and self._bill.may_cost:
+            self._tell(self._client.trace, usage)
         return self._bill.close(
             self.entry,
             usage,
@@ -203,6 +204,12 @@ class Exchange:
             bytes_sent=self._client.sent_bytes,
             silent_seconds=self._silence.seconds,
         )
+
+    def _tell(self, trace: Trace, usage: Usage | None) -> None:
+        """The answer of a model. Where it is a document that reports nothing, it is not read."""
+        finish_reasons = self._meter.finish_reasons()
+        if usage is not None or finish_reasons:
+            trace.hears(self._meter.reported, finish_reasons)
 
     def _note_work(self, usage: Usage | None) -> Usage | None:
         """What upstream does by itself: the request has begun it, or has found it finished. The usage by

@@ -38,6 +38,10 @@ _OF_ACCOUNT = re.compile(rb'"(?:usage|type|finish_reason|background|error|index(
 """What must be read of a piece, if there is any."""
 _BEGINNING_BYTES = 1024
 _SEVERAL = re.compile(rb'"index"\s*:\s*[1-9]')
+MAX_CHOICES = 1024
+"""That are watched of a stream: a meter's memory is bounded."""
+MAX_REASON = 200
+"""Characters: upstream chooses them."""
 
 
 class _Choice(msgspec.Struct):
@@ -68,7 +72,8 @@ class EventStreamMeter:
         """Whether any choice is."""
         self._open: set[int] = set()
         """Of several choices: those that have begun and are not finished."""
-        self._finished: set[int] = set()
+        self._reasons: dict[int, str] = {}
+        """Why each choice that is finished is, by its index."""
         self._type = b""
         """How the last piece began, if it named its type first."""
         self._work: Work | None = None
@@ -100,6 +105,9 @@ class EventStreamMeter:
 
     def reported(self) -> bytes:
         return self._reported
+
+    def finish_reasons(self) -> tuple[str, ...]:
+        return tuple(reason for _, reason in sorted(self._reasons.items()))
 
     def _take_rest(self) -> None:
         rest = self._decoder.take_rest()
@@ -150,9 +158,14 @@ class EventStreamMeter:
             choices = _chunks.decode(head).choices
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
-        self._finished.update(choice.index for choice in choices if choice.finish_reason)
-        self._open.update(choice.index for choice in choices)
-        self._open -= self._finished
+        for choice in choices:
+            if not 0 <= choice.index < MAX_CHOICES:
+                continue
+            if choice.finish_reason:
+                self._reasons[choice.index] = choice.finish_reason[:MAX_REASON]
+                self._reported = self._reported or head
+            self._open.add(choice.index)
+        self._open.difference_update(self._reasons)
 
     def _take_long(self, excerpt: Excerpt) -> None:
         self._usage = excerpt.usage() or self._usage

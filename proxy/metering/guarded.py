@@ -57,3 +57,11 @@ class Guarded:
 
     def reported(self) -> bytes:
         return self._meter.reported()
+
+    def finish_reasons(self) -> tuple[str, ...]:
+        try:
+            return self._meter.finish_reasons()
+        except Exception:  # as above
+            log.exception("meter failed", request_id=self._request_id)
+            self._meter = Deaf()
+            return ()

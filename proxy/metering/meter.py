@@ -47,7 +47,15 @@ class Meter(Protocol):
         ...
 
     def reported(self) -> bytes:
-        """The document that has reported the usage: the answer, or an event; empty where it is not kept."""
+        """The document that has reported the usage: the answer, or an event; empty where it is not kept. Of a
+        stream that has reported none, an event that has ended a choice.
+        """
+        ...
+
+    def finish_reasons(self) -> tuple[str, ...]:
+        """Why the choices of a stream have ended, in the order of their index. Of a JSON answer, the document
+        itself says it.
+        """
         ...
 
 
@@ -85,6 +93,9 @@ class Deaf:
     def reported(self) -> bytes:
         return b""
 
+    def finish_reasons(self) -> tuple[str, ...]:
+        return ()
+
 
 class JSONMeter:
     pieces = 0
@@ -118,6 +129,9 @@ class JSONMeter:
 
     def reported(self) -> bytes:
         return b"".join(self._chunks)
+
+    def finish_reasons(self) -> tuple[str, ...]:
+        return ()
 
 
 class Inflating:
@@ -172,6 +186,9 @@ class Inflating:
 
     def reported(self) -> bytes:
         return self._meter.reported()
+
+    def finish_reasons(self) -> tuple[str, ...]:
+        return self._meter.finish_reasons()
 
     def _is_bomb(self, of_this_chunk: int) -> bool:
         in_all = self._bytes * MAX_INFLATION + MAX_INFLATED_CHUNK_BYTES

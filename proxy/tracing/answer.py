@@ -33,8 +33,15 @@ class _Answer(msgspec.Struct):
 _answers = msgspec.json.Decoder(_Answer)
 
 
-def read_answer(document: bytes) -> Told | None:
-    """None if that cannot be read."""
+def read_answer(document: bytes, finish_reasons: tuple[str, ...] = ()) -> Told | None:
+    """None if that cannot be read. `finish_reasons`: of a stream, of which the document is one event."""
+    told = _read(document)
+    if not finish_reasons:
+        return told
+    return Told(id=told.id if told is not None else "", finish_reasons=finish_reasons)
+
+
+def _read(document: bytes) -> Told | None:
     if not document or len(document) > MAX_DOCUMENT_BYTES:
         return None
     try:

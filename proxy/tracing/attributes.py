@@ -63,18 +63,15 @@ def asked_for(entry: UsageEntry, model: str) -> tuple[str, Attributes]:
 
 def used(entry: UsageEntry, told: Told | None) -> Attributes:
     """What upstream reports of it. Estimates of ours are not told: they are in the ledger, by that name."""
-    if entry.usage_source not in _REPORTED:
-        return {}
-    counts = {name: getattr(entry, field) for field, name in _COUNTS.items()}
-    return known(
-        {
-            "gen_ai.response.model": entry.model[:MAX_MODEL] or None,
-            "gen_ai.response.id": (told and told.id) or None,
-            "gen_ai.response.finish_reasons": (told and told.finish_reasons) or None,
-            "openai.response.service_tier": entry.service_tier or None,
-            **counts,
-        }
-    )
+    answer: Attributes = {
+        "gen_ai.response.id": (told and told.id) or None,
+        "gen_ai.response.finish_reasons": (told and told.finish_reasons) or None,
+    }
+    if entry.usage_source in _REPORTED:
+        answer |= {name: getattr(entry, field) for field, name in _COUNTS.items()}
+        answer["gen_ai.response.model"] = entry.model[:MAX_MODEL] or None
+        answer["openai.response.service_tier"] = entry.service_tier or None
+    return known(answer)
 
 
 def known(attributes: Attributes) -> Attributes:

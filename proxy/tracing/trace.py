@@ -97,10 +97,10 @@ class Trace:
             self.attempts[-1].error_code = error_code
             self.attempts[-1].ended_seconds = time.perf_counter() - self._began
 
-    def hears(self, reported: Callable[[], bytes]) -> None:
-        """The document of upstream's answer that reports the usage."""
+    def hears(self, reported: Callable[[], bytes], finish_reasons: tuple[str, ...]) -> None:
+        """The document of upstream's answer to read, and how the choices of a stream have ended."""
         if self.attempts:
-            self.answer = read_answer(reported())
+            self.answer = read_answer(reported(), finish_reasons)
 
     def headers_to_upstream(self) -> Headers:
         """For the newest attempt; none if upstream is not to know."""

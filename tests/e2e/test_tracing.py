@@ -152,6 +152,44 @@ def test_a_stream_says_when_its_first_chunk_came(traced: LiveProxy, collector: C
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "reasons", "prefix"),
+    [
+        ("/chat/completions", CHAT, ["stop"], "chatcmpl-"),
+        ("/chat/completions", {**CHAT, "n": 3, "max_tokens": 2}, ["length"] * 3, "chatcmpl-"),
+        ("/completions", {"model": "davinci-002", "prompt": "Hi", "max_tokens": 2}, ["length"], "cmpl-"),
+        ("/responses", {"model": "gpt-4o", "input": "Hi"}, None, "resp_"),
+    ],
+)
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_stream_says_how_its_choices_ended_as_the_whole_answer_does(
+    traced: LiveProxy,
+    collector: Collector,
+    path: str,
+    body: dict[str, Any],
+    reasons: list[str] | None,
+    prefix: str,
+    is_stream: bool,
+) -> None:
+    client = Client(traced)
+    client.post(path, {**body, "stream": is_stream})
+
+    _, upstream = collector.trace(client.trace_id, 2)
+    assert upstream.attributes.get("gen_ai.response.finish_reasons") == reasons
+    assert upstream.attributes["gen_ai.response.id"].startswith(prefix)
+
+
+def test_a_stream_that_reports_no_usage_says_how_it_ended(traced: LiveProxy, collector: Collector) -> None:
+    client = Client(traced)
+    client.headers["content-digest"] = "sha-256=:of-this-body-as-it-is:"  # so usage is not asked for
+    client.post(body={**CHAT, "stream": True})
+
+    _, upstream = collector.trace(client.trace_id, 2)
+    assert upstream.attributes["gen_ai.response.finish_reasons"] == ["stop"]
+    assert upstream.attributes["gen_ai.response.id"].startswith("chatcmpl-")
+    assert not [name for name in upstream.attributes if name.startswith("gen_ai.usage.")]
+
+
+@pytest.mark.parametrize(
     ("path", "body", "name", "prefix"),
     [
         ("/responses", {"model": "gpt-4o", "input": "Hi"}, "chat gpt-4o", "resp_"),

@@ -1,10 +1,12 @@
 """The meter passes lightly over what only carries a piece of output: it must miss nothing by that."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.metering.event_stream_meter import EventStreamMeter
+from proxy.metering.event_stream_meter import MAX_CHOICES, MAX_REASON, EventStreamMeter
 from proxy.metering.usage import Usage
 
 PIECES = [
@@ -44,7 +46,8 @@ def test_no_event_of_account_is_missed_between_pieces(events: list[bytes]) -> No
 
 
 def _said(meter: EventStreamMeter) -> tuple[object, ...]:
-    return meter.pieces, meter.has_ended, meter.is_cut_off, meter.finish(), meter.work()
+    heard = meter.finish(), meter.work(), meter.finish_reasons()
+    return meter.pieces, meter.has_ended, meter.is_cut_off, *heard
 
 
 def test_most_pieces_are_passed_over_lightly() -> None:
@@ -97,3 +100,61 @@ def test_an_error_beside_a_piece_is_an_end() -> None:
         b'{"object":"chat.completion.chunk","choices":[{"delta":{},"finish_reason":null}],"error":{"a":1}}'
     )
     assert not stream_of(PIECES[0], error).is_cut_off
+
+
+TEXT = b'{"object":"text_completion","choices":[{"text":"a","index":%d,"finish_reason":%s}]}'
+
+
+@pytest.mark.parametrize("chunk", [CHUNK, TEXT])
+@pytest.mark.parametrize(
+    ("finished", "reasons"),
+    [
+        ([], ()),
+        ([(0, b'"stop"')], ("stop",)),
+        ([(2, b'"stop"'), (0, b'"length"'), (1, b'"content_filter"')], ("length", "content_filter", "stop")),
+        ([(1, b'"stop"')], ("stop",)),
+        ([(0, b'"stop"'), (0, b"null")], ("stop",)),
+        ([(0, b'"stop"'), (0, b'"length"')], ("length",)),
+        ([(0, b'""'), (1, b"7")], ()),
+    ],
+)
+def test_choices_say_why_they_finished_in_their_order(
+    chunk: bytes, finished: list[tuple[int, bytes]], reasons: tuple[str, ...]
+) -> None:
+    begun = [chunk % (index, b"null") for index in (0, 1, 2)]
+    assert stream_of(*begun, *[chunk % each for each in finished]).finish_reasons() == reasons
+
+
+def test_several_choices_may_finish_in_one_chunk_and_with_the_usage() -> None:
+    choices = [{"index": 1, "delta": {}, "finish_reason": "stop"}, {"delta": {}, "finish_reason": "length"}]
+    last = {"object": "chat.completion.chunk", "choices": choices, "usage": {"prompt_tokens": 1}}
+    assert stream_of(PIECES[0], json.dumps(last).encode()).finish_reasons() == ("length", "stop")
+
+
+def test_what_a_model_says_of_reasons_is_none() -> None:
+    said = {"delta": {"content": '"finish_reason":"stop"', "finish_reason": "stop"}, "finish_reason": None}
+    piece = json.dumps({"object": "chat.completion.chunk", "choices": [said]}, separators=(",", ":"))
+    assert stream_of(piece.encode()).finish_reasons() == ()
+
+
+def test_a_stream_of_responses_has_no_reasons() -> None:
+    assert stream_of(PIECES[1], OF_ACCOUNT[3]).finish_reasons() == ()
+
+
+def test_without_usage_the_document_to_tell_of_is_one_that_ends_a_choice() -> None:
+    end, usage = CHUNK % (0, b'"stop"'), OF_ACCOUNT[2]
+    assert stream_of(PIECES[0]).reported() == b""
+    assert stream_of(PIECES[0], end, PIECES[0]).reported() == end
+    assert stream_of(PIECES[0], end, usage).reported() == usage
+    assert stream_of(PIECES[0], usage, end).reported() == usage
+
+
+def test_however_many_choices_upstream_makes_up_little_of_them_is_kept() -> None:
+    reason = b'"' + b"r" * (MAX_REASON + 1) + b'"'
+    indexes = [-1, *range(MAX_CHOICES + 10), 2**62]
+    meter = stream_of(*[CHUNK % (index, b"null") for index in indexes])
+    for index in indexes:
+        meter.feed(b"data: " + CHUNK % (index, reason) + b"\n\n")
+
+    assert meter.finish_reasons() == ("r" * MAX_REASON,) * MAX_CHOICES
+    assert not meter.is_cut_off

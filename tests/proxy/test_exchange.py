@@ -16,14 +16,18 @@ from proxy.endpoints import Endpoint
 from proxy.errors import UpstreamUnreachable
 from proxy.exchange import Exchange
 from proxy.facts import Facts
+from proxy.metering.event_stream_meter import EventStreamMeter
 from proxy.record import Record
 from proxy.request import ProxyRequest
+from proxy.tracing.answer import Told
+from proxy.tracing.trace import Trace
 from proxy.types import Message
 from proxy.upstreams import Upstreams
 from tests.grants import make_grant
 from tokens.limits.memory import MemoryStore
 from tokens.limits.values import NOTHING, Lease, Subject, Tally
 from usage.entry import UsageEntry
+from usage.outcomes import Outcome
 from usage.price_book import PriceBook
 
 CHAT = Endpoint(path="/chat/completions", methods=("POST",), usage="openai")
@@ -50,10 +54,10 @@ class World:
             MemoryStore(self._no_tally, max_accounts=1),
         )
 
-    async def run(self) -> None:
+    async def run(self, upstream: httpx.AsyncBaseTransport | None = None) -> None:
         provider = configured_providers().default
         try:
-            await self.exchange.run(Upstreams(), Upstream(self), REQUEST, provider, CHAT, b"{}")
+            await self.exchange.run(Upstreams(), upstream or Upstream(self), REQUEST, provider, CHAT, b"{}")
         finally:
             await asyncio.sleep(0)  # as for Redis: here nothing must be cancelled any more
 
@@ -88,11 +92,26 @@ class Failing(httpx.AsyncBaseTransport):
         raise httpx.ReadError("broken")
 
 
+class Answering(httpx.AsyncBaseTransport):
+    """It answers with this at once."""
+
+    def __init__(self, media_type: str, body: bytes) -> None:
+        self._media_type = media_type
+        self._body = body
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions["on_connected"]()
+        return httpx.Response(200, headers={"content-type": self._media_type}, stream=AtOnce(self._body))
+
+
 class AtOnce(httpx.AsyncByteStream):
     """Nobody has to wait for it."""
 
+    def __init__(self, body: bytes = b"{}") -> None:
+        self._body = body
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield b"{}"
+        yield self._body
 
 
 @pytest.fixture
@@ -166,3 +185,50 @@ async def test_waits_for_a_body_are_none_of_the_proxys_time() -> None:
     assert await client.read() == b"{}"
     assert client.elapsed_seconds() - 0.05 < client.waited_seconds < client.elapsed_seconds()
     assert client.waited_seconds > 0.09
+
+
+ENDED = (
+    b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+)
+USED = b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}\n\n'
+WHOLE = b'{"id":"c","choices":[{"finish_reason":"stop"}]%b}'
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body", "told"),
+    [
+        ("text/event-stream", ENDED + USED, Told("c", ("stop",))),
+        ("text/event-stream", ENDED, Told("c", ("stop",))),
+        ("text/event-stream", USED + b"data: [DONE]\n\n", Told("c")),
+        ("text/event-stream", b"data: [DONE]\n\n", None),
+        ("application/json", WHOLE % b',"usage":{"prompt_tokens":1}', Told("c", ("stop",))),
+        ("application/json", WHOLE % b"", None),
+    ],
+)
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_a_trace_hears_what_the_answer_says_of_itself(
+    world: World, media_type: str, body: bytes, told: Told | None, is_kept: bool
+) -> None:
+    trace = world.client.trace = new_trace(is_kept=is_kept)
+    await world.run(Answering(media_type, body))
+
+    assert trace.answer == (told if is_kept else None)
+
+
+async def test_a_meter_that_cannot_say_how_choices_ended_costs_the_trace_that(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(meter: EventStreamMeter) -> tuple[str, ...]:
+        raise ValueError("no meter is perfect")
+
+    monkeypatch.setattr(EventStreamMeter, "finish_reasons", fail)
+    trace = world.client.trace = new_trace()
+    await world.run(Answering("text/event-stream", ENDED + USED))
+
+    assert world.entry.outcome == Outcome.COMPLETED
+    assert world.entry.output_tokens == 1
+    assert trace.answer is None
+
+
+def new_trace(*, is_kept: bool = True) -> Trace:
+    return Trace(b"t" * 16, None, is_kept=is_kept, scheme="https", host="", baggage=[], tells_upstream=False)

@@ -396,7 +396,31 @@ def test_a_meter_that_fails_becomes_deaf_and_says_so_once() -> None:
         meter.feed(b"}")
 
     assert meter.finish() is None
+    assert meter.finish_reasons() == ()
     assert [(log["event"], log["request_id"]) for log in logs] == [("meter failed", "request-1")]
+
+
+def test_a_meter_that_fails_at_the_end_has_no_reasons_to_tell() -> None:
+    class Broken(JSONMeter):
+        def finish_reasons(self) -> tuple[str, ...]:
+            raise ValueError("no meter is perfect")
+
+    meter = Guarded(Broken(), "request-1", Silence())
+    with capture_logs() as logs:
+        assert meter.finish_reasons() == ()
+        assert meter.finish_reasons() == ()
+
+    assert [(log["event"], log["request_id"]) for log in logs] == [("meter failed", "request-1")]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_stream_says_why_its_choices_finished(packed: bool) -> None:
+    choices = [{"delta": {}, "finish_reason": "stop"}]
+    stream = sse(CHUNK, {**CHUNK, "choices": choices})
+    meter = Guarded(meter_for(METERED, [*SSE, GZIP] if packed else SSE), "request-1", Silence())
+    meter.feed(gzip.compress(stream) if packed else stream)
+
+    assert meter.finish_reasons() == ("stop",)
 
 
 QUEUED = {"id": "resp_1", "object": "response", "background": True, "status": "queued", "usage": None}

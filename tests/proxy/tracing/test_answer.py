@@ -29,6 +29,22 @@ def test_an_answer_has_a_name_and_reasons_to_end(document: Any, told: Told | Non
     assert read_answer(json.dumps(document).encode()) == told
 
 
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (b'{"id":"chatcmpl-1","choices":[]}', Told("chatcmpl-1", ("stop", "length"))),
+        (
+            b'{"id":"chatcmpl-1","choices":[{"finish_reason":"length"}]}',
+            Told("chatcmpl-1", ("stop", "length")),
+        ),
+        (b"", Told("", ("stop", "length"))),
+        (b"{", Told("", ("stop", "length"))),
+    ],
+)
+def test_the_reasons_of_a_stream_are_those_of_all_its_events(document: bytes, told: Told) -> None:
+    assert read_answer(document, ("stop", "length")) == told
+
+
 @given(st.binary())
 def test_nothing_that_upstream_sends_is_an_error(document: bytes) -> None:
     read_answer(document)

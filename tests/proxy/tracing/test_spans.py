@@ -121,6 +121,16 @@ def test_what_the_proxy_estimates_is_not_told_as_if_upstream_had_said_it() -> No
         assert ("gen_ai.response.model" in attempt.attributes) is is_told
 
 
+@pytest.mark.parametrize("source", UsageSource)
+def test_how_choices_ended_is_told_whether_usage_was_reported_or_not(source: UsageSource) -> None:
+    noted = asked(trace())
+    noted.hears(lambda: b'{"id":"chatcmpl-1"}', ("stop", "length"))
+    _, attempt = spans_of_request(noted, entry(usage_source=source))
+
+    assert attempt.attributes["gen_ai.response.id"] == "chatcmpl-1"
+    assert attempt.attributes["gen_ai.response.finish_reasons"] == ("stop", "length")
+
+
 def test_what_clients_and_upstreams_make_up_is_cut_short() -> None:
     noted = asked(trace(), model="m" * 5000)
     noted.answer = Told("i" * 10, ("stop",))
