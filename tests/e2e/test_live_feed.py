@@ -22,7 +22,7 @@ from llm_proxy_site.people.models import AuthenticatorApp
 from projects.access import ADMIN, VIEWER
 from projects.models import Membership, Project
 from tests.factories import ProjectFactory, UserFactory, issue_token
-from tests.live import LiveProxy, serving
+from tests.live import LiveProxy, eventually, serving
 from tests.sockets import Talk, talking
 from usage.models import UsageRecord
 
@@ -355,10 +355,14 @@ async def test_requests_of_all_workers_are_seen_until_a_worker_makes_room_for_an
 
 
 def worker_of(live: LiveProxy, request_id: str) -> str:
-    """Which worker's log has the request."""
-    (line,) = [
-        line
-        for line in map(json.loads, live.log().splitlines())
-        if line["event"] == "request" and line["id"] == request_id
-    ]
-    return str(line["worker"])
+    """Which worker's log has the request: a moment later than those who watch."""
+
+    def workers() -> list[str]:
+        return [
+            str(line["worker"])
+            for line in map(json.loads, live.log().splitlines())
+            if line["event"] == "request" and line["id"] == request_id
+        ]
+
+    (worker,) = eventually(workers)
+    return worker

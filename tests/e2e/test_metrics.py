@@ -224,7 +224,7 @@ def test_breakers_and_limits_are_told(pair: LiveProxy) -> None:
 
         def is_open() -> bool:
             client.post("/chat/completions", json=CHAT)
-            return scrape(pair)["llm_proxy_breaker_state"].get((pair.upstream_url, key)) == 2
+            return scrape(pair).get("llm_proxy_breaker_state", {}).get((pair.upstream_url, key)) == 2
 
         eventually(is_open, within_seconds=20)
     text = httpx.get(f"{pair.url}/metrics", headers=READER).text
