@@ -74,7 +74,7 @@ class Bill:
         *,
         is_whole: bool = True,
         pieces: int,
-        bytes_sent: int,
+        bytes_heard: int,
         silent_seconds: float,
     ) -> Charge:
         """Upstream has worked, and reported `usage` or nothing: then what passed is a measure, and how long
@@ -93,7 +93,7 @@ class Bill:
                 entry.usage_source = UsageSource.PARTIAL
                 entry.output_tokens = max(entry.output_tokens or 0, self._output_in(pieces))
         elif self._has_price:
-            self._note_estimated(entry, pieces, bytes_sent, silent_seconds, is_whole=is_whole)
+            self._note_estimated(entry, pieces, bytes_heard, silent_seconds, is_whole=is_whole)
         has_tokens = entry.input_tokens is not None or entry.output_tokens is not None
         price = self._price_of(entry) if has_tokens else None
         if price is not None:
@@ -122,32 +122,32 @@ class Bill:
         return asked_for or self._prices.find(entry.model, entry.service_tier) or self._price
 
     def _note_estimated(
-        self, entry: UsageEntry, pieces: int, bytes_sent: int, silent_seconds: float, *, is_whole: bool
+        self, entry: UsageEntry, pieces: int, bytes_heard: int, silent_seconds: float, *, is_whole: bool
     ) -> None:
         if not self._has_output:
             output_tokens = 0
         elif self._facts.is_background:
             output_tokens = self._most_output_tokens()  # it goes on without us
         else:
-            output_tokens = self._likely_output_tokens(pieces, bytes_sent, silent_seconds, is_whole=is_whole)
+            output_tokens = self._likely_output_tokens(pieces, bytes_heard, silent_seconds, is_whole=is_whole)
         entry.usage_source = UsageSource.ESTIMATED
         entry.service_tier = self._facts.service_tier
         entry.input_tokens = self._estimated_input_tokens(is_whole=is_whole)
         entry.output_tokens = min(output_tokens, max(pieces, self._most_output_tokens()))
 
     def _likely_output_tokens(
-        self, pieces: int, bytes_sent: int, silent_seconds: float, *, is_whole: bool
+        self, pieces: int, bytes_heard: int, silent_seconds: float, *, is_whole: bool
     ) -> int:
         """By what passed. Of what broke off also by the time in which nothing did: there may have been
         reasoning that nobody saw. Hanging up later is never cheaper.
         """
         by_time = int(silent_seconds * OUTPUT_TOKENS_PER_SECOND) * self._facts.choices
         if is_whole:
-            passed = pieces or bytes_sent // BYTES_PER_MODEL_TOKEN
-            return passed if pieces or bytes_sent else by_time
+            passed = pieces or bytes_heard // BYTES_PER_MODEL_TOKEN
+            return passed if pieces or bytes_heard else by_time
         if self._facts.is_stream:
             return pieces + by_time
-        return max(bytes_sent // BYTES_PER_MODEL_TOKEN, by_time)
+        return max(bytes_heard // BYTES_PER_MODEL_TOKEN, by_time)
 
     def _estimated_input_tokens(self, *, is_whole: bool) -> int:
         """The most where a client could else leave before the truth is known: what upstream adds to an input

@@ -14,7 +14,7 @@ from proxy.errors import ProxyError, UpstreamTimeout
 from proxy.headers import first, to_client
 from proxy.limit_headers import tell
 from proxy.metering.guarded import Guarded
-from proxy.metering.meter import Deaf, Meter, meter_for
+from proxy.metering.meter import Deaf, meter_for
 from proxy.metering.silence import Silence
 from proxy.metering.usage import Usage
 from proxy.providers import Provider
@@ -41,7 +41,8 @@ class Exchange:
         self._client = client
         self.entry = entry
         self._limits = limits
-        self._meter: Meter = Deaf()
+        self._silence = Silence()
+        self._meter = Guarded(Deaf(), entry.id, self._silence)
         self._is_background = False
         self._may_drain = True
         self._is_accepted = False
@@ -50,7 +51,6 @@ class Exchange:
         """Whether an attempt before has run out of time."""
         self._is_whole = False
         """Whether all that the answer has to report has passed."""
-        self._silence = Silence()
         self.before_end: Callable[[], None] = lambda: None
         """Called before the record is made: the last moment to note something in it."""
         self.hear: Callable[[httpx.Response], None] | None = None
@@ -167,7 +167,7 @@ class Exchange:
             if self._client.is_gone:
                 raise ClientDisconnected
             self._client.drain_seconds = 0  # there is nothing to learn
-        self._meter = Guarded(meter, request_id, self._silence)
+        self._meter = Guarded(meter, entry.id, self._silence)
         tell(headers, self.grant, self.lease)
         traces = None
         if is_asking:
@@ -189,7 +189,7 @@ class Exchange:
 
     def _charge(self) -> Charge:
         has_worked = self._is_accepted or self._has_worked_in_vain
-        if not has_worked or not self._client.body_ended:
+        if not has_worked or not (self._client.body_ended or self._is_whole):
             return self._bill.free(self.entry)
         usage = self._meter.finish()
         if self._is_background:
@@ -201,7 +201,7 @@ class Exchange:
             usage,
             is_whole=self._is_whole and self._is_accepted,
             pieces=self._meter.pieces,
-            bytes_sent=self._client.sent_bytes,
+            bytes_heard=self._meter.heard_bytes,
             silent_seconds=self._silence.seconds,
         )
 

@@ -47,13 +47,19 @@ async def relay(
             if left == 0:
                 return
     except httpx.TransportError:
+        await _write_rest(client, traces)
         raise UpstreamCut from None
-    if traces is not None and (rest := traces.end()):
-        await client.write(rest)
+    await _write_rest(client, traces)
     if meter.is_cut_off and response.status_code == 200:
         raise UpstreamCut
     await before_end(0)
     await client.end()
+
+
+async def _write_rest(client: Client, traces: TraceRemover | None) -> None:
+    """Of a line that has not ended."""
+    if traces is not None and (rest := traces.end()):
+        await client.write(rest)
 
 
 def _declared_length(headers: Headers) -> int:

@@ -94,7 +94,7 @@ class Turn:
         if usage is None:
             self.entry.audio_output_tokens = audio_tokens or None
         return self._bill.close(
-            self.entry, usage, pieces=self.pieces + audio_tokens, bytes_sent=0, silent_seconds=seconds
+            self.entry, usage, pieces=self.pieces + audio_tokens, bytes_heard=0, silent_seconds=seconds
         )
 
 

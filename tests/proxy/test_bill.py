@@ -50,12 +50,12 @@ def close(
     *,
     is_whole: bool = True,
     pieces: int = 0,
-    bytes_sent: int = 0,
+    bytes_heard: int = 0,
     silent_seconds: float = 0.0,
 ) -> tuple[UsageEntry, Charge]:
     entry = UsageEntry(id=uuid7(), started_at=0, method="POST", path="/v1/x")
     return entry, bill.close(
-        entry, usage, is_whole=is_whole, pieces=pieces, bytes_sent=bytes_sent, silent_seconds=silent_seconds
+        entry, usage, is_whole=is_whole, pieces=pieces, bytes_heard=bytes_heard, silent_seconds=silent_seconds
     )
 
 
@@ -135,13 +135,13 @@ def test_stream_without_usage_is_estimated_by_what_passed() -> None:
 
 
 def test_answer_without_usage_is_estimated_by_its_size() -> None:
-    entry, _ = close(a_bill(max_output_tokens=1000), None, bytes_sent=400)
+    entry, _ = close(a_bill(max_output_tokens=1000), None, bytes_heard=400)
     assert entry.output_tokens == 100
 
 
 def test_background_work_is_charged_at_its_worst() -> None:
     bill = a_bill(max_output_tokens=5000, is_background=True, has_input_elsewhere=True)
-    entry, charge = close(bill, None, bytes_sent=100)
+    entry, charge = close(bill, None, bytes_heard=100)
     assert (entry.input_tokens, entry.output_tokens) == (128_000, 5000)
     assert charge.microusd == bill.estimate().microusd
 
@@ -259,7 +259,7 @@ def test_time_that_nobody_saw_counts_for_each_output(choices: int) -> None:
 @pytest.mark.parametrize("pieces", [0, 1, 700])
 def test_a_stream_that_broke_off_is_charged_its_pieces_and_its_silence(pieces: int) -> None:
     bill = a_bill("o3", is_stream=True)
-    entry, _ = close(bill, None, is_whole=False, pieces=pieces, bytes_sent=300 * pieces, silent_seconds=60)
+    entry, _ = close(bill, None, is_whole=False, pieces=pieces, bytes_heard=300 * pieces, silent_seconds=60)
     assert entry.output_tokens == 6000 + pieces
 
 
@@ -276,15 +276,15 @@ def test_hanging_up_later_is_never_cheaper_and_never_above_the_worst_case(
     steps: list[tuple[int, int, float]], choices: int
 ) -> None:
     bill = a_bill(is_stream=True, max_output_tokens=2000, choices=choices)
-    pieces, bytes_sent, seconds, before = 0, 0, 0.0, 0
+    pieces, bytes_heard, seconds, before = 0, 0, 0.0, 0
     for step in steps:
-        pieces, bytes_sent, seconds = pieces + step[0], bytes_sent + step[1], seconds + step[2]
+        pieces, bytes_heard, seconds = pieces + step[0], bytes_heard + step[1], seconds + step[2]
         _, charge = close(
             bill,
             None,
             is_whole=False,
             pieces=min(pieces, 2000),
-            bytes_sent=bytes_sent,
+            bytes_heard=bytes_heard,
             silent_seconds=seconds,
         )
         assert before <= charge.microusd <= bill.estimate().microusd
@@ -292,7 +292,7 @@ def test_hanging_up_later_is_never_cheaper_and_never_above_the_worst_case(
 
 
 def test_a_whole_answer_is_not_charged_for_its_time() -> None:
-    entry, _ = close(a_bill(is_stream=True), None, pieces=40, bytes_sent=9000, silent_seconds=60)
+    entry, _ = close(a_bill(is_stream=True), None, pieces=40, bytes_heard=9000, silent_seconds=60)
     assert entry.output_tokens == 40
 
 

@@ -27,7 +27,7 @@ from tests.grants import make_grant
 from tokens.limits.memory import MemoryStore
 from tokens.limits.values import NOTHING, Lease, Subject, Tally
 from usage.entry import UsageEntry
-from usage.outcomes import Outcome
+from usage.outcomes import Outcome, UsageSource
 from usage.price_book import PriceBook
 
 CHAT = Endpoint(path="/chat/completions", methods=("POST",), usage="openai")
@@ -101,7 +101,26 @@ class Answering(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         request.extensions["on_connected"]()
-        return httpx.Response(200, headers={"content-type": self._media_type}, stream=AtOnce(self._body))
+        headers = {"content-type": self._media_type, "content-length": str(len(self._body))}
+        return httpx.Response(200, headers=headers, stream=AtOnce(self._body))
+
+
+class Pausing(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
+    """It says a part of its answer, and the rest when its client has gone."""
+
+    def __init__(self, world: World, *parts: bytes) -> None:
+        self._world = world
+        self._parts = parts
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions["on_connected"]()
+        return httpx.Response(200, headers={"content-type": "application/json"}, stream=self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            yield part
+            self._world.hung_up.set()
+            await gone(self._world)
 
 
 class AtOnce(httpx.AsyncByteStream):
@@ -185,6 +204,30 @@ async def test_waits_for_a_body_are_none_of_the_proxys_time() -> None:
     assert await client.read() == b"{}"
     assert client.elapsed_seconds() - 0.05 < client.waited_seconds < client.elapsed_seconds()
     assert client.waited_seconds > 0.09
+
+
+SILENT = b'{"text":"%b"}' % (b"x" * 3989)
+"""4000 bytes that report no usage: some 1000 model tokens."""
+
+
+async def test_an_answer_that_reports_nothing_is_estimated_by_all_of_it(world: World) -> None:
+    await world.run(Answering("application/json", SILENT))
+    assert (world.entry.usage_source, world.entry.output_tokens) == (UsageSource.ESTIMATED, 1000)
+
+
+async def test_what_comes_after_the_hang_up_is_estimated_as_well(world: World) -> None:
+    with pytest.raises(ClientDisconnected):
+        await world.run(Pausing(world, SILENT[:1000], SILENT[1000:]))
+    await world.exchange.settle()
+    assert (world.entry.usage_source, world.entry.output_tokens) == (UsageSource.ESTIMATED, 1000)
+
+
+async def test_an_answer_that_is_whole_before_the_body_is_costs_what_it_reports(world: World) -> None:
+    world.client.body_ended = False
+    await world.run(
+        Answering("application/json", WHOLE % b',"usage":{"prompt_tokens":10,"completion_tokens":5}')
+    )
+    assert (world.entry.usage_source, world.entry.output_tokens) == (UsageSource.UPSTREAM, 5)
 
 
 ENDED = (

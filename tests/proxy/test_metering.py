@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from uuid_utils.compat import uuid7
 
 from proxy.endpoints import Endpoint
 from proxy.metering.background import Work
@@ -25,6 +26,7 @@ UNMETERED = Endpoint(path="/x", methods=("POST",), usage="none")
 JSON = [(b"content-type", b"application/json")]
 SSE = [(b"content-type", b"text/event-stream; charset=utf-8")]
 GZIP = (b"content-encoding", b"gzip")
+REQUEST_ID = uuid7()
 
 CHAT = {
     "model": "gpt-4o-2024-08-06",
@@ -390,14 +392,15 @@ def test_a_meter_that_fails_becomes_deaf_and_says_so_once() -> None:
         def feed(self, chunk: bytes) -> None:
             raise ValueError("no meter is perfect")
 
-    meter = Guarded(Broken(), "request-1", Silence())
+    meter = Guarded(Broken(), REQUEST_ID, Silence())
     with capture_logs() as logs:
         meter.feed(b"{")
         meter.feed(b"}")
 
     assert meter.finish() is None
     assert meter.finish_reasons() == ()
-    assert [(log["event"], log["request_id"]) for log in logs] == [("meter failed", "request-1")]
+    assert meter.heard_bytes == 2
+    assert [(log["event"], log["request_id"]) for log in logs] == [("meter failed", str(REQUEST_ID))]
 
 
 def test_a_meter_that_fails_at_the_end_has_no_reasons_to_tell() -> None:
@@ -405,19 +408,19 @@ def test_a_meter_that_fails_at_the_end_has_no_reasons_to_tell() -> None:
         def finish_reasons(self) -> tuple[str, ...]:
             raise ValueError("no meter is perfect")
 
-    meter = Guarded(Broken(), "request-1", Silence())
+    meter = Guarded(Broken(), REQUEST_ID, Silence())
     with capture_logs() as logs:
         assert meter.finish_reasons() == ()
         assert meter.finish_reasons() == ()
 
-    assert [(log["event"], log["request_id"]) for log in logs] == [("meter failed", "request-1")]
+    assert [(log["event"], log["request_id"]) for log in logs] == [("meter failed", str(REQUEST_ID))]
 
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_stream_says_why_its_choices_finished(packed: bool) -> None:
     choices = [{"delta": {}, "finish_reason": "stop"}]
     stream = sse(CHUNK, {**CHUNK, "choices": choices})
-    meter = Guarded(meter_for(METERED, [*SSE, GZIP] if packed else SSE), "request-1", Silence())
+    meter = Guarded(meter_for(METERED, [*SSE, GZIP] if packed else SSE), REQUEST_ID, Silence())
     meter.feed(gzip.compress(stream) if packed else stream)
 
     assert meter.finish_reasons() == ("stop",)

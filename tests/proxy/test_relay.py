@@ -17,15 +17,16 @@ CHUNK, DONE = b'data: {"a":1}\n\n', b"data: [DONE]\n\n"
 
 
 class Upstream(httpx.AsyncByteStream):
-    def __init__(self, *chunks: bytes) -> None:
+    def __init__(self, *chunks: bytes, breaks_off: bool = False) -> None:
         self._chunks = list(chunks)
+        self._breaks_off = breaks_off
 
     def __aiter__(self) -> "Upstream":
         return self
 
     async def __anext__(self) -> bytes:
         if not self._chunks:
-            raise StopAsyncIteration
+            raise httpx.ReadError("broken") if self._breaks_off else StopAsyncIteration
         return self._chunks.pop(0)
 
 
@@ -66,7 +67,8 @@ async def test_request_is_settled_before_its_end_is_told(
     assert not sent[-1]["more_body"]
 
 
-async def test_a_stream_without_its_last_event_is_not_ended() -> None:
+@pytest.mark.parametrize("breaks_off", [False, True], ids=["ends", "breaks off"])
+async def test_a_stream_without_its_last_event_is_not_ended(breaks_off: bool) -> None:
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -78,7 +80,7 @@ async def test_a_stream_without_its_last_event_is_not_ended() -> None:
     async def settle(coming_bytes: int) -> None:
         raise AssertionError("this is no end")
 
-    response = httpx.Response(200, stream=Upstream(CHAT, b"data: {"))
+    response = httpx.Response(200, stream=Upstream(CHAT, b"data: {", breaks_off=breaks_off))
     client = Client(receive, send, max_body_bytes=0)
     with pytest.raises(UpstreamCut):
         await relay(response, SSE, client, meter_for(ENDPOINT, SSE), TraceRemover(), before_end=settle)
