@@ -113,8 +113,8 @@ fast: $(FAST_STAMP)  ## the faster server, for SERVER=uvicorn
 image:  ## the container image
 	docker build -t llm-proxy $(ARGS) .
 
-audit: $(AUDIT_STAMP)  ## known vulnerabilities of what is locked (asks PyPI)
-	$(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt -r requirements-traces.txt $(ARGS)
+audit: $(AUDIT_STAMP)  ## known vulnerabilities of what the image installs (asks PyPI)
+	$(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt -r requirements-traces.txt -r requirements-fast.txt $(ARGS)
 
 licences: $(DEV_STAMP)  ## docs/licences.md, written anew
 	$(RUN) -m tests.licences
