@@ -167,6 +167,7 @@ $(MYSQL_STAMP): requirements-mysql.txt $(STAMP)
 
 $(TRACES_STAMP): requirements-traces.txt $(STAMP)
 	$(call install,$(VENV),requirements-traces.txt)
+	touch $@
 
 $(FAST_STAMP): requirements-fast.txt $(STAMP)
 	$(call install,$(VENV),requirements-fast.txt)
