@@ -27,9 +27,10 @@ def test_every_page_is_in_the_menu_of_the_site() -> None:
     ]
 
 
-def test_every_page_is_on_the_first_page() -> None:
+@pytest.mark.parametrize(("first", "folder"), [("docs/index.md", "docs/"), ("README.md", "")])
+def test_every_page_is_on_the_first_page(first: str, folder: str) -> None:
     pages = {page for page in DOCUMENTS if page.startswith("docs/")} - {"docs/index.md"}
-    assert pages <= {f"docs/{link.partition('#')[0]}" for link in links("docs/index.md")}
+    assert pages <= {f"{folder}{link.partition('#')[0]}" for link in links(first)}
 
 
 def in_menu(group: dict[str, str | list[dict[str, str]]]) -> list[str]:
