@@ -32,7 +32,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 # Else every start compiles all of it anew, and tests start hundreds of servers.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo run test test-all test-again test-postgres test-mysql test-shared test-uvicorn check workflows format lock bench peers soak idle-streams newcomer clients mysql fast traces image audit licences openapi docs screenshots clean
+.PHONY: setup demo run test test-all test-again test-postgres test-mysql test-shared test-uvicorn check workflows format lock bench peers soak idle-streams newcomer clients mysql fast traces image audit links licences openapi docs screenshots clean
 
 setup: $(STAMP)  ## environment, secrets, database, admin account
 	$(RUN) manage.py setup
@@ -115,6 +115,9 @@ image:  ## the container image
 
 audit: $(AUDIT_STAMP)  ## known vulnerabilities of what the image installs (asks PyPI)
 	$(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt -r requirements-traces.txt -r requirements-fast.txt $(ARGS)
+
+links: $(DEV_STAMP)  ## whether pages elsewhere that the documents link to are there (asks them)
+	$(RUN) -m tests.check_links
 
 licences: $(DEV_STAMP)  ## docs/licences.md, written anew
 	$(RUN) -m tests.licences
