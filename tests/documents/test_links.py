@@ -33,6 +33,12 @@ def test_every_page_is_on_the_first_page(first: str, folder: str) -> None:
     assert pages <= {f"{folder}{link.partition('#')[0]}" for link in links(first)}
 
 
+def test_the_site_has_nothing_that_its_theme_fetches_from_elsewhere() -> None:
+    site = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    assert site["project"]["theme"]["font"] is False
+    assert "mermaid" not in str(site["project"]["markdown_extensions"])
+
+
 def in_menu(group: dict[str, str | list[dict[str, str]]]) -> list[str]:
     (content,) = group.values()
     return [content] if isinstance(content, str) else [page for entry in content for page in entry.values()]
