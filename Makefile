@@ -32,7 +32,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 # Else every start compiles all of it anew, and tests start hundreds of servers.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo run test test-all test-again test-postgres test-mysql test-shared test-uvicorn check workflows format lock bench peers soak idle-streams newcomer clients mysql fast traces image audit licences openapi docs screenshots clean
+.PHONY: setup demo run test test-all test-again test-postgres test-mysql test-shared test-uvicorn check workflows format lock bench peers soak idle-streams newcomer clients mysql fast traces image audit links licences openapi docs screenshots clean
 
 setup: $(STAMP)  ## environment, secrets, database, admin account
 	$(RUN) manage.py setup
@@ -113,8 +113,11 @@ fast: $(FAST_STAMP)  ## the faster server, for SERVER=uvicorn
 image:  ## the container image
 	docker build -t llm-proxy $(ARGS) .
 
-audit: $(AUDIT_STAMP)  ## known vulnerabilities of what is locked (asks PyPI)
-	$(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt -r requirements-traces.txt $(ARGS)
+audit: $(AUDIT_STAMP)  ## known vulnerabilities of what the image installs (asks PyPI)
+	$(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt -r requirements-traces.txt -r requirements-fast.txt $(ARGS)
+
+links: $(DEV_STAMP)  ## whether pages elsewhere that the documents link to are there (asks them)
+	$(RUN) -m tests.check_links
 
 licences: $(DEV_STAMP)  ## docs/licences.md, written anew
 	$(RUN) -m tests.licences
@@ -167,6 +170,7 @@ $(MYSQL_STAMP): requirements-mysql.txt $(STAMP)
 
 $(TRACES_STAMP): requirements-traces.txt $(STAMP)
 	$(call install,$(VENV),requirements-traces.txt)
+	touch $@
 
 $(FAST_STAMP): requirements-fast.txt $(STAMP)
 	$(call install,$(VENV),requirements-fast.txt)

@@ -51,6 +51,13 @@ def test_what_is_installed_is_locked_by_hash_and_nothing_is_downloaded_otherwise
     assert not any(stage.of("ADD") for stage in stages())
 
 
+def test_all_that_is_installed_is_audited() -> None:
+    runs = " ".join(run for stage in stages() for run in stage.of("RUN"))
+    rule = re.findall(r"^audit:.*\n\t(.+)", (CONTEXT / "Makefile").read_text(), re.MULTILINE)
+
+    assert set(re.findall(r"-r (\S+)", *rule)) == set(re.findall(r"-r (\S+)", runs))
+
+
 def test_no_secret_is_in_a_layer() -> None:
     text = DOCKERFILE.read_text()
 

@@ -1,6 +1,8 @@
 """deploy/kubernetes against Kubernetes' own schemas, and what those cannot see."""
 
+import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from llm_proxy_site.server.worker import STOP_SECONDS
 from proxy.metrics import endpoint as metrics
 from proxy.metrics.catalogue import METRICS
 from tests.deployment.dockerfile import USER
+from tests.documents.blocks import blocks
+from tests.prometheus import Prometheus
 
 FOLDER = Path(settings.BASE_DIR) / "deploy/kubernetes"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))
@@ -112,6 +116,22 @@ def test_prometheus_may_read_what_a_pod_tells(monkeypatch: pytest.MonkeyPatch) -
     assert annotations["prometheus.io/path"] == metrics.PATH
 
 
+def test_the_job_of_the_documents_scrapes_servers_by_the_name_of_the_alerts(
+    prometheus: Prometheus, tmp_path: Path
+) -> None:
+    job, also = (
+        yaml.safe_load(block.text)
+        for block in blocks("docs/deployment.md", "yaml")
+        if "__meta_kubernetes" in block.text
+    )
+    rules = job["scrape_configs"][0]["relabel_configs"]
+
+    found = scraped(prometheus, tmp_path, job["scrape_configs"][0]["job_name"], rules)
+    assert found == [{"job": "llm-proxy", "namespace": "llm-proxy", "pod": "llm-proxy-0"}]
+    assert scraped(prometheus, tmp_path, "kubernetes-pods", [*rules, *also]) == found
+    assert 'up{job="llm-proxy"} == 0' in (FOLDER.parent / "prometheus/alerts.yml").read_text()
+
+
 def test_it_grows_by_what_is_going_on_in_a_pod() -> None:
     spec = the("HorizontalPodAutoscaler")["spec"]
     metric = spec["metrics"][0]["pods"]["metric"]["name"]
@@ -144,3 +164,31 @@ def test_no_private_network_is_reached_by_https() -> None:
 
     assert block["cidr"] == "0.0.0.0/0"
     assert {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"} <= set(block["except"])
+
+
+def scraped(
+    prometheus: Prometheus, folder: Path, job: str, rules: list[dict[str, Any]]
+) -> list[dict[str, str]]:
+    """The labels that these rules leave to the pod's two containers, as Kubernetes tells of them."""
+    pod = {"namespace": "llm-proxy", "pod_name": "llm-proxy-0"}
+    pod |= {f"pod_label_{re.sub(r'[^a-z]', '_', name)}": of for name, of in LABELS.items()}
+    targets = [
+        {
+            "targets": [address],
+            "labels": {f"__meta_kubernetes_{name}": of for name, of in {**pod, **its}.items()},
+        }
+        for address, its in (
+            ("10.0.0.1", {}),
+            ("10.0.0.1:8000", {"pod_container_port_name": SERVER["ports"][0]["name"]}),
+        )
+    ]
+    # In place of Kubernetes, which Debian's Prometheus does not know.
+    config = {"job_name": job, "static_configs": targets, "relabel_configs": rules}
+    file = folder / "prometheus.yml"
+    file.write_text(yaml.safe_dump({"scrape_configs": [config]}))
+    told = json.loads(prometheus.check("service-discovery", "--timeout=1s", file, job))
+    return [
+        {name: of for name, of in each["labels"].items() if not name.startswith("__") and name != "instance"}
+        for each in told
+        if each["labels"]
+    ]

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from django.conf import settings
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-ROOT = Path(settings.BASE_DIR)
+ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = sorted(
     file.relative_to(ROOT).as_posix()
     for folder, pattern in ((ROOT, "[A-Z]*.md"), (ROOT / "docs", "**/*.md"))

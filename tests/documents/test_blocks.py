@@ -10,7 +10,7 @@ from django.core.management import get_commands
 
 from tests.documents.blocks import DOCUMENTS, blocks, tokens
 
-LANGUAGES = {"sh", "python", "json", "yaml", "ini", "text", "nginx", "haproxy", "mermaid"}
+LANGUAGES = {"sh", "python", "js", "json", "yaml", "ini", "text", "nginx", "haproxy", "mermaid"}
 PROGRAM = re.compile(r"(python|curl|make|docker|kubectl|git|export|echo)\b")
 """What begins so is for a shell, and is run."""
 NOT_OURS = {"OPENAI_AGENTS_DISABLE_TRACING"}

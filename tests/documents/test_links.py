@@ -27,9 +27,16 @@ def test_every_page_is_in_the_menu_of_the_site() -> None:
     ]
 
 
-def test_every_page_is_on_the_first_page() -> None:
+@pytest.mark.parametrize(("first", "folder"), [("docs/index.md", "docs/"), ("README.md", "")])
+def test_every_page_is_on_the_first_page(first: str, folder: str) -> None:
     pages = {page for page in DOCUMENTS if page.startswith("docs/")} - {"docs/index.md"}
-    assert pages <= {f"docs/{link.partition('#')[0]}" for link in links("docs/index.md")}
+    assert pages <= {f"{folder}{link.partition('#')[0]}" for link in links(first)}
+
+
+def test_the_site_has_nothing_that_its_theme_fetches_from_elsewhere() -> None:
+    site = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    assert site["project"]["theme"]["font"] is False
+    assert "mermaid" not in str(site["project"]["markdown_extensions"])
 
 
 def in_menu(group: dict[str, str | list[dict[str, str]]]) -> list[str]:
