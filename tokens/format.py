@@ -25,7 +25,7 @@ _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 _ID_LENGTH, _SECRET_LENGTH, _CHECKSUM_LENGTH = 22, 27, 6
 _AFTER_PREFIX = re.compile(rf"[0-9A-Za-z]{{{_ID_LENGTH + _SECRET_LENGTH + _CHECKSUM_LENGTH}}}", re.ASCII)
 _SECRET_BITS = 160
-_ORIGINAL = re.compile(r"(?:sk-|tkn_)[\w-]{8}[c-f][\w-][CGKOSWaeimquy26-][\w-]{11}", re.ASCII)
+_ORIGINAL = re.compile(r"(sk-|tkn_)[\w-]{8}[c-f][\w-][CGKOSWaeimquy26-][\w-]{11}", re.ASCII)
 """The version and the variant of a UUIDv7 are in the ninth and eleventh character of its base64url."""
 _AROUND = "\"' \t\r\n"
 
@@ -76,6 +76,12 @@ def is_well_formed(plain: str, *, prefix: str = PREFIX) -> bool:
 def is_of_original(plain: str) -> bool:
     """Whether it has the form of a token of the Go original."""
     return _ORIGINAL.fullmatch(plain) is not None
+
+
+def prefix_of_original(plain: str) -> str:
+    """Of a token that is_of_original."""
+    found = _ORIGINAL.fullmatch(plain)
+    return found[1] if found else ""
 
 
 def may_be_known(plain: str) -> bool:

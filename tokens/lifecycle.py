@@ -167,9 +167,13 @@ def rotate(token: AccessToken, *, grace: timedelta, actor: str, now: datetime) -
     _, plain = token_format.generate(token.id)
     token.previous_digest = token.digest if grace else None
     token.previous_digest_dies_at = now + grace if grace else None
-    token.digest, token.last_four = token_format.digest(plain), plain[-4:]
+    token.digest = token_format.digest(plain)
+    token.prefix, token.last_four = token_format.PREFIX, plain[-4:]
     token.save(
-        update_fields=["digest", "last_four", "previous_digest", "previous_digest_dies_at", "updated_at"]
+        update_fields=[
+            *("digest", "prefix", "last_four"),
+            *("previous_digest", "previous_digest_dies_at", "updated_at"),
+        ]
     )
     _record("token.rotated", token, actor, {"previous_digest_dies_at": fact(token.previous_digest_dies_at)})
     return plain

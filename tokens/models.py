@@ -97,6 +97,8 @@ class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
 class AccessToken(Limited):
     id = models.UUIDField(primary_key=True, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
+    prefix = models.CharField(max_length=6, blank=True, default=PREFIX, db_default=PREFIX, editable=False)
+    """Of its plain text. Empty, as `last_four` may be: of an imported one that is not known."""
     last_four = models.CharField(max_length=4, editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="access_tokens")
     name = models.CharField(max_length=100, blank=True)
@@ -154,8 +156,8 @@ class AccessToken(Limited):
 
     @property
     def display(self) -> str:
-        """What may be shown of the token."""
-        return f"{PREFIX}…{self.last_four}"
+        """What may be shown of the token: as much of its plain text as is known, `…` if nothing is."""
+        return f"{self.prefix}…{self.last_four}"
 
     @property
     def idle_expires_at(self) -> datetime | None:

@@ -114,6 +114,6 @@ class TokenFilters(Paging):
     ] = None
     is_active: bool | None = None
     is_revoked: bool | None = None
-    last_four: Annotated[str | None, Field(pattern=r"^[0-9A-Za-z]{4}$")] = None
+    last_four: Annotated[str | None, Field(pattern=r"^[0-9A-Za-z_-]{4}$")] = None
     expires_before: Moment | None = None
     unused_since: Moment | None = None

@@ -1,7 +1,7 @@
 """The SQLite database of the Go original, read as it is: its projects, with their keys decrypted, its tokens.
 
 Its schema has grown: columns that old versions lack have defaults, and one that is not known here is refused,
-for it may say what nobody would look at.
+for it may say what nobody would look at. What is wrong with its rows is noted, not raised: Original.problems.
 """
 
 import base64
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -19,7 +19,8 @@ from uuid import UUID, uuid5
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tokens.format import digest, is_of_original
+from llm_proxy_site.takeover.row import MAX_SHOWN, Row, shown
+from tokens.format import digest, is_of_original, prefix_of_original
 
 PATIENCE_SECONDS = 5
 ENCRYPTED = "enc:v1:"
@@ -53,6 +54,7 @@ class OriginalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OriginalProject:
+    label: str
     id: UUID
     name: str
     upstream_key: str = field(repr=False)
@@ -64,17 +66,21 @@ class OriginalProject:
 
 @dataclass(frozen=True, slots=True)
 class OriginalToken:
+    label: str
     id: UUID
     project_id: UUID
     digest: str
     """SHA-256 of the plain text, in hexadecimal, as ours."""
+    prefix: str
     last_four: str
-    """Empty, where the file has no more than the digest."""
+    """Both empty, where the file has no more than the digest."""
     expires_at: datetime | None
     is_active: bool
     deactivated_at: datetime | None
     request_count: int
     max_requests: int | None
+    cap_was_zero: bool
+    """Then there is none, as the original's documents say; its versions differ."""
     created_at: datetime
     last_used_at: datetime | None
 
@@ -86,22 +92,29 @@ class Original:
     unusable_tokens: int
     """Of no form that the original has ever issued: nobody could have used them."""
     sha256: str
+    """Of the database as it was read, what was in its write-ahead log included."""
+    problems: list[str]
+    """That keep rows from being imported, a sentence each."""
 
 
 def read(file: Path, encryption_key: str = "") -> Original:
     """All of it, at one instant. `encryption_key`: the original's ENCRYPTION_KEY. Raises OriginalError."""
+    decrypt = _decryption(encryption_key)
+    problems: list[str] = []
     with _opened(file) as database:
         for table in NEEDED:
             _check_columns(file, database, table)
-        decrypt = _decryption(encryption_key)
         projects = [
-            _project(row, decrypt) for row in database.execute("SELECT * FROM projects ORDER BY created_at")
+            _project(values, decrypt, problems)
+            for values in database.execute("SELECT * FROM projects ORDER BY created_at")
         ]
-        found = [_token(row) for row in database.execute("SELECT * FROM tokens ORDER BY created_at")]
+        found = [
+            _token(values, problems)
+            for values in database.execute("SELECT * FROM tokens ORDER BY created_at")
+        ]
+        checksum = _sha256(file, database)
     tokens = [token for token in found if token is not None]
-    with file.open("rb") as content:
-        sha256 = file_digest(content, "sha256").hexdigest()
-    return Original(projects, tokens, len(found) - len(tokens), sha256)
+    return Original(projects, tokens, len(found) - len(tokens), checksum, problems)
 
 
 @contextmanager
@@ -141,80 +154,107 @@ def _by_name(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
 
 
-def _project(values: dict[str, Any], decrypt: "_Decryption") -> OriginalProject:
-    stored = values.get("api_key") or values.get("openai_api_key") or ""
+def _sha256(file: Path, database: sqlite3.Connection) -> str:
+    """The file's, as it is when its write-ahead log is merged into it."""
+    log = file.resolve().with_name(f"{file.resolve().name}-wal")
+    if log.is_file() and log.stat().st_size:
+        return sha256(database.serialize()).hexdigest()
+    with file.open("rb") as content:
+        return file_digest(content, "sha256").hexdigest()
+
+
+def _project(values: dict[str, Any], decrypt: "_Decryption", problems: list[str]) -> OriginalProject:
+    project_id = _id(values["id"])
+    row = Row(_project_label(values["name"], project_id), values, problems)
     return OriginalProject(
-        id=_id(values["id"]),
-        name=values["name"],
-        upstream_key=decrypt(stored, values["name"]),
+        label=row.label,
+        id=project_id,
+        name=row.text("name"),
+        upstream_key=decrypt(row),
         is_active=_is_active(values),
-        deactivated_at=_instant(values.get("deactivated_at")),
-        created_at=_instant(values["created_at"]) or datetime.now(UTC),
+        deactivated_at=row.instant("deactivated_at"),
+        created_at=row.instant("created_at") or datetime.now(UTC),
     )
 
 
-def _token(values: dict[str, Any]) -> OriginalToken | None:
-    stored: str = values["token"]
+def _project_label(name: object, project_id: UUID) -> str:
+    if isinstance(name, str) and name.isprintable() and 0 < len(name.strip()) <= MAX_SHOWN:
+        return f"The project {name}"
+    return f"The project {shown(name)} with the id {project_id}"
+
+
+def _token(values: dict[str, Any], problems: list[str]) -> OriginalToken | None:
+    stored = values["token"]
+    if not isinstance(stored, str):
+        return None
     is_digest = len(stored) == DIGEST_LENGTH and not set(stored.lower()) - set("0123456789abcdef")
     if not (is_digest or is_of_original(stored)):
         return None
     known = stored.lower() if is_digest else digest(stored)
+    last_four = "" if is_digest else stored[-4:]
+    row = Row(_token_label(values.get("id"), last_four, known), values, problems)
+    cap = row.number("max_requests")
     return OriginalToken(
+        label=row.label,
         id=_id(values.get("id") or known),
         project_id=_id(values["project_id"]),
         digest=known,
-        last_four="" if is_digest else stored[-4:],
-        expires_at=_instant(values["expires_at"]),
+        prefix=prefix_of_original(stored),
+        last_four=last_four,
+        expires_at=row.instant("expires_at"),
         is_active=_is_active(values),
-        deactivated_at=_instant(values.get("deactivated_at")),
-        request_count=max(values["request_count"] or 0, 0),
-        max_requests=values["max_requests"] or None,
-        created_at=_instant(values["created_at"]) or datetime.now(UTC),
-        last_used_at=_instant(values["last_used_at"]),
+        deactivated_at=row.instant("deactivated_at"),
+        request_count=max(row.number("request_count") or 0, 0),
+        max_requests=cap or None,
+        cap_was_zero=cap == 0,
+        created_at=row.instant("created_at") or datetime.now(UTC),
+        last_used_at=row.instant("last_used_at"),
     )
 
 
-def _id(text: str) -> UUID:
+def _token_label(token_id: object, last_four: str, known: str) -> str:
+    """By its id, if there is one; never by its plain text, which was the key of the first schema."""
     try:
-        return UUID(text)
+        return f"The token {UUID(str(token_id))}"
     except ValueError:
-        return uuid5(NAMESPACE, text)
+        return f"The token …{last_four}" if last_four else f"The token with the SHA-256 {known}"
+
+
+def _id(value: object) -> UUID:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return uuid5(NAMESPACE, str(value))
 
 
 def _is_active(values: dict[str, Any]) -> bool:
     return str(values.get("is_active", 1)).lower() in ("1", "true")
 
 
-def _instant(text: str | None) -> datetime | None:
-    """As Go's driver writes them, or SQLite's CURRENT_TIMESTAMP, which is UTC."""
-    if not text:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        raise OriginalError(f"The database has an instant that cannot be read: {str(text)[:40]!r}.") from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-
-
 class _Decryption:
     def __init__(self, cipher: AESGCM | None) -> None:
         self._cipher = cipher
 
-    def __call__(self, stored: str, project: str) -> str:
+    def __call__(self, row: Row) -> str:
+        """The upstream key; empty where there is none, or where the row's problems say why not."""
+        stored = row.text("api_key") or row.text("openai_api_key")
         if not stored.startswith(ENCRYPTED):
             return stored
         if self._cipher is None:
-            raise OriginalError(
-                f"The upstream key of the project {project} is encrypted. Give the original's ENCRYPTION_KEY "
-                "with --encryption-key."
+            row.tell(
+                "upstream key", "It is encrypted. Give the original's ENCRYPTION_KEY with --encryption-key."
             )
+            return ""
         try:
             sealed = base64.b64decode(stored.removeprefix(ENCRYPTED), validate=True)
             return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None).decode()
         except (InvalidTag, ValueError):
-            raise OriginalError(
-                f"That ENCRYPTION_KEY does not decrypt the upstream key of the project {project}."
-            ) from None
+            row.tell(
+                "upstream key",
+                "That ENCRYPTION_KEY does not decrypt it. Give the one that it was encrypted with, or give "
+                "the project its key anew in the original.",
+            )
+            return ""
 
 
 def _decryption(encryption_key: str) -> _Decryption:

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from llm_proxy_site.bench import against, ledger_sizes, report
+from llm_proxy_site.bench import against, files, ledger_sizes, report
 from llm_proxy_site.bench.asking import LoadFailedError
 from llm_proxy_site.bench.cases import CASES
 from llm_proxy_site.bench.ledger_sizes import Cost
 from llm_proxy_site.bench.results import Results
 from llm_proxy_site.bench.rounds import measure
 from llm_proxy_site.bench.targets import Target, running_targets
+from llm_proxy_site.management.commands import bench
 from llm_proxy_site.processes import MANAGE
 from tests.commands import run
 
@@ -68,6 +69,25 @@ def test_a_failing_target_fails_the_run(tmp_path: Path) -> None:
 def test_an_earlier_run_that_cannot_be_read_is_refused_before_anything_is_measured() -> None:
     with pytest.raises(CommandError, match=r"Nothing can be compared: .*no-such"):
         call_command("bench", "--against", "no-such.json")
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "machine_facts", lambda: pytest.fail("it has begun"))
+    (tmp_path / "text").write_text("")
+    for place in ("/proc/x.json", str(tmp_path), str(tmp_path / "text" / "x.json")):
+        with pytest.raises(CommandError, match=r" cannot be written: .+\.$"):
+            call_command("bench", "--output", place)
+
+
+def test_looking_whether_files_can_be_written_changes_none(tmp_path: Path) -> None:
+    path = tmp_path / "new-folder" / "result.json"
+    files.prepare(path)
+    assert list(path.parent.iterdir()) == []
+    path.write_text("{}")
+    files.prepare(path)
+    assert path.read_text() == "{}"
 
 
 @pytest.mark.parametrize("arguments", [["--seconds=0"], ["--seconds=soon"], ["--rounds=0"], ["--only=chess"]])

@@ -21,7 +21,7 @@ from tokens.models import AccessToken
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
 LIMITS_OF_IT = {field: number for number, field in enumerate([*LIMITS, *BUDGETS], start=1)}
-MOVED = {"digest", "last_four", "previous_digest", "previous_digest_dies_at", "updated_at"}
+MOVED = {"digest", "prefix", "last_four", "previous_digest", "previous_digest_dies_at", "updated_at"}
 
 
 def rotated(token: AccessToken, *, grace: timedelta = HOUR, now: datetime | None = None) -> str:

@@ -23,7 +23,7 @@ class Names(NamedTuple):
     project: str = ""
     token: str = ""
     display: str = ""
-    """What may be shown of the token: its last four characters."""
+    """What may be shown of the token."""
 
 
 NAMELESS = Names()
@@ -61,5 +61,5 @@ def load_names(token_ids: set[UUID]) -> dict[UUID, Names]:
     tokens = AccessToken.objects.filter(id__in=token_ids).select_related("project")
     return {
         token.id: Names(token.project.name, token.name, token.display)
-        for token in tokens.only("name", "last_four", "project__name")
+        for token in tokens.only("name", "prefix", "last_four", "project__name")
     }

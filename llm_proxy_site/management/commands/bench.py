@@ -4,6 +4,8 @@ import json
 import signal
 import tempfile
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from llm_proxy_site.bench import against as against_earlier
-from llm_proxy_site.bench import ledger_sizes, report
+from llm_proxy_site.bench import files, ledger_sizes, report
 from llm_proxy_site.bench.asking import LoadFailedError
 from llm_proxy_site.bench.at_once import STREAMS
 from llm_proxy_site.bench.charts import svg
@@ -111,8 +113,11 @@ class Command(BaseCommand):
                 "psutil is missing, a development dependency: `make bench`, or `pip install psutil`."
             )
         earlier = None if against is None else _read(against)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         began = datetime.now(UTC)
+        path = output or Path("bench-results") / f"{began:%Y%m%dT%H%M%SZ}.json"
+        with _told_unless_written(path):
+            files.prepare(path)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         machine = machine_facts()
         peers = self._installed(peer)
         servers = list(dict.fromkeys(server or [DAPHNE]))
@@ -132,11 +137,9 @@ class Command(BaseCommand):
         )
         if earlier is not None:
             self.stdout.write(f"\n{against_earlier.text(results.cells, earlier)}\n")
-        path = output or Path("bench-results") / f"{began:%Y%m%dT%H%M%SZ}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(facts, indent=2) + "\n")
-        path.with_suffix(".csv").write_text(csv_text(results))
-        path.with_suffix(".svg").write_text(svg(results))
+        beside = {".csv": csv_text(results), ".svg": svg(results)}
+        with _told_unless_written(path):
+            files.write(path, json.dumps(facts, indent=2) + "\n", beside)
         self.stdout.write(f"Written to {path}, and beside it as .csv and .svg")
 
     def _installed(self, names: list[str]) -> dict[str, str]:
@@ -168,6 +171,15 @@ def _read(against: Path) -> list[Cell]:
         return against_earlier.read_cells(against)
     except (OSError, ValueError) as problem:
         raise CommandError(f"Nothing can be compared: {problem}") from None
+
+
+@contextmanager
+def _told_unless_written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        place = problem.filename or path
+        raise CommandError(f"{place} cannot be written: {problem.strerror}.") from None
 
 
 def _measure_ledgers(sizes: list[int], databases: list[str]) -> dict[str, list[ledger_sizes.Cost]]:

@@ -52,6 +52,11 @@ class Command(FactsCommand):
             lines.append(
                 f"Tokens that never expire: {facts['never_expiring']}. `extend_token` gives them an end."
             )
+        if facts["caps_of_zero"]:
+            lines.append(
+                f"Tokens without a cap, for their max_requests was 0: {facts['caps_of_zero']}. "
+                "Some versions of the original refused them always. The admin site gives them a cap."
+            )
         if facts["unusable_tokens"]:
             lines.append(
                 f"Left out, for the original could not have accepted them: {facts['unusable_tokens']}."

@@ -78,6 +78,11 @@ class OriginalDatabase:
         self.insert("tokens", **{**row, **ids, "expires_at": LATER, **columns})
         return plain
 
+    def token_id_of(self, plain: str) -> str:
+        with closing(sqlite3.connect(self.file)) as database:
+            (token_id,) = database.execute("SELECT id FROM tokens WHERE token = ?", [plain]).fetchone()
+        return str(token_id)
+
     def insert(self, table: str, **columns: Any) -> None:
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         self.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", *columns.values())  # noqa: S608

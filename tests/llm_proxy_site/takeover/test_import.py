@@ -5,6 +5,7 @@ import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -141,7 +142,9 @@ def test_the_first_schema_is_read_and_its_tokens_are_known_again(tmp_path: Path)
 def test_encrypted_keys_need_the_key_of_the_original(original: OriginalDatabase, tmp_path: Path) -> None:
     secret = os.urandom(32)
     original.add_project("web", sealed(KEY, secret))
-    with pytest.raises(CommandError, match=r"project web is encrypted\. Give the original's ENCRYPTION_KEY"):
+    with pytest.raises(
+        CommandError, match=r"project web: upstream key: It is encrypted\. Give the original's"
+    ):
         run("import_llm_proxy", str(original.file))
 
     for wrong, sentence in ((os.urandom(32), "does not decrypt"), (b"short", "is no ENCRYPTION_KEY")):
@@ -186,17 +189,118 @@ def test_a_project_of_that_name_stops_it_whole(original: OriginalDatabase) -> No
     ProjectFactory.create(name="web")
     original.add_project("another")
     original.add_project("web")
-    with pytest.raises(CommandError, match="There is another project named web here"):
+    with pytest.raises(
+        CommandError, match="The project web: name: There is another project of that name here"
+    ):
         run("import_llm_proxy", str(original.file))
     assert Project.objects.count() == 1
+
+
+def test_all_that_is_wrong_with_a_file_is_told_at_once_and_nothing_secret(original: OriginalDatabase) -> None:
+    long_name = original.add_project("a" * 101)
+    short_key = original.add_project("web", key="hunter2")
+    capped = original.add_token(short_key, max_requests=-1, expires_at="soon")
+    sound = original.add_token(long_name)
+    token_id = original.token_id_of(capped)
+
+    with pytest.raises(CommandError) as refused:
+        run("import_llm_proxy", str(original.file))
+
+    first, *told = str(refused.value).splitlines()
+    assert first.startswith("Nothing was imported.")
+    assert sorted(told) == sorted(
+        [
+            f"The project 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa… with the id {long_name}: name: "
+            "Ensure this value has at most 100 characters (it has 101). Rename it in the original.",
+            "The project web: upstream key: An upstream key is 8 to 512 printable characters. "
+            "Give the project its right one in the original.",
+            f"The token {token_id}: expires_at: 'soon' is an instant that cannot be read. "
+            "Mend it in the original.",
+            f"The token {token_id}: max_requests: Ensure this value is greater than or equal to 0. "
+            "In the original give it a number above 0, or none (NULL) for no cap.",
+        ]
+    )
+    for hidden in ("hunter2", capped, sound):
+        assert hidden not in str(refused.value)
+    assert not Project.objects.exists()
+
+
+def test_a_token_of_the_first_schema_is_named_without_its_plain_text(tmp_path: Path) -> None:
+    original = OriginalDatabase(tmp_path / "old.db", FIRST)
+    plain = original.add_token(original.add_project("web"), max_requests=-1)
+    with pytest.raises(CommandError, match=f"The token …{plain[-4:]}: max_requests: ") as refused:
+        run("import_llm_proxy", str(original.file))
+    assert plain not in str(refused.value)
+
+
+def test_names_that_differ_by_spaces_only_are_told(original: OriginalDatabase) -> None:
+    original.add_project("web")
+    original.add_project("web ")
+    with pytest.raises(CommandError, match="Another one in the file has that name, but for spaces"):
+        run("import_llm_proxy", str(original.file))
+
+
+def test_tokens_whose_cap_was_0_are_counted(original: OriginalDatabase) -> None:
+    web = original.add_project("web")
+    for cap in (0, 0, None, 5):
+        original.add_token(web, max_requests=cap)
+    assert run_json("import_llm_proxy", str(original.file), "--dry-run")["caps_of_zero"] == 2
+    assert "without a cap, for their max_requests was 0: 2." in run("import_llm_proxy", str(original.file))
+    assert AccessToken.objects.filter(max_requests=None).count() == 3
+    assert "was 0" not in run("import_llm_proxy", str(original.file))
+
+
+@pytest.mark.parametrize(("prefix", "is_hashed"), [("sk-", False), ("tkn_", False), ("sk-", True)])
+def test_what_is_shown_of_a_token_is_true_of_it(
+    original: OriginalDatabase, prefix: str, is_hashed: bool
+) -> None:
+    plain = original.add_token(original.add_project("web"), new_plain(prefix), is_hashed=is_hashed)
+    run("import_llm_proxy", str(original.file))
+    assert run_json("list_tokens")[0]["display"] == ("…" if is_hashed else f"{prefix}…{plain[-4:]}")
+
+    ours = rotate(AccessToken.objects.get(), grace=NEVER - NEVER, actor="user:ada", now=datetime.now(UTC))
+    assert run_json("list_tokens")[0]["display"] == f"sk-wt-…{ours[-4:]}"
+
+
+def test_the_hash_is_that_of_what_was_imported(original: OriginalDatabase) -> None:
+    """Rows that are in the write-ahead log only are imported too."""
+    with closing(sqlite3.connect(original.file)) as other:
+        other.execute("SELECT * FROM projects").fetchall()  # which opens it
+        original.add_project("web")
+        before = sha256(original.file.read_bytes()).hexdigest()
+        assert run_json("import_llm_proxy", str(original.file))["projects"] == 1
+    after = sha256(original.file.read_bytes()).hexdigest()
+    assert before != after  # the last one who closes it merges the log
+    assert AuditEvent.objects.get(action="original.imported").details["sha256"] == after
+
+
+def test_the_hash_of_a_file_at_rest_is_its_own(original: OriginalDatabase) -> None:
+    original.add_project("web")
+    run("import_llm_proxy", str(original.file))
+    recorded = AuditEvent.objects.get(action="original.imported").details["sha256"]
+    assert recorded == sha256(original.file.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
     ("statement", "sentence"),
     [
-        ("UPDATE projects SET api_key = 'short'", "The project web: An upstream key is 8 to 512"),
-        ("UPDATE projects SET created_at = 'soon'", "an instant that cannot be read: 'soon'"),
-        ("UPDATE tokens SET project_id = 'gone'", "of a project that the database does not have"),
+        ("UPDATE projects SET api_key = 'short'", r"project web: upstream key: An .* 8 to 512 .* Give the"),
+        (
+            "UPDATE projects SET created_at = 'soon'",
+            "project web: created_at: 'soon' is an instant that cannot",
+        ),
+        (
+            "UPDATE projects SET created_at = '0001-01-01 00:00:00+14:00'",
+            "created_at: '0001.* cannot be read",
+        ),
+        ("UPDATE projects SET name = ' '", "name: This field cannot be blank. Rename it in the original"),
+        ("UPDATE projects SET name = x'00'", "name: It is no text"),
+        ("UPDATE tokens SET max_requests = 'few'", "max_requests: 'few' is no whole number. Mend it"),
+        ("UPDATE tokens SET request_count = 1.5", "request_count: 1.5 is no whole number"),
+        (
+            "UPDATE tokens SET project_id = 'gone'",
+            "project_id: It is of a project that the database does not",
+        ),
         (
             "ALTER TABLE tokens ADD COLUMN daily_budget INTEGER",
             "newer version .* its table tokens has daily_budget",
