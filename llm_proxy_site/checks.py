@@ -19,7 +19,6 @@ from proxy.configuration import provider_names
 from proxy.providers import InvalidProvidersError, load_providers
 from proxy.tracing.sampler import SAMPLERS
 
-THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
 SHORTEST_TOKEN = 32
 SETUP_HINT = "Run `python manage.py setup`, which makes the secrets once, or set them in the environment."
 TAG = "llm_proxy"
@@ -144,19 +143,6 @@ def check_exchange(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
             )
         ]
     return []
-
-
-@register(TAG, deploy=True)
-def check_transport(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    if settings.SECURE_COOKIES or set(settings.ALLOWED_HOSTS) <= THIS_MACHINE:
-        return []
-    return [
-        checks.Warning(
-            "The admin site is reached under other names than this machine's, and its cookies without TLS.",
-            hint="Put a front with TLS before it, and set USE_X_FORWARDED_PROTO=true.",
-            id="llm_proxy.W050",
-        )
-    ]
 
 
 @register(checks.Tags.database)

@@ -9,8 +9,9 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
 from llm_proxy_site.addresses import Address
-from llm_proxy_site.checks import TAG, THIS_MACHINE
+from llm_proxy_site.checks import TAG
 from llm_proxy_site.environment import SQLITE
+from llm_proxy_site.front_checks import THIS_MACHINE
 from llm_proxy_site.server.choice import SERVERS, missing_modules
 
 

@@ -1,6 +1,7 @@
 """`check --deploy` on what is shipped: it has nothing to say that an operator must mend, or be used to."""
 
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -18,6 +19,11 @@ SHARED = {
         "${POSTGRES_PASSWORD:-}", "x"
     )
     for name, value in SERVICES["replica"]["environment"].items()
+}
+FRONT = {
+    "ALLOWED_HOSTS": "proxy.example.com",
+    "USE_X_FORWARDED_PROTO": "true",
+    "TRUSTED_PROXY_COUNT": "1",
 }
 SHIPPED = {
     "as it is": {},
@@ -50,10 +56,20 @@ def test_what_is_shipped_is_clean(tmp_path: Path, name: str) -> None:
         ({"ALLOWED_HOSTS": "proxy.example.com"}, "llm_proxy.W050"),
         ({"SECRET_KEY": "short"}, "security.W009"),
         ({"DEBUG": "true"}, "security.W018"),
+        ({**FRONT, "TRUSTED_PROXY_COUNT": ""}, "llm_proxy.W051"),
+        ({**FRONT, "ALLOWED_HOSTS": "*"}, "llm_proxy.W052"),
+        ({"METRICS_NETWORKS": "127.0.0.1,0.0.0.0/0"}, "llm_proxy.W053"),
+        ({"METRICS_NETWORKS": "::/0"}, "llm_proxy.W053"),
     ],
 )
 def test_what_must_be_mended_is_told(tmp_path: Path, environment: dict[str, str], check_id: str) -> None:
     done = check(tmp_path, environment)
 
     assert done.returncode == 1
-    assert check_id in done.stderr
+    assert re.findall(r"\((\w+\.W\d+)\)", done.stderr) == [check_id]
+
+
+def test_a_token_makes_up_for_networks_of_everybody(tmp_path: Path) -> None:
+    done = check(tmp_path, {"METRICS_NETWORKS": "0.0.0.0/0,::/0", "METRICS_TOKEN": secrets.token_hex(32)})
+
+    assert (done.returncode, done.stderr) == (0, "")
