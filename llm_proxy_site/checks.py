@@ -3,6 +3,7 @@
 import os
 import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -13,6 +14,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseError
 
+from llm_proxy_site.environment import SQLITE
 from llm_proxy_site.logs import FORMATS, LEVELS
 from projects.models import Project, validate_base_url
 from proxy.configuration import provider_names
@@ -99,6 +101,26 @@ def check_data_dir(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
         )
         for name, directory in directories.items()
         if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK)
+    ]
+
+
+@register(TAG)
+def check_database_file(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """SQLite's, and those that it keeps beside it. Where they can only be read, requests are answered all the
+    same, and nothing of them can be recorded.
+    """
+    database = settings.DATABASES["default"]
+    if database["ENGINE"] != SQLITE:
+        return []
+    files = [Path(f"{database['NAME']}{suffix}") for suffix in ("", "-wal", "-shm")]
+    return [
+        Error(
+            f"The file {file} of the database is not writable.",
+            hint="Give it to the user who runs the proxy, as a rule the owner of the directory.",
+            id="llm_proxy.E011",
+        )
+        for file in files
+        if file.exists() and not os.access(file, os.W_OK)
     ]
 
 

@@ -32,7 +32,7 @@ def check_trusted_proxies(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         return []
     return [
         checks.Warning(
-            "There is a front (USE_X_FORWARDED_PROTO), and its address is taken for each client's: they "
+            "There is a front (USE_X_FORWARDED_PROTO), and its address is taken for each client's: all "
             "share what an address may do, and the audit trail cannot tell them apart.",
             hint="Set TRUSTED_PROXY_COUNT to the number of fronts that each client passes, such as 1.",
             id="llm_proxy.W051",
