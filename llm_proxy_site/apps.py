@@ -8,7 +8,7 @@ class SiteConfig(AppConfig):
 
     def ready(self) -> None:
         # Whose import registers the system checks.
-        from llm_proxy_site import checks, server_checks, tracing_checks  # noqa: F401
+        from llm_proxy_site import checks, front_checks, server_checks, tracing_checks  # noqa: F401
         from llm_proxy_site.roles import make_roles
 
         post_migrate.connect(make_roles, sender=self)

@@ -3,6 +3,7 @@
 import os
 import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -13,13 +14,13 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseError
 
+from llm_proxy_site.environment import SQLITE
 from llm_proxy_site.logs import FORMATS, LEVELS
 from projects.models import Project, validate_base_url
 from proxy.configuration import provider_names
 from proxy.providers import InvalidProvidersError, load_providers
 from proxy.tracing.sampler import SAMPLERS
 
-THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
 SHORTEST_TOKEN = 32
 SETUP_HINT = "Run `python manage.py setup`, which makes the secrets once, or set them in the environment."
 TAG = "llm_proxy"
@@ -104,6 +105,26 @@ def check_data_dir(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
 
 
 @register(TAG)
+def check_database_file(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """SQLite's, and those that it keeps beside it. Where they can only be read, requests are answered all the
+    same, and nothing of them can be recorded.
+    """
+    database = settings.DATABASES["default"]
+    if database["ENGINE"] != SQLITE:
+        return []
+    files = [Path(f"{database['NAME']}{suffix}") for suffix in ("", "-wal", "-shm")]
+    return [
+        Error(
+            f"The file {file} of the database is not writable.",
+            hint="Give it to the user who runs the proxy, as a rule the owner of the directory.",
+            id="llm_proxy.E011",
+        )
+        for file in files
+        if file.exists() and not os.access(file, os.W_OK)
+    ]
+
+
+@register(TAG)
 def check_upstream(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     try:
         validate_base_url(settings.UPSTREAM_BASE_URL)
@@ -144,19 +165,6 @@ def check_exchange(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
             )
         ]
     return []
-
-
-@register(TAG, deploy=True)
-def check_transport(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    if settings.SECURE_COOKIES or set(settings.ALLOWED_HOSTS) <= THIS_MACHINE:
-        return []
-    return [
-        checks.Warning(
-            "The admin site is reached under other names than this machine's, and its cookies without TLS.",
-            hint="Put a front with TLS before it, and set USE_X_FORWARDED_PROTO=true.",
-            id="llm_proxy.W050",
-        )
-    ]
 
 
 @register(checks.Tags.database)

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ from projects.lifetime import parse_period
 
 SQLITE = "django.db.backends.sqlite3"
 MYSQL = "django.db.backends.mysql"
+NO_DATABASE = "django.db.backends.dummy"
+NO_MYSQL_DRIVER = (
+    "the driver for MySQL and MariaDB cannot be loaded; install it with `make mysql`, or `pip install "
+    "--require-hashes -r requirements-mysql.txt`"
+)
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 9110 section 5.6.2: of a header."""
 DATABASE_SCHEMES = ("postgres", "postgresql", "mysql", "sqlite")
@@ -91,8 +97,14 @@ class Environment:
         return self.read(name, parse, default)
 
     def database(self, name: str, default: Path) -> dict[str, Any]:
-        """Django's description of a database: what the URL names, or SQLite in the default file."""
+        """Django's description of a database: what the URL names, or SQLite in the default file. None at all
+        where the driver is missing: Django would raise as it loads the models, before any check could speak,
+        and another database in its place could be an old one.
+        """
         config: dict[str, Any] = self.read(name, _database, _database(f"sqlite:///{default}"))
+        if config["ENGINE"] == MYSQL and not _has_mysql_driver():
+            self.problems.append(f"{name}: {NO_MYSQL_DRIVER}")
+            return {**config, "ENGINE": NO_DATABASE}
         return config
 
     def read(self, name: str, cast: Callable[[str], Any], default: Any) -> Any:
@@ -114,6 +126,14 @@ def _database(url: str) -> dict[str, Any]:
     if not config.get("NAME"):
         raise BadValueError("must be postgres://USER:PASSWORD@HOST:PORT/NAME, mysql://..., or sqlite:///FILE")
     return config
+
+
+def _has_mysql_driver() -> bool:
+    try:
+        import_module("MySQLdb")  # what it is built on may be missing, too
+    except ImportError:
+        return False
+    return True
 
 
 def parse_workers(text: str) -> int:

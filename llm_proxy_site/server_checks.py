@@ -9,8 +9,9 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
 from llm_proxy_site.addresses import Address
-from llm_proxy_site.checks import TAG, THIS_MACHINE
+from llm_proxy_site.checks import TAG
 from llm_proxy_site.environment import SQLITE
+from llm_proxy_site.front_checks import THIS_MACHINE
 from llm_proxy_site.server.choice import SERVERS, missing_modules
 
 
@@ -115,14 +116,15 @@ def problems_of_sharing(workers: int) -> list[CheckMessage]:
 
 
 def problems_of_address(address: Address) -> list[CheckMessage]:
-    """Of the one that is listened on."""
-    is_local = address.host in {*THIS_MACHINE, "::1"}
-    if is_local or not set(settings.ALLOWED_HOSTS) <= THIS_MACHINE:
+    """Of the one that is listened on. Who has named this machine alone means it: a container must listen for
+    others, even if its port is published to this machine only.
+    """
+    if settings.NAMED_HOSTS or address.host in {*THIS_MACHINE, "::1"}:
         return []
     return [
         checks.Warning(
             f"It listens on {address}, and the admin site answers under names of this machine only.",
-            hint="If it is reached under others, set ALLOWED_HOSTS to them.",
+            hint="Set ALLOWED_HOSTS to the names by which it is reached, be it localhost alone.",
             id="llm_proxy.W022",
         )
     ]

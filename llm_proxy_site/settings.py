@@ -28,7 +28,8 @@ MISSING_SECRETS = [name for name in ("SECRET_KEY", "ENCRYPTION_KEYS") if not glo
 
 # The server
 DEBUG = env.flag("DEBUG", default=False)
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
+NAMED_HOSTS = env.words("ALLOWED_HOSTS")  # set on purpose
+ALLOWED_HOSTS = NAMED_HOSTS or ["localhost", "127.0.0.1", "[::1]"]
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 USE_X_FORWARDED_PROTO = env.flag("USE_X_FORWARDED_PROTO", default=False)
 SECURE_COOKIES = env.flag("SECURE_COOKIES", default=USE_X_FORWARDED_PROTO)

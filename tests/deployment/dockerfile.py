@@ -31,9 +31,9 @@ class Stage:
         return [argument for each, argument in self.steps if each == instruction]
 
 
-def stages() -> list[Stage]:
+def stages(file: Path = DOCKERFILE) -> list[Stage]:
     found: list[Stage] = []
-    for instruction, argument in _steps(DOCKERFILE.read_text(encoding="utf-8")):
+    for instruction, argument in _steps(file.read_text(encoding="utf-8")):
         if instruction == "FROM":
             found.append(Stage(argument.partition(" AS ")[2]))
         elif found:

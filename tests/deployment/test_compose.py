@@ -8,6 +8,8 @@ import pytest
 import yaml
 from django.conf import settings
 
+from llm_proxy_site.front_checks import THIS_MACHINE
+
 ROOT = Path(settings.BASE_DIR)
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -24,6 +26,14 @@ def started(profile: str | None) -> set[str]:
     }
 
 
+def interpolated(environment: dict[str, str], **variables: str) -> dict[str, str]:
+    """As Compose does it: `${NAME:-default}`."""
+    return {
+        name: re.sub(r"\$\{(\w+):-(.*?)\}", lambda found: variables.get(*found.groups()), value)
+        for name, value in environment.items()
+    }
+
+
 def seconds(period: str) -> int:
     assert period.endswith("s")
     return int(period[:-1])
@@ -33,6 +43,15 @@ def test_by_default_there_is_one_server_on_sqlite() -> None:
     assert started(None) == {"setup", "llm-proxy"}
     assert "DATABASE_URL" not in SERVICES["llm-proxy"]["environment"]
     assert SERVICES["llm-proxy"]["ports"] == ["127.0.0.1:8000:8000"]
+
+
+def test_the_names_of_the_site_are_set_and_can_be_set_otherwise() -> None:
+    """What `environment` says stands above `.env`, which Compose reads for its variables, too."""
+    environment = SERVICES["llm-proxy"]["environment"]
+
+    assert set(interpolated(environment)["ALLOWED_HOSTS"].split(",")) == THIS_MACHINE
+    mine = interpolated(environment, ALLOWED_HOSTS="proxy.example.com")
+    assert mine["ALLOWED_HOSTS"] == "proxy.example.com"
 
 
 def test_to_scale_replicas_share_a_database_a_redis_and_a_front() -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ CHECKS = [
     checks.check_tokens,
     checks.check_secrets_file,
     checks.check_data_dir,
+    checks.check_database_file,
     checks.check_upstream,
     checks.check_providers,
     server_checks.check_redis,
@@ -88,6 +90,24 @@ def test_secrets_that_others_can_read_are_a_warning(settings: Settings, tmp_path
     assert run() == []
 
 
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_a_database_file_that_can_only_be_read_is_an_error(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, suffix: str
+) -> None:
+    database, file = tmp_path / "llm-proxy.db", tmp_path / f"llm-proxy.db{suffix}"
+    for name, value in {"ENGINE": "django.db.backends.sqlite3", "NAME": str(database)}.items():
+        monkeypatch.setitem(settings.DATABASES["default"], name, value)
+    database.touch()
+    file.touch()
+    assert run() == []
+
+    # Tests may run as root, who may write everything.
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(file))
+    (message,) = run()
+    assert message.id == "llm_proxy.E011"
+    assert str(file) in message.msg
+
+
 def test_every_problem_of_the_providers_is_an_error_of_its_own(settings: Settings, tmp_path: Path) -> None:
     settings.PROVIDERS_FILE = tmp_path / "providers.yaml"
     settings.PROVIDERS_FILE.write_text("providers: {one: {x: 1}, two: {y: 1}}\nfamilies: {a: []}\n")
@@ -156,13 +176,12 @@ def test_several_workers_on_sqlite_are_noted(settings: Settings, monkeypatch: py
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104
 def test_an_address_for_others_without_a_name_for_them_is_noted(settings: Settings, host: str) -> None:
-    settings.ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+    settings.NAMED_HOSTS = []
     (message,) = server_checks.problems_of_address(Address(host, 8000))
     assert message.id == "llm_proxy.W022"
-    settings.ALLOWED_HOSTS = ["*"]
-    assert server_checks.problems_of_address(Address(host, 8000)) == []
-    settings.ALLOWED_HOSTS = ["localhost"]
     assert server_checks.problems_of_address(Address("127.0.0.1", 8000)) == []
+    settings.NAMED_HOSTS = ["localhost"]
+    assert server_checks.problems_of_address(Address(host, 8000)) == []
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from llm_proxy_site.environment import Environment
+from llm_proxy_site.processes import MANAGE
 
 
 @pytest.fixture
@@ -119,6 +123,30 @@ def test_a_database_that_is_not_supported_is_a_bad_value(
     assert env.problems == [
         "A_DATABASE: must be postgres://USER:PASSWORD@HOST:PORT/NAME, mysql://..., or sqlite:///FILE"
     ]
+
+
+@pytest.mark.parametrize("command", ["setup", "list_projects", "serve"])
+def test_a_driver_for_mysql_that_cannot_be_loaded_is_told_in_a_sentence(tmp_path: Path, command: str) -> None:
+    (tmp_path / "MySQLdb.py").write_text(
+        "raise ImportError('libmariadb.so.3: cannot open shared object file')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-u", str(MANAGE), command],  # not forked, for it has its own path
+        env={
+            **os.environ,
+            "DATABASE_URL": "mysql://root:secret@127.0.0.1:1/proxy",
+            "DATA_DIR": str(tmp_path / "data"),
+            "PYTHONPATH": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    assert "DATABASE_URL: the driver for MySQL and MariaDB cannot be loaded" in done.stderr
+    assert "`make mysql`" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
 
 
 def test_a_database_is_read_from_its_url(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ SECRETS = ("pass-of-traces", "pass-of-postgres", "pass-of-redis", "pass-in-query
 
 @pytest.fixture(autouse=True)
 def _shipped(settings: Settings) -> None:
-    settings.ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+    settings.NAMED_HOSTS, settings.ALLOWED_HOSTS = [], ["localhost", "127.0.0.1", "[::1]"]
 
 
 @pytest.fixture
