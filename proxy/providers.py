@@ -131,7 +131,7 @@ def _endpoint(family: str, entry: EndpointEntry, provider: ProviderEntry) -> End
         methods=entry.methods,
         usage=entry.usage or "none",
         leads_past_us=entry.leads_past_us,
-        has_model=entry.has_model,
+        model=entry.model,
         family=family,
         websocket=entry.websocket,
         asks_usage=entry.asks_usage,

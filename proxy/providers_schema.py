@@ -63,7 +63,7 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     websocket: bool = False
     usage: Literal["openai", "input", "unreported", "none"] | None = None
     leads_past_us: bool = False
-    has_model: bool = True
+    model: Literal["named", "none", "elsewhere"] = "named"
     asks_usage: bool = False
     background: bool = False
     max_request_bytes: Bytes | None = None

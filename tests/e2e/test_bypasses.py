@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.e2e.test_rules import token, told
-from tests.factories import issue_token
-from tests.live import LiveProxy
+from tests.e2e.test_rules import post, token, told
+from tests.factories import ProjectFactory, issue_token
+from tests.live import LiveProxy, eventually
+from usage.models import UsageRecord
 
 CHEAP, DEAR = "gpt-4o-mini", "gpt-4o"
 RULES = {
@@ -151,6 +152,38 @@ def test_two_content_types_are_refused(live: LiveProxy) -> None:
     )
     assert answer.startswith(b"HTTP/1.1 400")
     assert live.upstream_requests("raw-marker") == []
+
+
+ELSEWHERE = {
+    "/batches": {"input_file_id": "file-1", "endpoint": "/v1/responses"},
+    "/evals": {"testing_criteria": [{"type": "label_model", "model": DEAR}]},
+    "/evals/e/runs": {"data_source": {"type": "completions", "model": DEAR}},
+    "/fine_tuning/alpha/graders/run": {"grader": {"type": "score_model", "model": DEAR}},
+    "/fine_tuning/alpha/graders/validate": {"grader": {"type": "score_model", "model": DEAR}},
+    "/fine_tuning/jobs": {"method": {"reinforcement": {"grader": {"model": DEAR}}}},
+    "/threads/t/runs/r/submit_tool_outputs": {"tool_outputs": []},
+    "/videos/edits": {"video": {"id": "v"}, "prompt": "x"},
+    "/videos/extensions": {"video": {"id": "v"}, "prompt": "x"},
+    "/videos/v/remix": {"prompt": "x"},
+    "/realtime/client_secrets": {"session": {"model": DEAR}},
+}
+
+
+@pytest.mark.parametrize("path", ELSEWHERE)
+@pytest.mark.parametrize("decoy", [{}, {"model": CHEAP}], ids=["alone", "beside a decoy"])
+def test_a_model_that_stands_elsewhere_is_refused(live: LiveProxy, path: str, decoy: dict[str, str]) -> None:
+    project = ProjectFactory.create(permits_leading_past_us=True)
+    _, plain = issue_token(project=project, rules={"models": [CHEAP]})
+    answer = post(live, plain, ELSEWHERE[path] | decoy, f"{path}?m=elsewhere-marker")
+    assert told(answer) == (403, "model_not_allowed", "model")
+    assert live.upstream_requests("elsewhere-marker") == []
+
+
+def test_in_shadow_mode_a_model_that_stands_elsewhere_is_noted(live: LiveProxy) -> None:
+    issued, plain = issue_token(rules={"models": [CHEAP], "shadow": ["models"]})
+    assert post(live, plain, ELSEWHERE["/evals/e/runs"], "/evals/e/runs").is_success
+    record = eventually(lambda: UsageRecord.objects.filter(token=issued).first())
+    assert record.shadow_refusals == "model_not_allowed"
 
 
 @pytest.mark.parametrize(
