@@ -31,6 +31,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Where a request names the models that it uses: where they are looked for; there are none; where nobody
     looks, or where they are kept upstream.
     """
+    takes_files: bool = False
+    """Whether its forms are files, which stream."""
     family: str = ""
     websocket: bool = False
     """Whether it speaks WebSocket, besides what its methods are."""

@@ -85,6 +85,7 @@ _NOT_TO_CLIENT = HOP_BY_HOP | {
 }
 _OURS = b"x-llm-proxy-"
 _NOT_TO_UPSTREAM_PREFIXES = (_OURS, *_CLIENT_ADDRESS_PREFIXES)
+_OF_THE_CONTENT = b"content-"
 FORM = b"multipart/form-data"
 
 
@@ -169,6 +170,12 @@ def media_type(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return (first(headers, b"content-type") or b"").split(b";", 1)[0].strip().lower()
 
 
+def is_form(headers: Headers) -> bool:
+    """Whether every reader takes the body for a form: it has this content type, and no other beside it."""
+    types = [value for name, value in headers if name == b"content-type"]
+    return len(types) == 1 and b"," not in types[0] and media_type(headers) == FORM
+
+
 def is_encoded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether a body under these headers is compressed, so that it does not say what its bytes say."""
     codings = [value for name, value in headers if name == b"content-encoding"]
@@ -176,10 +183,12 @@ def is_encoded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def _with_named_by_connection(names: frozenset[bytes], headers: Headers) -> frozenset[bytes]:
+    """What says how a body is read is for all its readers, and never a connection's (RFC 9110, 7.6.1)."""
     values = [value for name, value in headers if name == b"connection"]
     if not values:
         return names
-    return names | {name.strip().lower() for value in values for name in value.split(b",")}
+    named = {name.strip().lower() for value in values for name in value.split(b",")}
+    return names | {name for name in named if not name.startswith(_OF_THE_CONTENT)}
 
 
 def _readable_encoding(headers: Headers) -> bytes:

@@ -132,6 +132,7 @@ def _endpoint(family: str, entry: EndpointEntry, provider: ProviderEntry) -> End
         usage=entry.usage or "none",
         leads_past_us=entry.leads_past_us,
         model=entry.model,
+        takes_files=entry.takes_files,
         family=family,
         websocket=entry.websocket,
         asks_usage=entry.asks_usage,

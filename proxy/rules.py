@@ -103,8 +103,8 @@ def look_into(rules: Ruleset, endpoint: Endpoint, method: str, *, is_form: bool)
     """Whether the rules depend on what is in the body of such a request."""
     if rules.names is None or method not in BODY_METHODS:
         return Look.NO
-    # Forms that cost nothing are files: they stream, unless a rule is meant for them.
-    sees_all = endpoint.may_cost(method) or not is_form
+    # Forms that are files stream, unless a rule is meant for them.
+    sees_all = endpoint.may_cost(method) or not (is_form and endpoint.takes_files)
     sees_models = sees_all and not endpoint.hides_model(method)  # else they are judged before
     shadows = [allowed.is_shadow for allowed in rules.models if sees_models]
     shadows += [

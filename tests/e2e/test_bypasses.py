@@ -143,13 +143,26 @@ def test_a_form_that_hides_what_it_asks_for_is_refused(live: LiveProxy, name: st
     assert live.upstream_requests("form-marker") == []
 
 
-def test_two_content_types_are_refused(live: LiveProxy) -> None:
-    answer = raw(
-        live,
-        token(RULES),
-        b"Content-Type: multipart/form-data; boundary=x\r\nContent-Type: application/json\r\n",
-        b'{"model":"gpt-4o"}',
-    )
+FORM_TYPE, JSON_TYPE = b"multipart/form-data; boundary=x", b"application/json"
+SEVERAL_TYPES = {
+    "form and JSON": b"Content-Type: %b\r\nContent-Type: %b\r\n" % (FORM_TYPE, JSON_TYPE),
+    "JSON and form": b"Content-Type: %b\r\nContent-Type: %b\r\n" % (JSON_TYPE, FORM_TYPE),
+    "form and JSON in one": b"Content-Type: %b, %b\r\n" % (FORM_TYPE, JSON_TYPE),
+    "JSON and form in one": b"Content-Type: %b, %b\r\n" % (JSON_TYPE, FORM_TYPE),
+}
+TYPES = SEVERAL_TYPES | {
+    "form": b"Content-Type: %b\r\n" % FORM_TYPE,
+    "form, to be dropped": b"Content-Type: %b\r\nConnection: content-type\r\n" % FORM_TYPE,
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "types"),
+    [(path, types) for path in ("/chat/completions", "/assistants") for types in TYPES]
+    + [("/skills", types) for types in SEVERAL_TYPES],
+)
+def test_what_may_be_no_form_is_looked_into(live: LiveProxy, path: str, types: str) -> None:
+    answer = raw(live, token(RULES), TYPES[types], b'{"model":"gpt-4o"}', path=path)
     assert answer.startswith(b"HTTP/1.1 400")
     assert live.upstream_requests("raw-marker") == []
 
@@ -218,13 +231,27 @@ def test_the_method_is_that_of_the_first_line(live: LiveProxy, name: str) -> Non
     assert not {name, "x-original-url"} & {header.lower() for header, _ in request["headers"]}
 
 
-def raw(live: LiveProxy, plain: str, headers: bytes, body: bytes, *, has_length: bool = False) -> bytes:
+def raw(
+    live: LiveProxy,
+    plain: str,
+    headers: bytes,
+    body: bytes,
+    *,
+    has_length: bool = False,
+    path: str = "/chat/completions",
+) -> bytes:
     """The beginning of the answer to a request that no library would send."""
     parts: Any = urlsplit(live.url)
     length = b"" if has_length else b"Content-Length: %d\r\n" % len(body)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
         connection.sendall(
-            b"POST /v1/chat/completions?m=raw-marker HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-            b"Authorization: Bearer " + plain.encode() + b"\r\n" + headers + length + b"\r\n" + body
+            f"POST /v1{path}?m=raw-marker HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".encode()
+            + b"Authorization: Bearer "
+            + plain.encode()
+            + b"\r\n"
+            + headers
+            + length
+            + b"\r\n"
+            + body
         )
         return connection.recv(4096)

@@ -33,7 +33,7 @@ MODEL = Endpoint(path="/models/{id}", methods=("GET", "DELETE"), family="models"
 SEARCH = Endpoint(
     path="/vector_stores/{id}/search", methods=("POST",), usage="unreported", model="none", family="vs"
 )
-FILES = Endpoint(path="/files", methods=("POST",), usage="none", family="files")
+FILES = Endpoint(path="/files", methods=("POST",), usage="none", takes_files=True, family="files")
 BATCHES = Endpoint(path="/batches", methods=("GET", "POST"), usage="unreported", model="elsewhere")
 EVALS = Endpoint(path="/evals", methods=("GET", "POST"), usage="none", model="elsewhere")
 SPEECH = Endpoint(path="/audio/speech", methods=("POST",), usage="unreported", family="audio")
@@ -264,6 +264,7 @@ def test_where_the_body_matters_it_is_looked_into() -> None:
 
     assert look(MODELS, CHAT) is look(MODELS, CHAT, is_form=True) is look(MAXIMUM, FILES) is Look.MUST
     assert look(MODELS, FILES, is_form=True) is look(MAXIMUM, FILES, is_form=True) is Look.NO
+    assert look(MODELS, STORED, is_form=True) is look(MAXIMUM, STORED, is_form=True) is Look.MUST
     assert (
         look(parameter(name="purpose", forbidden=True, endpoints=["files"]), FILES, is_form=True) is Look.MUST
     )
