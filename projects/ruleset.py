@@ -86,8 +86,17 @@ class Ruleset:
 
 REFUSE_ALL = Ruleset(endpoints=(EndpointList(frozenset()),))
 """For rules that are stored and cannot be read."""
-MODEL_NAMES = ("model", "models[]", "tools[].model")
-"""Where a body names models: the one to use, those to fall back to, and those of upstream's tools."""
+MODEL_NAMES = (
+    "model",
+    "models[]",
+    "tools[].model",
+    "tools[].svg.model",
+    "svg.model",
+    "moderation.model",
+)
+"""Where a body names models: the one to use, those to fall back to, and those of upstream's tools, of what
+draws vectors and of moderation.
+"""
 
 
 def make_ready(*owners: Rules) -> Ruleset | None:

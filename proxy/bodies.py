@@ -11,7 +11,7 @@ from proxy.document import read_document
 from proxy.endpoints import Endpoint
 from proxy.errors import BadRequest, RequestTooLarge
 from proxy.facts import LIMIT_NAMES, NO_FACTS, Facts, form_facts, peek
-from proxy.headers import FORM, media_type
+from proxy.headers import is_form
 from proxy.held_bodies import HeldBody
 from proxy.references import search_references
 from proxy.request import ProxyRequest, StreamedBody
@@ -79,7 +79,7 @@ async def _see(
     body = await client.read(MAX_SEEN_BYTES)
     await breathe(body)
     depends = _limits_see(request, grant, endpoint) and endpoint.reports_usage
-    if not depends and media_type(request.headers) != FORM:
+    if not depends and not is_form(request.headers):
         return body, await _peek(body, request.path, for_limits=grant.counts_usage)
     try:
         document = read_document(request.headers, body, LIMIT_NAMES)
@@ -111,7 +111,7 @@ def _limits_see(request: ProxyRequest, grant: Grant, endpoint: Endpoint) -> bool
     return (
         endpoint.may_cost(request.method)
         and (grant.counts_usage or grant.unpriced_policy is UnpricedPolicy.REFUSE)
-        and (endpoint.reports_usage or media_type(request.headers) != FORM)
+        and (endpoint.reports_usage or not is_form(request.headers))
     )
 
 

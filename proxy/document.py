@@ -40,13 +40,13 @@ def read_document(headers: Headers, body: bytes, names: Names) -> Document:
     if not body:
         return NO_DOCUMENT
     types = [value for name, value in headers if name == b"content-type"]
-    if len(types) > 1:
+    media = media_type(headers)
+    if len(types) > 1 or (media != FORM and any(b"," in content_type for content_type in types)):
         raise _uncertain("It has two content types", names)
     if is_encoded(headers):
         raise _uncertain("Send it without a Content-Encoding", names)
     if not all(is_plain_text(content_type, body) for content_type in types):
         raise _uncertain("Send it in UTF-8", names)
-    media = media_type(headers)
     if media == FORM:
         return _read_form(types[0], body, names)
     if media.startswith(b"multipart/") or media == b"application/x-www-form-urlencoded":

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+BODY_METHODS = ("POST", "PUT", "PATCH")
 SOCKET = "WEBSOCKET"
 """What stands in the place of a method where a WebSocket is opened."""
 
@@ -26,8 +27,12 @@ class Endpoint(msgspec.Struct, frozen=True):
     usage: Literal["openai", "input", "unreported", "none"] = "none"
     leads_past_us: bool = False
     """Whether its answer lets the client talk to upstream without this proxy."""
-    has_model: bool = True
-    """Whether a request that costs names a model, or else upstream takes one of its own."""
+    model: Literal["named", "none", "elsewhere"] = "named"
+    """Where a request names the models that it uses: where they are looked for; there are none; where nobody
+    looks, or where they are kept upstream.
+    """
+    takes_files: bool = False
+    """Whether its forms are files, which stream."""
     family: str = ""
     websocket: bool = False
     """Whether it speaks WebSocket, besides what its methods are."""
@@ -48,6 +53,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     def reports_usage(self) -> bool:
         """Whether answers say what a request has cost."""
         return self.usage in ("openai", "input")
+
+    def hides_model(self, method: str) -> bool:
+        """Whether nobody here can see which models a request of this method uses."""
+        return self.model == "elsewhere" and method in BODY_METHODS
 
     def may_cost(self, method: str) -> bool:
         """Whether a request of this method is one that upstream charges for."""

@@ -20,31 +20,61 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-# The client's own: who it is, where it sits, who should pay. None of upstream's business, or not its choice.
-_NOT_TO_UPSTREAM = HOP_BY_HOP | {
-    b"accept-encoding",  # rewritten below
-    b"api-key",
-    b"authorization",  # replaced by the upstream key
-    b"cookie",
-    b"expect",  # answered by our server
+# By which fronts, gateways and content delivery networks tell where a client sits.
+_CLIENT_ADDRESS = {
+    b"ali-cdn-real-ip",
+    b"client-ip",
+    b"do-connecting-ip",
+    b"fastly-client-ip",
+    b"fly-client-ip",
     b"forwarded",
-    b"host",  # upstream's, set by the transport
-    b"openai-organization",
-    b"openai-project",
-    b"origin",
-    b"referer",
+    b"forwarded-for",
+    b"incap-client-ip",
+    b"proxy-client-ip",
+    b"remote-addr",
     b"true-client-ip",
     b"via",
-    b"x-api-key",
-    # Some servers take these for the method or the path, which we have checked.
-    b"x-http-method",
-    b"x-http-method-override",
-    b"x-method-override",
-    b"x-original-url",
+    b"wl-proxy-client-ip",
+    b"x-azure-clientip",
+    b"x-azure-socketip",
+    b"x-client-ip",
+    b"x-cluster-client-ip",
+    b"x-envoy-external-address",
+    b"x-forwarded",
+    b"x-nf-client-connection-ip",
+    b"x-original-forwarded-for",
+    b"x-originating-ip",
     b"x-real-ip",
-    b"x-rewrite-url",
+    b"x-remote-addr",
+    b"x-remote-ip",
+    b"x-sucuri-clientip",
 }
-_NOT_TO_UPSTREAM_PREFIXES = (b"x-forwarded-", b"x-llm-proxy-", b"cf-")
+_CLIENT_ADDRESS_PREFIXES = (b"x-forwarded-", b"cf-", b"cloudfront-viewer-", b"x-appengine-", b"x-vercel-")
+
+# The client's own: who it is, who should pay. None of upstream's business, or not its choice.
+_NOT_TO_UPSTREAM = (
+    HOP_BY_HOP
+    | _CLIENT_ADDRESS
+    | {
+        b"accept-encoding",  # rewritten below
+        b"api-key",
+        b"authorization",  # replaced by the upstream key
+        b"cookie",
+        b"expect",  # answered by our server
+        b"host",  # upstream's, set by the transport
+        b"openai-organization",
+        b"openai-project",
+        b"origin",
+        b"referer",
+        b"x-api-key",
+        # Some servers take these for the method or the path, which we have checked.
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-url",
+        b"x-rewrite-url",
+    }
+)
 
 # Upstream's word about its own origin: here they would act on this proxy's host, admin site included.
 _NOT_TO_CLIENT = HOP_BY_HOP | {
@@ -54,6 +84,8 @@ _NOT_TO_CLIENT = HOP_BY_HOP | {
     b"strict-transport-security",
 }
 _OURS = b"x-llm-proxy-"
+_NOT_TO_UPSTREAM_PREFIXES = (_OURS, *_CLIENT_ADDRESS_PREFIXES)
+_OF_THE_CONTENT = b"content-"
 FORM = b"multipart/form-data"
 
 
@@ -138,6 +170,12 @@ def media_type(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return (first(headers, b"content-type") or b"").split(b";", 1)[0].strip().lower()
 
 
+def is_form(headers: Headers) -> bool:
+    """Whether every reader takes the body for a form: it has this content type, and no other beside it."""
+    types = [value for name, value in headers if name == b"content-type"]
+    return len(types) == 1 and b"," not in types[0] and media_type(headers) == FORM
+
+
 def is_encoded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether a body under these headers is compressed, so that it does not say what its bytes say."""
     codings = [value for name, value in headers if name == b"content-encoding"]
@@ -145,10 +183,12 @@ def is_encoded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def _with_named_by_connection(names: frozenset[bytes], headers: Headers) -> frozenset[bytes]:
+    """What says how a body is read is for all its readers, and never a connection's (RFC 9110, 7.6.1)."""
     values = [value for name, value in headers if name == b"connection"]
     if not values:
         return names
-    return names | {name.strip().lower() for value in values for name in value.split(b",")}
+    named = {name.strip().lower() for value in values for name in value.split(b",")}
+    return names | {name for name in named if not name.startswith(_OF_THE_CONTENT)}
 
 
 def _readable_encoding(headers: Headers) -> bytes:

@@ -63,7 +63,8 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     websocket: bool = False
     usage: Literal["openai", "input", "unreported", "none"] | None = None
     leads_past_us: bool = False
-    has_model: bool = True
+    model: Literal["named", "none", "elsewhere"] = "named"
+    takes_files: bool = False
     asks_usage: bool = False
     background: bool = False
     max_request_bytes: Bytes | None = None

@@ -33,6 +33,8 @@ def beside(control_plane: Any, control_sockets: ASGIApplication = view.refuse) -
             view = holder.answer
         elif path == metrics.PATH and metrics.may_read(scope):
             view = metrics.answer
+        elif _is_meant_for_us(path):
+            view = forward  # which refuses it
         else:
             await control_plane(scope, _bounded(receive, send), send)
             return
@@ -46,6 +48,11 @@ def beside(control_plane: Any, control_sockets: ASGIApplication = view.refuse) -
 
     application: ASGIApplication = ProtocolTypeRouter({"http": http, "websocket": websocket})
     return application
+
+
+def _is_meant_for_us(path: str) -> bool:
+    """A slip in a client's base URL, such as `https://host//v1`."""
+    return path.lstrip("/").partition("/")[0] in ("v1", "V1")
 
 
 def _bounded(receive: Receive, send: Send) -> Receive:

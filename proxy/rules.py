@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote
 
 from projects.ruleset import MODEL_NAMES, Parameter, Ruleset, in_common, path_of
 from proxy.document import Document, read_json, values_at
-from proxy.endpoints import SOCKET, Endpoint
+from proxy.endpoints import BODY_METHODS, SOCKET, Endpoint
 from proxy.errors import BadRequest, Forbidden, ProxyError, RequestTooLarge
 from proxy.parameters import fits
 from proxy.types import Headers
@@ -19,7 +19,6 @@ from proxy.types import Headers
 Note = Callable[[str], None]
 Address = IPv4Address | IPv6Address
 
-BODY_METHODS = ("POST", "PUT", "PATCH")
 NOT_SEEN = "body_not_seen"
 """Noted where rules in shadow mode look into bodies, and could not look into this one."""
 _MODEL_PATHS = tuple((name, path_of(name)) for name in MODEL_NAMES)
@@ -71,6 +70,8 @@ def check_request(
             _refuse(_endpoint_not_allowed(), note, is_shadow=allowed.is_shadow)
     if rules.models:
         check_models(rules, _models_in_target(endpoint, path, query), note)
+        if endpoint.hides_model(method):
+            check_unnamed_model(rules, note, "those that this endpoint uses cannot be seen here")
     if content_length is not None:
         check_length(rules, content_length, note)
 
@@ -91,10 +92,10 @@ def check_models(rules: Ruleset, models: Iterable[str], note: Note, param: str =
                 _refuse(error, note, is_shadow=allowed.is_shadow)
 
 
-def check_unnamed_model(rules: Ruleset, note: Note) -> None:
+def check_unnamed_model(rules: Ruleset, note: Note, why: str = "this request names none") -> None:
     """Of what costs and leaves the model to upstream. Raises Forbidden."""
+    message = f"This access token may use certain models only, and {why}."
     for allowed in rules.models:
-        message = "This access token may use certain models only, and this request names none."
         _refuse(_model_not_allowed(message, "model"), note, is_shadow=allowed.is_shadow)
 
 
@@ -102,9 +103,10 @@ def look_into(rules: Ruleset, endpoint: Endpoint, method: str, *, is_form: bool)
     """Whether the rules depend on what is in the body of such a request."""
     if rules.names is None or method not in BODY_METHODS:
         return Look.NO
-    # Forms that cost nothing are files: they stream, unless a rule is meant for them.
-    sees_all = endpoint.may_cost(method) or not is_form
-    shadows = [allowed.is_shadow for allowed in rules.models if sees_all]
+    # Forms that are files stream, unless a rule is meant for them.
+    sees_all = endpoint.may_cost(method) or not (is_form and endpoint.takes_files)
+    sees_models = sees_all and not endpoint.hides_model(method)  # else they are judged before
+    shadows = [allowed.is_shadow for allowed in rules.models if sees_models]
     shadows += [
         parameter.is_shadow
         for parameter in rules.parameters
@@ -134,7 +136,8 @@ def check_body(rules: Ruleset, endpoint: Endpoint, method: str, document: Docume
         return
     if rules.models:
         _check_models_in(rules, document, note)
-        if endpoint.may_cost(method) and endpoint.has_model and not values_at(document.values, ("model",)):
+        is_asked = endpoint.may_cost(method) and endpoint.model == "named"
+        if is_asked and not values_at(document.values, ("model",)):
             check_unnamed_model(rules, note)
     for parameter in rules.parameters:
         if _holds(parameter, endpoint, method):
@@ -216,7 +219,11 @@ def allowed_models(rules: Ruleset | None) -> list[str] | None:
 
 
 def allows_endpoint(rules: Ruleset | None, endpoint: Endpoint, method: str) -> bool:
-    return rules is None or all(
+    if rules is None:
+        return True
+    if endpoint.hides_model(method) and not all(allowed.is_shadow for allowed in rules.models):
+        return False
+    return all(
         allowed.is_shadow or allowed.allows(endpoint.family, method, endpoint.path)
         for allowed in rules.endpoints
     )

@@ -9,7 +9,7 @@ from proxy.client_address import client_address
 from proxy.document import read_document
 from proxy.endpoints import Endpoint
 from proxy.errors import BadRequest, ServiceUnavailable
-from proxy.headers import FORM, media_type
+from proxy.headers import is_form
 from proxy.request import ProxyRequest, StreamedBody
 from proxy.rules import (
     NOT_SEEN,
@@ -71,4 +71,4 @@ def judge_body(
 
 
 def look_of(rules: Ruleset, request: ProxyRequest, endpoint: Endpoint) -> Look:
-    return look_into(rules, endpoint, request.method, is_form=media_type(request.headers) == FORM)
+    return look_into(rules, endpoint, request.method, is_form=is_form(request.headers))

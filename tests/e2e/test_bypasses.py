@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.e2e.test_rules import token, told
-from tests.factories import issue_token
-from tests.live import LiveProxy
+from tests.e2e.test_rules import post, token, told
+from tests.factories import ProjectFactory, issue_token
+from tests.live import LiveProxy, eventually
+from usage.models import UsageRecord
 
 CHEAP, DEAR = "gpt-4o-mini", "gpt-4o"
 RULES = {
@@ -142,15 +143,60 @@ def test_a_form_that_hides_what_it_asks_for_is_refused(live: LiveProxy, name: st
     assert live.upstream_requests("form-marker") == []
 
 
-def test_two_content_types_are_refused(live: LiveProxy) -> None:
-    answer = raw(
-        live,
-        token(RULES),
-        b"Content-Type: multipart/form-data; boundary=x\r\nContent-Type: application/json\r\n",
-        b'{"model":"gpt-4o"}',
-    )
+FORM_TYPE, JSON_TYPE = b"multipart/form-data; boundary=x", b"application/json"
+SEVERAL_TYPES = {
+    "form and JSON": b"Content-Type: %b\r\nContent-Type: %b\r\n" % (FORM_TYPE, JSON_TYPE),
+    "JSON and form": b"Content-Type: %b\r\nContent-Type: %b\r\n" % (JSON_TYPE, FORM_TYPE),
+    "form and JSON in one": b"Content-Type: %b, %b\r\n" % (FORM_TYPE, JSON_TYPE),
+    "JSON and form in one": b"Content-Type: %b, %b\r\n" % (JSON_TYPE, FORM_TYPE),
+}
+TYPES = SEVERAL_TYPES | {
+    "form": b"Content-Type: %b\r\n" % FORM_TYPE,
+    "form, to be dropped": b"Content-Type: %b\r\nConnection: content-type\r\n" % FORM_TYPE,
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "types"),
+    [(path, types) for path in ("/chat/completions", "/assistants") for types in TYPES]
+    + [("/skills", types) for types in SEVERAL_TYPES],
+)
+def test_what_may_be_no_form_is_looked_into(live: LiveProxy, path: str, types: str) -> None:
+    answer = raw(live, token(RULES), TYPES[types], b'{"model":"gpt-4o"}', path=path)
     assert answer.startswith(b"HTTP/1.1 400")
     assert live.upstream_requests("raw-marker") == []
+
+
+ELSEWHERE = {
+    "/batches": {"input_file_id": "file-1", "endpoint": "/v1/responses"},
+    "/evals": {"testing_criteria": [{"type": "label_model", "model": DEAR}]},
+    "/evals/e/runs": {"data_source": {"type": "completions", "model": DEAR}},
+    "/fine_tuning/alpha/graders/run": {"grader": {"type": "score_model", "model": DEAR}},
+    "/fine_tuning/alpha/graders/validate": {"grader": {"type": "score_model", "model": DEAR}},
+    "/fine_tuning/jobs": {"method": {"reinforcement": {"grader": {"model": DEAR}}}},
+    "/threads/t/runs/r/submit_tool_outputs": {"tool_outputs": []},
+    "/videos/edits": {"video": {"id": "v"}, "prompt": "x"},
+    "/videos/extensions": {"video": {"id": "v"}, "prompt": "x"},
+    "/videos/v/remix": {"prompt": "x"},
+    "/realtime/client_secrets": {"session": {"model": DEAR}},
+}
+
+
+@pytest.mark.parametrize("path", ELSEWHERE)
+@pytest.mark.parametrize("decoy", [{}, {"model": CHEAP}], ids=["alone", "beside a decoy"])
+def test_a_model_that_stands_elsewhere_is_refused(live: LiveProxy, path: str, decoy: dict[str, str]) -> None:
+    project = ProjectFactory.create(permits_leading_past_us=True)
+    _, plain = issue_token(project=project, rules={"models": [CHEAP]})
+    answer = post(live, plain, ELSEWHERE[path] | decoy, f"{path}?m=elsewhere-marker")
+    assert told(answer) == (403, "model_not_allowed", "model")
+    assert live.upstream_requests("elsewhere-marker") == []
+
+
+def test_in_shadow_mode_a_model_that_stands_elsewhere_is_noted(live: LiveProxy) -> None:
+    issued, plain = issue_token(rules={"models": [CHEAP], "shadow": ["models"]})
+    assert post(live, plain, ELSEWHERE["/evals/e/runs"], "/evals/e/runs").is_success
+    record = eventually(lambda: UsageRecord.objects.filter(token=issued).first())
+    assert record.shadow_refusals == "model_not_allowed"
 
 
 @pytest.mark.parametrize(
@@ -185,13 +231,27 @@ def test_the_method_is_that_of_the_first_line(live: LiveProxy, name: str) -> Non
     assert not {name, "x-original-url"} & {header.lower() for header, _ in request["headers"]}
 
 
-def raw(live: LiveProxy, plain: str, headers: bytes, body: bytes, *, has_length: bool = False) -> bytes:
+def raw(
+    live: LiveProxy,
+    plain: str,
+    headers: bytes,
+    body: bytes,
+    *,
+    has_length: bool = False,
+    path: str = "/chat/completions",
+) -> bytes:
     """The beginning of the answer to a request that no library would send."""
     parts: Any = urlsplit(live.url)
     length = b"" if has_length else b"Content-Length: %d\r\n" % len(body)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
         connection.sendall(
-            b"POST /v1/chat/completions?m=raw-marker HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-            b"Authorization: Bearer " + plain.encode() + b"\r\n" + headers + length + b"\r\n" + body
+            f"POST /v1{path}?m=raw-marker HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".encode()
+            + b"Authorization: Bearer "
+            + plain.encode()
+            + b"\r\n"
+            + headers
+            + length
+            + b"\r\n"
+            + body
         )
         return connection.recv(4096)

@@ -188,6 +188,11 @@ def test_a_head_of_60_kib_passes(wire: Wire) -> None:
         "/v1/projects/p/roles",
         "/v1",
         "/v1/",
+        "//v1/models",
+        "///v1/models",
+        "//v1",
+        "/V1/models",
+        "/V1",
     ],
 )
 def test_a_path_that_is_not_exactly_a_listed_one_is_refused(wire: Wire, target: str) -> None:
@@ -198,9 +203,7 @@ def test_a_path_that_is_not_exactly_a_listed_one_is_refused(wire: Wire, target: 
     assert wire.upstream() == []
 
 
-@pytest.mark.parametrize(
-    "target", ["//v1/models", "/V1/models", "/%2e%2e/v1/models", "/x/../v1/models", "/v1\\models"]
-)
+@pytest.mark.parametrize("target", ["/%2e%2e/v1/models", "/x/../v1/models", "/v1\\models", "/v11/models"])
 def test_a_path_outside_v1_does_not_reach_upstream(wire: Wire, target: str) -> None:
     answer = exchange(
         wire.live.url,

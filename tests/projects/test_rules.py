@@ -124,7 +124,7 @@ def test_rules_of_both_owners_are_made_ready() -> None:
         (("o3",), False),
     ]
     assert ruleset.names is not None
-    assert ruleset.names["tools"] == {"type": {}, "model": {}}
+    assert ruleset.names["tools"] == {"type": {}, "model": {}, "svg": {"model": {}}}
 
 
 def test_globs_know_case_and_the_whole_name() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.headers import HOP_BY_HOP, media_type, to_client, to_upstream, upstream_headers
+from proxy.headers import HOP_BY_HOP, is_form, media_type, to_client, to_upstream, upstream_headers
 
 names = st.text(string.ascii_lowercase + "-", min_size=1, max_size=20).map(str.encode)
 values = st.binary(max_size=40)
@@ -33,6 +33,14 @@ def test_headers_named_by_connection_do_not_pass() -> None:
     assert [name for name, _ in to_client(headers, "id")] == [b"x-other", b"x-llm-proxy-request-id"]
 
 
+@pytest.mark.parametrize("name", [b"content-type", b"content-length", b"content-encoding"])
+def test_how_a_body_is_read_is_not_for_a_connection_to_say(name: bytes) -> None:
+    headers = [(b"connection", name.title() + b", close"), (name, b"1")]
+
+    assert (name, b"1") in to_upstream(headers, "k")
+    assert (name, b"1") in to_client(headers, "id")
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -53,6 +61,19 @@ def test_headers_named_by_connection_do_not_pass() -> None:
         b"x-forwarded-anything",
         b"x-llm-proxy-anything",
         b"cf-connecting-ip",
+        b"client-ip",
+        b"cloudfront-viewer-address",
+        b"fastly-client-ip",
+        b"fly-client-ip",
+        b"proxy-client-ip",
+        b"x-appengine-user-ip",
+        b"x-azure-clientip",
+        b"x-azure-socketip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-envoy-external-address",
+        b"x-original-forwarded-for",
+        b"x-vercel-ip-city",
     ],
 )
 def test_what_is_the_clients_own_does_not_reach_upstream(name: bytes) -> None:
@@ -132,3 +153,20 @@ def test_upstreams_word_about_its_own_origin_does_not_reach_the_client(name: byt
 def test_the_media_type_has_no_parameters(value: bytes, media: bytes) -> None:
     assert media_type([(b"content-type", value)]) == media
     assert media_type([]) == b""
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ([b"multipart/form-data; boundary=x"], True),
+        ([b"Multipart/Form-Data;boundary=x"], True),
+        ([], False),
+        ([b"application/json"], False),
+        ([b"multipart/form-data; boundary=x", b"application/json"], False),
+        ([b"multipart/form-data; boundary=x", b"multipart/form-data; boundary=x"], False),
+        ([b"multipart/form-data; boundary=x, application/json"], False),
+        ([b"multipart/form-data, application/json"], False),
+    ],
+)
+def test_a_form_has_one_content_type(types: list[bytes], expected: bool) -> None:
+    assert is_form([(b"content-type", value) for value in types]) is expected

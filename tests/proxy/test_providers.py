@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
+from llm_proxy_site.fake_upstream.operations import published
 from proxy.headers import to_upstream
 from proxy.providers import InvalidProvidersError, load_providers
 
@@ -112,6 +113,18 @@ def test_what_is_shipped_and_what_is_documented_can_be_used(name: str, tmp_path:
     assert examples
     for example in examples:
         assert load_providers(write(tmp_path, example)).names
+
+
+def test_only_uploads_of_files_may_stream_as_forms() -> None:
+    endpoints = load_providers(Path(settings.BASE_DIR) / "proxy/providers.yaml").default.endpoints
+    forms = [
+        endpoints.find(operation.path.replace("{", "").replace("}", ""))
+        for operation in published()
+        if "multipart/form-data" in operation.request_types
+    ]
+    free = {endpoint.path for endpoint in forms if endpoint is not None and endpoint.usage == "none"}
+    streaming = endpoints.names(lambda endpoint, method: endpoint.takes_files)
+    assert {name.split()[1] for name in streaming} == free
 
 
 @given(st.binary(max_size=60) | st.text(alphabet="{}[]:&*!?-#|>'\"%@,ab1 \n", max_size=60).map(str.encode))

@@ -31,9 +31,11 @@ CHAT = Endpoint(path="/chat/completions", methods=("GET", "POST"), usage="openai
 STORED = Endpoint(path="/chat/completions/{id}", methods=("GET", "POST"), usage="none", family="chat")
 MODEL = Endpoint(path="/models/{id}", methods=("GET", "DELETE"), family="models")
 SEARCH = Endpoint(
-    path="/vector_stores/{id}/search", methods=("POST",), usage="unreported", has_model=False, family="vs"
+    path="/vector_stores/{id}/search", methods=("POST",), usage="unreported", model="none", family="vs"
 )
-FILES = Endpoint(path="/files", methods=("POST",), usage="none", family="files")
+FILES = Endpoint(path="/files", methods=("POST",), usage="none", takes_files=True, family="files")
+BATCHES = Endpoint(path="/batches", methods=("GET", "POST"), usage="unreported", model="elsewhere")
+EVALS = Endpoint(path="/evals", methods=("GET", "POST"), usage="none", model="elsewhere")
 SPEECH = Endpoint(path="/audio/speech", methods=("POST",), usage="unreported", family="audio")
 REALTIME = Endpoint(path="/realtime", methods=("GET",), family="realtime")
 
@@ -98,6 +100,13 @@ NO_MODEL = ("model_not_allowed", "model")
         (b'{"model":["gpt-4o-mini","o3"]}', NO_MODEL),
         (b'{"model":"gpt-4o-mini","models":["o3"]}', ("model_not_allowed", "models[]")),
         (b'{"model":"gpt-4o-mini","tools":[{"model":"o3"}]}', ("model_not_allowed", "tools[].model")),
+        (
+            b'{"model":"gpt-4o-mini","tools":[{"svg":{"model":"o3"}}]}',
+            ("model_not_allowed", "tools[].svg.model"),
+        ),
+        (b'{"model":"gpt-4o-mini","svg":{"model":"o3"}}', ("model_not_allowed", "svg.model")),
+        (b'{"model":"gpt-4o-mini","moderation":{"model":"o3"}}', ("model_not_allowed", "moderation.model")),
+        (b'{"model":"gpt-4o-mini","moderation":"low"}', []),
         (b'{"model":"gpt-4o-mini","tools":[{"type":"function"}],"x":{"model":"o3"}}', []),
     ],
 )
@@ -110,6 +119,19 @@ def test_where_there_is_no_model_none_must_be_named() -> None:
     assert body(MODELS, b"{}", STORED) == []
     assert body(MODELS, b'{"model":"o3"}', STORED) == NO_MODEL
     assert body(MODELS, b"{}", SPEECH) == NO_MODEL
+
+
+@pytest.mark.parametrize("endpoint", [BATCHES, EVALS])
+def test_where_a_model_stands_elsewhere_no_model_is_believed(endpoint: Endpoint) -> None:
+    assert request(MODELS, endpoint) == NO_MODEL
+    assert request(MODELS, endpoint, method="GET") == []
+    assert request(rules({"max_body_bytes": 9}), endpoint) == []
+    assert allows_endpoint(MODELS, endpoint, "GET")
+    assert not allows_endpoint(MODELS, endpoint, "POST")
+    shadow = rules({"models": ["*"], "shadow": ["models"]})
+    assert request(shadow, endpoint) == ["model_not_allowed"]
+    assert allows_endpoint(shadow, endpoint, "POST")
+    assert look_into(shadow, endpoint, "POST", is_form=False) is Look.NO
 
 
 @pytest.mark.parametrize(
@@ -132,9 +154,7 @@ def test_models_in_path_and_query_are_seen(path: str, query: bytes, expected: An
 
 
 def test_a_variable_of_a_path_that_is_called_model_is_one() -> None:
-    deployment = Endpoint(
-        path="/deployments/{model}/chat", methods=("POST",), usage="openai", has_model=False
-    )
+    deployment = Endpoint(path="/deployments/{model}/chat", methods=("POST",), usage="openai", model="none")
     for model, expected in (("gpt-4o-mini", []), ("o3", NO_MODEL)):
         assert request(MODELS, deployment, path=f"/deployments/{model}/chat") == expected
     assert body(MODELS, b"{}", deployment) == []
@@ -244,6 +264,7 @@ def test_where_the_body_matters_it_is_looked_into() -> None:
 
     assert look(MODELS, CHAT) is look(MODELS, CHAT, is_form=True) is look(MAXIMUM, FILES) is Look.MUST
     assert look(MODELS, FILES, is_form=True) is look(MAXIMUM, FILES, is_form=True) is Look.NO
+    assert look(MODELS, STORED, is_form=True) is look(MAXIMUM, STORED, is_form=True) is Look.MUST
     assert (
         look(parameter(name="purpose", forbidden=True, endpoints=["files"]), FILES, is_form=True) is Look.MUST
     )
