@@ -128,7 +128,10 @@ def _count_inputs(peeked: _Peeked, path: str) -> int:
     texts = bytes(peeked.prompt if path == "/completions" else peeked.input)
     if not texts.startswith(b"["):
         return 1
-    parts = msgspec.json.decode(texts, type=list[msgspec.Raw])
+    try:
+        parts = msgspec.json.decode(texts, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return texts.count(b",") + 1  # at most
     # A list of numbers is one text in model tokens.
     return max(1, sum(bytes(part)[:1] in (b'"', b"[") for part in parts))
 
@@ -154,5 +157,5 @@ def _are_functions(tools: msgspec.Raw) -> bool:
         return True
     try:
         return all(tool.type in ("function", "custom") for tool in _tools.decode(tools))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False

@@ -103,6 +103,44 @@ def test_input_that_is_all_here_is_noticed_too() -> None:
     ).has_input_elsewhere
 
 
+SPOILT = st.builds(
+    lambda head, spoilt, tail: head + spoilt + tail,
+    st.sampled_from(
+        [
+            b'{"model":"tts-1","tools":[{"type":"',
+            b'{"model":"m","prompt":["',
+            b'{"input":[',
+            b'{"model":{"',
+            b'{"prompt":{"id":"',
+            b'{"stream":true,"',
+        ]
+    ),
+    st.binary(max_size=10) | st.just(b"\\ud800") | st.just(b"[" * 980 + b"]" * 980),
+    st.sampled_from([b'"}]}', b'"]}', b"]}", b'":1}}', b'"}}', b'":1}', b""]),
+)
+
+
+@given(
+    SPOILT,
+    st.sampled_from([CHAT, "/audio/speech", "/completions", "/embeddings", "/threads/runs"]),
+    st.booleans(),
+)
+def test_no_bytes_break_the_look(body: bytes, path: str, for_limits: bool) -> None:
+    assert isinstance(peek(body, path, for_limits=for_limits), Facts)
+
+
+def test_tools_that_are_no_text_may_bring_in_anything() -> None:
+    body = b'{"model":"tts-1","tools":[{"type":"\xff"}]}'
+    assert peek(body, "/audio/speech", for_limits=True).has_input_elsewhere
+
+
+@pytest.mark.parametrize("name", ["tools", "prompt"])
+def test_no_depth_breaks_the_look(name: str) -> None:
+    for depth in range(900, 1000):  # about what a reader can, less what its callers have used of it
+        body = b'{"%b":%b}' % (name.encode(), b"[" * depth + b"]" * depth)
+        peek(body, "/completions", for_limits=True)
+
+
 @given(st.binary(max_size=50) | st.recursive(st.none() | st.text(), st.lists).map(json.dumps).map(str.encode))
 def test_anything_else_has_no_facts(body: bytes) -> None:
     assert peek(body, CHAT, for_limits=True) == NO_FACTS
