@@ -92,6 +92,19 @@ def test_background_is_noticed() -> None:
     assert not look("/responses", background="yes").is_background
 
 
+@pytest.mark.parametrize("path", ["/threads/runs", "/threads/thread_1/runs"])
+def test_a_run_has_its_input_elsewhere_and_goes_on_by_itself(path: str) -> None:
+    facts = look(path, model="gpt-4o", assistant_id="asst_1", max_completion_tokens=500)
+    assert (facts.is_background, facts.has_input_elsewhere, facts.max_output_tokens) == (True, True, 500)
+    unlimited = peek(b'{"model":"gpt-4o"}', path)
+    assert (unlimited.is_background, unlimited.has_input_elsewhere) == (True, True)
+
+
+@pytest.mark.parametrize("path", ["/threads", "/threads/t/messages", "/threads/t/runs/r", "/evals/e/runs"])
+def test_what_is_beside_runs_is_none(path: str) -> None:
+    assert not look(path, model="m").is_background
+
+
 def test_input_that_is_all_here_is_noticed_too() -> None:
     assert not look(CHAT, messages=[{"role": "user", "content": "Hi"}]).has_input_elsewhere
     assert not look("/completions", prompt="{text}").has_input_elsewhere
