@@ -66,7 +66,10 @@ def read_json(text: bytes, names: Names, place: str = "") -> dict[str, Any]:
 
 def has_unique_members(text: bytes, *, without: str) -> bool:
     """Whether it is certain which members this JSON object has, and that this one is not among them."""
-    members = _members.decode(text)
+    try:
+        members = _members.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
     return without not in members and _first_duplicate(text, members) is None
 
 
@@ -112,12 +115,19 @@ def _value(text: bytes, names: Names, place: str, depth: int = 0) -> Any:
     if first == b"[":
         if depth == MAX_LIST_DEPTH:
             raise _uncertain("Its lists are too deep", names, place)
-        return [_value(bytes(item), names, place, depth + 1) for item in _items.decode(text)]
+        return [_value(bytes(item), names, place, depth + 1) for item in _list(text, names, place)]
     if first == b"{":
         return _object(text, names, place) if names else {}
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _uncertain("It has a value that cannot be read", names, place) from None
+
+
+def _list(text: bytes, names: Names, place: str) -> list[msgspec.Raw]:
+    try:
+        return _items.decode(text)
+    except (msgspec.DecodeError, RecursionError):  # what is deep is read from deeper down than before
         raise _uncertain("It has a value that cannot be read", names, place) from None
 
 

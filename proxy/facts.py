@@ -2,6 +2,7 @@
 upstream judges the request, and the worst is assumed of what cannot be read.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from projects.ruleset import Names
 from proxy.references import refers_elsewhere
 
 _ABSENT = msgspec.Raw(b"null")
+_RUNS = re.compile(r"/threads(?:/[^/]+)?/runs")
+"""Where a run of an assistant begins: its input is a thread that upstream keeps, and it goes on by itself."""
 
 
 class _Peeked(msgspec.Struct):
@@ -74,14 +77,20 @@ def peek(body: bytes, path: str, *, for_limits: bool = False, refers: bool | Non
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return NO_FACTS
     model, tier = peeked.model, peeked.service_tier
+    is_run = _RUNS.fullmatch(path) is not None
     if not for_limits:
-        return Facts(model=model if isinstance(model, str) else "", is_stream=peeked.stream is True)
+        return Facts(
+            model=model if isinstance(model, str) else "",
+            is_stream=peeked.stream is True,
+            is_background=is_run,
+            has_input_elsewhere=is_run,
+        )
     inputs = _count_inputs(peeked, path)
     # One prompt of `completions` gives as many outputs as are asked for; so does each of several.
     choices = max(_count(peeked.n) or 1, _count(peeked.best_of) or 1) * (
         inputs if path == "/completions" else 1
     )
-    most = _most_output(peeked, path)
+    most = _count(peeked.max_completion_tokens) if is_run else _most_output(peeked, path)
     return Facts(
         model=model if isinstance(model, str) else "",
         is_stream=peeked.stream is True,
@@ -89,8 +98,9 @@ def peek(body: bytes, path: str, *, for_limits: bool = False, refers: bool | Non
         max_output_tokens=None if most is None else most * choices,
         choices=choices,
         inputs=inputs,
-        is_background=peeked.background is True,
-        has_input_elsewhere=_has_input_elsewhere(peeked)
+        is_background=is_run or peeked.background is True,
+        has_input_elsewhere=is_run
+        or _has_input_elsewhere(peeked)
         or (refers_elsewhere(body) if refers is None else refers),
     )
 
@@ -128,7 +138,10 @@ def _count_inputs(peeked: _Peeked, path: str) -> int:
     texts = bytes(peeked.prompt if path == "/completions" else peeked.input)
     if not texts.startswith(b"["):
         return 1
-    parts = msgspec.json.decode(texts, type=list[msgspec.Raw])
+    try:
+        parts = msgspec.json.decode(texts, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return texts.count(b",") + 1  # at most
     # A list of numbers is one text in model tokens.
     return max(1, sum(bytes(part)[:1] in (b'"', b"[") for part in parts))
 
@@ -154,5 +167,5 @@ def _are_functions(tools: msgspec.Raw) -> bool:
         return True
     try:
         return all(tool.type in ("function", "custom") for tool in _tools.decode(tools))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False

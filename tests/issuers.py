@@ -104,7 +104,8 @@ def serving_as(kind: type[AnyIssuer]) -> Iterator[AnyIssuer]:
                 return
             self.send_response(500 if issuer.fault == "down" else 200)
             self.end_headers()
-            self.wfile.write(json.dumps(issuer.document(self.path)).encode())
+            document = json.dumps(issuer.document(self.path)).encode()
+            self.wfile.write(b'{"issuer":"\xff"}' if issuer.fault == "garbled" else document)
             if issuer.fault == "huge":
                 self.wfile.write(b" " * 1024 * 1024)
 

@@ -58,7 +58,13 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
 )
 
 
-_OF_WORK = {("GET", "/v1/responses/{}"), ("GET", "/v1/batches/{}")}
+_OF_WORK = {
+    ("GET", "/v1/responses/{}"),
+    ("GET", "/v1/batches/{}"),
+    ("GET", "/v1/threads/{}/runs/{}"),
+    ("POST", "/v1/threads/{}/runs/{}/cancel"),
+    ("POST", "/v1/threads/{}/runs/{}/submit_tool_outputs"),
+}
 
 
 def create_app(*, record: bool = True) -> web.Application:

@@ -1,4 +1,6 @@
-"""Work that goes on by itself: background responses, and batches. It is finished when it is asked for."""
+"""Work that goes on by itself: background responses, batches, and runs of assistants. It is finished when it
+is asked for.
+"""
 
 from collections.abc import Callable
 
@@ -17,14 +19,15 @@ def begin(call: Call, finished: dict[str, object]) -> Answer:
     """Remember how the work will end, and say that it waits."""
     call.request.app[FINISHED][str(finished["id"])] = finished
     usage = dict.fromkeys(ZEROS, 0) if call.faults.work == "zeros" else None
-    return json_answer({**finished, "status": "queued", "output": [], "usage": usage})
+    output: dict[str, object] = {"output": []} if "output" in finished else {}
+    return json_answer({**finished, "status": "queued", **output, "usage": usage})
 
 
 def found_or(otherwise: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
     """The endpoint that tells how the work ended; of what has not begun here, what `otherwise` says."""
 
     def answer(call: Call) -> Answer:
-        (work_id,) = call.request.match_info.values()
+        *_, work_id = call.request.match_info.values()
         finished = call.request.app[FINISHED].get(work_id)
         if finished is None:
             return otherwise(call)

@@ -34,7 +34,7 @@ class Call:
     def decode(self, decoder: msgspec.json.Decoder[T]) -> T:
         try:
             return decoder.decode(self.body.content)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise undecodable_body(error) from error
 
     def make_id(self, prefix: str) -> str:

@@ -39,7 +39,7 @@ def missing_parameter(name: str) -> ApiError:
     )
 
 
-def undecodable_body(error: msgspec.DecodeError) -> ApiError:
+def undecodable_body(error: Exception) -> ApiError:
     """What OpenAI says of a body that is no JSON, lacks a parameter, or has one of a wrong type."""
     if not isinstance(error, msgspec.ValidationError):
         return ApiError(

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from .answers import CREATED, DONE, Answer, event_stream, json_answer, named_event
+from .background import begin
 from .calls import Call
 from .images import PIXEL
 from .operations import Operation
@@ -31,8 +32,9 @@ _LISTING = ("/search", "/items", "/permissions")
 # What reports model tokens, but for the endpoints that are elsewhere.
 _REPORTING = ("/images/edits", "/responses/compact", "/responses/{response_id}", "/threads/runs")
 _REPORTING_RUNS = ("/runs", "/runs/{run_id}", "/submit_tool_outputs")
+_BEGINNING_RUNS = ("/threads/runs", "/threads/{thread_id}/runs")
 # What may be streamed though the published table does not say so.
-_STREAMED = ("/responses/{response_id}", "/threads/runs", "/threads/{thread_id}/runs")
+_STREAMED = ("/responses/{response_id}", *_BEGINNING_RUNS)
 
 
 def answer_to(operation: Operation) -> Callable[[Call], Answer]:
@@ -59,6 +61,8 @@ def _answer(operation: Operation, call: Call) -> Answer:
     if not operation.response_types:
         return Answer(b"", "text/plain", operation.status)
     found = _object(operation, call, asked)
+    if operation.method == "POST" and operation.path in _BEGINNING_RUNS:
+        return begin(call, found)
     answer = json_answer(_list_of(found) if _is_list(operation) else found)
     return Answer(answer.body, answer.content_type, operation.status)
 
@@ -121,7 +125,7 @@ def _events(operation: Operation, call: Call, asked: dict[str, Any]) -> Iterator
     """Named as those of `responses` and of runs: usage comes with the last."""
     kind, whole = _kind(operation), _object(operation, call, asked)
     numbers = count()
-    begun = {name: value for name, value in whole.items() if name != "usage"}
+    begun = {name: value for name, value in whole.items() if name != "usage"} | {"status": "in_progress"}
 
     def of(state: str, **members: Any) -> bytes:
         return named_event({"type": f"{kind}.{state}", "sequence_number": next(numbers), **members})

@@ -1,4 +1,4 @@
-"""Work that goes on upstream when its request has ended: background responses and batches."""
+"""Work that goes on upstream when its request has ended: background responses, batches, assistants' runs."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ def read_work(document: bytes) -> Work | None:
     if isinstance(found, _Document) and found.response is not None:
         found = found.response
     is_batch = found.object == "batch"
-    if not _is_id(found.id) or not (is_batch or found.background):
+    if not _is_id(found.id) or not (is_batch or found.background or found.object == "thread.run"):
         return None
     status = found.status
     return Work(found.id, status in _FINISHED, is_batch, status in _BROKEN_OFF, status == "cancelled")

@@ -118,6 +118,6 @@ def _is_whole(event: bytes) -> bool:
         return True
     try:
         _any_json.decode(event)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return event.startswith(b"{")

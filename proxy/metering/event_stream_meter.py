@@ -122,7 +122,8 @@ class EventStreamMeter:
             self._usage = read_usage(data) or self._usage
             self._reported = data
         self._take(data, data)
-        if b'"background"' in data and (self._work is None or self.has_ended):
+        is_of_run = b'"thread.run"' in data  # few are, and each may be the one that says how it ended
+        if is_of_run or (b'"background"' in data and (self._work is None or self.has_ended)):
             self._work = read_work(data) or self._work
 
     def _is_mere_piece(self, chunk: bytes, start: int) -> bool:

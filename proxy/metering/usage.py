@@ -11,8 +11,8 @@ _NULL = msgspec.Raw(b"null")
 
 
 class _Reported(msgspec.Struct):
-    """`usage` as chat/completions and runs (prompt/completion), or responses, images and audio (input/output)
-    write it. Accepted and rejected predictions are among the output tokens already.
+    """`usage` as chat/completions and runs (prompt/completion), or responses, images, audio and the realtime
+    API (input/output) write it. Accepted and rejected predictions are among the output tokens already.
 
     What has another type than it should is taken for absent: it loses nothing but itself.
     """
@@ -26,7 +26,8 @@ class _Reported(msgspec.Struct):
     input_tokens_details: Any = None
     output_tokens_details: Any = None
     input_token_details: Any = None
-    """As transcriptions spell it."""
+    """As transcriptions and the realtime API spell it."""
+    output_token_details: Any = None
     seconds: Any = None
     """Of audio: what some transcriptions are charged by, in place of model tokens."""
 
@@ -89,7 +90,9 @@ def _usage_of(found: _Response, reported: _Reported) -> Usage | None:
     input_details = _details(
         reported.prompt_tokens_details, reported.input_tokens_details, reported.input_token_details
     )
-    output_details = _details(reported.completion_tokens_details, reported.output_tokens_details)
+    output_details = _details(
+        reported.completion_tokens_details, reported.output_tokens_details, reported.output_token_details
+    )
     return Usage(
         model=_text(found.model),
         service_tier=_text(found.service_tier),
@@ -103,6 +106,7 @@ def _usage_of(found: _Response, reported: _Reported) -> Usage | None:
         image_input_tokens=_count(input_details.get("image_tokens")),
         image_output_tokens=_count(output_details.get("image_tokens")),
         audio_seconds=seconds,
+        cached_audio_tokens=_count(_details(input_details.get("cached_tokens_details")).get("audio_tokens")),
     )
 
 

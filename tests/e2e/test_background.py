@@ -1,4 +1,6 @@
-"""Background responses and batches are charged what they have used, once, when they are found finished."""
+"""Background responses, batches and runs are charged what they have used, once, when they are found
+finished.
+"""
 
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -140,6 +142,57 @@ def test_a_batch_is_charged_when_it_is_found_finished(live: LiveProxy) -> None:
     assert (record.usage_source, record.cost_source) == ("upstream", "price")
     assert (record.input_tokens, record.output_tokens) == (1000, 200)
     assert record.cost_microusd in (2250, 4500)  # half of it, where the tier of batches has a price
+
+
+RUN = {"model": "gpt-4o", "assistant_id": "asst_1", "max_completion_tokens": 1000}
+
+
+@pytest.mark.parametrize("way", ["GET", "cancel", "submit_tool_outputs"])
+def test_a_run_is_charged_once_when_it_is_found_finished(live: LiveProxy, way: str) -> None:
+    token, plain = issue_token(total_budget_microusd=1_000_000)
+    begun = ask(live, plain, "POST", "/threads/thread_1/runs", json=RUN)
+    record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
+    assert (record.usage_source, record.input_tokens, record.output_tokens) == ("estimated", 128_000, 1000)
+    assert spent_usd(live, plain) == Decimal(record.cost_microusd) / 1_000_000
+
+    path = f"/threads/thread_1/runs/{begun['id']}"
+    if way == "GET":
+        finished = ask(live, plain, "GET", path)
+    else:
+        finished = ask(live, plain, "POST", f"{path}/{way}", json={})
+    ask(live, plain, "GET", path)
+    eventually(lambda: UsageRecord.objects.filter(token=token).count() == 3)
+    record.refresh_from_db()
+    usage = finished["usage"]
+    assert (record.usage_source, record.cost_source) == ("upstream", "price")
+    assert (record.input_tokens, record.output_tokens) == (
+        usage["prompt_tokens"],
+        usage["completion_tokens"],
+    )
+    assert DailySpend.objects.get(subject_id=token.id).cost_microusd == record.cost_microusd < 1000
+    eventually(lambda: spent_usd(live, plain) == Decimal(record.cost_microusd) / 1_000_000)
+
+
+def test_a_run_that_is_streamed_is_charged_once(live: LiveProxy) -> None:
+    token, plain = issue_token(total_budget_microusd=1_000_000)
+    answer = httpx.post(
+        f"{live.base_url}/threads/runs",
+        headers={"authorization": f"Bearer {plain}"},
+        json={**RUN, "stream": True},
+        timeout=20,
+    )
+    assert answer.text.endswith("data: [DONE]\n\n")
+    record = record_of(token, "POST")
+    assert (record.usage_source, record.is_stream) == ("upstream", True)
+    charged = record.cost_microusd
+    run_id = (
+        next(line for line in answer.text.splitlines() if '"id"' in line).split('"id":"')[1].split('"')[0]
+    )
+    ask(live, plain, "GET", f"/threads/thread_1/runs/{run_id}")
+    record_of(token, "GET")
+
+    assert DailySpend.objects.get(subject_id=token.id).cost_microusd == charged
+    assert record_of(token, "POST").cost_microusd == charged
 
 
 def test_a_response_that_is_not_in_the_background_is_charged_when_it_is_made(live: LiveProxy) -> None:

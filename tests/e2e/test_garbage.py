@@ -113,6 +113,19 @@ def test_a_client_that_closes_its_side_leaves_nothing(hurried: LiveProxy, name: 
         _read_to_the_end(connection)
 
 
+@pytest.mark.parametrize("path", ["audio/speech", "completions", "embeddings", "responses", "threads/runs"])
+def test_a_body_that_is_not_utf_8_is_no_fault_of_ours(hurried: LiveProxy, path: str) -> None:
+    _, plain = issue_token(total_budget_microusd=10**9)
+    for name in (b"tools", b"prompt", b"input", b"model"):
+        for value in (b'[{"type":"\xff"}]', b'["\xff"]', b'"\xff"', b'{"\xff":1}'):
+            answer = httpx.post(
+                f"{hurried.base_url}/{path}",
+                headers={"authorization": f"Bearer {plain}", "content-type": "application/json"},
+                content=b'{"model":"gpt-4o","voice":"alloy","%b":%b}' % (name, value),
+            )
+            assert answer.status_code in (200, 400), answer.text
+
+
 @pytest.mark.parametrize("private_live", [SOON | {"METRICS_TOKEN": TOKEN}], indirect=True)
 def test_no_request_runs_on_after_garbage(private_live: LiveProxy) -> None:
     with _leaving_nothing(private_live) as sent_with:

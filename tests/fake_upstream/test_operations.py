@@ -34,7 +34,8 @@ async def test_every_operation_is_known_but_those_of_the_admin_surface(upstream:
         ("DELETE", "/assistants/a1", {"object": "assistant.deleted", "id": "a1", "deleted": True}),
         ("GET", "/evals", {"object": "list", "has_more": False}),
         ("POST", "/vector_stores/v/search", {"object": "list"}),
-        ("POST", "/threads/runs", {"object": "thread.run", "usage": RUN_USAGE}),
+        ("POST", "/threads/runs", {"object": "thread.run", "status": "queued", "usage": None}),
+        ("GET", "/threads/t/runs/r", {"object": "thread.run", "status": "completed", "usage": RUN_USAGE}),
     ],
 )
 async def test_objects_are_like_openais(

@@ -1,12 +1,17 @@
 """Which bodies are read before they are sent on, and what is refused that cannot be seen."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from projects.models import UnpricedPolicy
+from proxy.asking import ask_for_usage
 from proxy.bodies import (
     MAX_PEEKED_BYTES,
     MAX_SEEN_BYTES,
@@ -205,3 +210,35 @@ async def test_what_was_announced_keeps_nobody_out() -> None:
         will_be_seen(a_request(MAX_PEEKED_BYTES * 20), grant, CHAT, held.place_for(grant))
     first.give_back()
     assert will_be_seen(a_request(MAX_PEEKED_BYTES * 20), grant, CHAT, held.place_for(grant))
+
+
+SPEECH = Endpoint(path="/audio/speech", methods=("POST",), usage="unreported")
+ASKING = Endpoint(path="/chat/completions", methods=("POST",), usage="openai", asks_usage=True)
+EMBEDDINGS = Endpoint(path="/embeddings", methods=("POST",), usage="input")
+RUNS = Endpoint(path="/threads/runs", methods=("POST",), usage="openai", background=True)
+JSON_WITH_A_HOLE = [
+    (b'{"model":"tts-1","tools":[{"type":"', b'"}]}'),
+    (b'{"model":"m","input":["', b'"]}'),
+    (b'{"model":"m","stream":true,"', b'":1}'),
+    (b'{"model":"m","stream":true,"stream_options":{"', b'":{}}}'),
+    (b'{"model":"', b'"}'),
+    (b'{"model":"m","prompt":', b"}"),
+    (b"", b""),
+]
+
+
+@given(
+    st.sampled_from([ASKING, SPEECH, EMBEDDINGS, RUNS]),
+    st.sampled_from([UNLIMITED, BUDGETED, REFUSING]),
+    st.sampled_from([b"application/json", b"text/plain", b"multipart/form-data; boundary=b"]),
+    st.sampled_from(JSON_WITH_A_HOLE),
+    st.binary(max_size=20) | st.sampled_from([b"[" * 985 + b"]" * 985, b"\\ud800", b"\xed\xa0\x80"]),
+)
+def test_no_bytes_do_more_than_be_refused(
+    endpoint: Endpoint, grant: Grant, media: bytes, around: tuple[bytes, bytes], hole: bytes
+) -> None:
+    body = around[0] + hole + around[1]
+    request = a_request(len(body), media, endpoint.path)
+    with suppress(BadRequest):
+        read_whole, facts = asyncio.run(read(grant, request, body, endpoint=endpoint))
+        ask_for_usage(request, endpoint, facts, read_whole)

@@ -176,6 +176,14 @@ def test_an_object_is_read_if_it_has_each_member_once(
             read_json(body, {"model": {}, "n": None})
 
 
+def test_no_depth_breaks_the_reader() -> None:
+    for depth in range(900, 1000):  # about what a decoder can, less what its callers have used of it
+        try:
+            read_json(b'{"tools":' + b"[" * depth + b"]" * depth + b"}", NAMES)
+        except BadRequest:
+            continue
+
+
 @given(st.binary(max_size=40) | st.text('{}[]":,model \\u0065\n', max_size=30).map(str.encode))
 def test_no_body_fails_otherwise(body: bytes) -> None:
     """And what is read is what Python's reader reads."""

@@ -92,6 +92,19 @@ def test_background_is_noticed() -> None:
     assert not look("/responses", background="yes").is_background
 
 
+@pytest.mark.parametrize("path", ["/threads/runs", "/threads/thread_1/runs"])
+def test_a_run_has_its_input_elsewhere_and_goes_on_by_itself(path: str) -> None:
+    facts = look(path, model="gpt-4o", assistant_id="asst_1", max_completion_tokens=500)
+    assert (facts.is_background, facts.has_input_elsewhere, facts.max_output_tokens) == (True, True, 500)
+    unlimited = peek(b'{"model":"gpt-4o"}', path)
+    assert (unlimited.is_background, unlimited.has_input_elsewhere) == (True, True)
+
+
+@pytest.mark.parametrize("path", ["/threads", "/threads/t/messages", "/threads/t/runs/r", "/evals/e/runs"])
+def test_what_is_beside_runs_is_none(path: str) -> None:
+    assert not look(path, model="m").is_background
+
+
 def test_input_that_is_all_here_is_noticed_too() -> None:
     assert not look(CHAT, messages=[{"role": "user", "content": "Hi"}]).has_input_elsewhere
     assert not look("/completions", prompt="{text}").has_input_elsewhere
@@ -101,6 +114,44 @@ def test_input_that_is_all_here_is_noticed_too() -> None:
     assert not look(
         CHAT, tools=[{"type": "function"}, {"type": "custom"}], tool_choice="auto"
     ).has_input_elsewhere
+
+
+SPOILT = st.builds(
+    lambda head, spoilt, tail: head + spoilt + tail,
+    st.sampled_from(
+        [
+            b'{"model":"tts-1","tools":[{"type":"',
+            b'{"model":"m","prompt":["',
+            b'{"input":[',
+            b'{"model":{"',
+            b'{"prompt":{"id":"',
+            b'{"stream":true,"',
+        ]
+    ),
+    st.binary(max_size=10) | st.just(b"\\ud800") | st.just(b"[" * 980 + b"]" * 980),
+    st.sampled_from([b'"}]}', b'"]}', b"]}", b'":1}}', b'"}}', b'":1}', b""]),
+)
+
+
+@given(
+    SPOILT,
+    st.sampled_from([CHAT, "/audio/speech", "/completions", "/embeddings", "/threads/runs"]),
+    st.booleans(),
+)
+def test_no_bytes_break_the_look(body: bytes, path: str, for_limits: bool) -> None:
+    assert isinstance(peek(body, path, for_limits=for_limits), Facts)
+
+
+def test_tools_that_are_no_text_may_bring_in_anything() -> None:
+    body = b'{"model":"tts-1","tools":[{"type":"\xff"}]}'
+    assert peek(body, "/audio/speech", for_limits=True).has_input_elsewhere
+
+
+@pytest.mark.parametrize("name", ["tools", "prompt"])
+def test_no_depth_breaks_the_look(name: str) -> None:
+    for depth in range(900, 1000):  # about what a reader can, less what its callers have used of it
+        body = b'{"%b":%b}' % (name.encode(), b"[" * depth + b"]" * depth)
+        peek(body, "/completions", for_limits=True)
 
 
 @given(st.binary(max_size=50) | st.recursive(st.none() | st.text(), st.lists).map(json.dumps).map(str.encode))

@@ -387,6 +387,29 @@ def test_the_usage_of_a_run_is_the_last_that_its_stream_reports() -> None:
     assert meter.finish() == Usage("m", 5, 7)
 
 
+def test_a_run_is_known_by_the_events_of_its_stream() -> None:
+    step = {
+        "id": "step_1",
+        "object": "thread.run.step",
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+    }
+    ran = {**RUN, "status": "completed", "usage": {"prompt_tokens": 5, "completion_tokens": 7}}
+    meter = meter_for(METERED, SSE)
+    events = [RUN, {**RUN, "status": "in_progress"}, step]
+    meter.feed(sse(*events).removesuffix(b"data: [DONE]\n\n"))
+    assert meter.work() == Work("run_1", is_finished=False, is_batch=False)
+    meter.feed(sse(ran))
+
+    assert meter.work() == Work("run_1", is_finished=True, is_batch=False)
+    assert meter.finish() == Usage("m", 5, 7)
+
+
+def test_a_run_that_waits_for_its_tools_is_not_finished() -> None:
+    meter = meter_for(METERED, SSE)
+    meter.feed(sse(RUN, {**RUN, "status": "requires_action"}))
+    assert meter.work() == Work("run_1", is_finished=False, is_batch=False)
+
+
 def test_a_meter_that_fails_becomes_deaf_and_says_so_once() -> None:
     class Broken(JSONMeter):
         def feed(self, chunk: bytes) -> None:
@@ -429,6 +452,8 @@ def test_a_stream_says_why_its_choices_finished(packed: bool) -> None:
 QUEUED = {"id": "resp_1", "object": "response", "background": True, "status": "queued", "usage": None}
 DONE = {**QUEUED, "status": "completed", "model": "m", "usage": {"input_tokens": 1, "output_tokens": 2}}
 
+RUN = {"id": "run_1", "object": "thread.run", "status": "queued", "model": "m", "usage": None}
+
 
 @pytest.mark.parametrize(
     ("document", "work"),
@@ -444,6 +469,16 @@ DONE = {**QUEUED, "status": "completed", "model": "m", "usage": {"input_tokens":
         ({**QUEUED, "id": "x" * 101}, None),
         ({**QUEUED, "id": "x\0"}, None),
         ([], None),
+        (RUN, Work("run_1", is_finished=False, is_batch=False)),
+        ({**RUN, "status": "requires_action"}, Work("run_1", is_finished=False, is_batch=False)),
+        ({**RUN, "status": "cancelling"}, Work("run_1", is_finished=False, is_batch=False)),
+        ({**RUN, "status": "completed"}, Work("run_1", is_finished=True, is_batch=False)),
+        ({**RUN, "status": "incomplete"}, Work("run_1", is_finished=True, is_batch=False)),
+        ({**RUN, "status": "expired"}, Work("run_1", is_finished=True, is_batch=False)),
+        ({**RUN, "status": "failed"}, Work("run_1", True, False, is_broken_off=True)),
+        ({**RUN, "status": "cancelled"}, Work("run_1", True, False, True, is_cancelled=True)),
+        ({**RUN, "object": "thread.run.step", "status": "completed"}, None),
+        ({"object": "list", "data": [RUN]}, None),
     ],
 )
 def test_work_that_goes_on_by_itself_is_known_by_its_answer(document: object, work: Work | None) -> None:

@@ -161,6 +161,11 @@ def test_usage_is_asked_for_and_background_work_known_where_openai_has_them() ->
         "/responses",
         "/responses/{id}",
         "/responses/{id}/cancel",
+        "/threads/runs",
+        "/threads/{id}/runs",
+        "/threads/{id}/runs/{id}",
+        "/threads/{id}/runs/{id}/cancel",
+        "/threads/{id}/runs/{id}/submit_tool_outputs",
     }
 
 

@@ -118,6 +118,7 @@ LARGE = b'"messages":"' + b"a" * 2**20 + b'"'
         (b'{"stream":true,"tool":{"stream_options":{}},' + LARGE + b"}", True),
         (b'{"stream":true,' + LARGE + b',"stream":true}', False),
         (b'{"stream":true,' + LARGE + b',"stream_options":{"include_usage":true}}', False),
+        (b'{"stream":true, "\xff":1,' + LARGE + b"}", True),
         (b'{"stream":true,' + LARGE + b',"stream_option\\u0073":{"include_usage":true}}', False),
     ],
 )

@@ -73,5 +73,5 @@ async def _document(client: httpx.AsyncClient, url: object) -> dict[str, Any]:
                 raise IssuerUnavailableError(f"a document of it is larger than {MAX_BYTES // 1024} KiB")
     try:
         return msgspec.json.decode(bytes(body), type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise IssuerUnavailableError("a document of it is no JSON object") from None

@@ -445,6 +445,16 @@ async def test_where_the_project_says_finish_a_transcription_ends_no_turn_that_r
     assert [row.outcome for row in world.rows] == ["completed", "completed", "cut"]
 
 
+async def test_a_transcription_that_is_paid_by_the_second_is_noted_and_charged_as_the_project_says() -> None:
+    world = World()
+    world.state.transcription_model = "whisper-1"
+    assert await world.hear(TRANSCRIBED, usage={"type": "duration", "seconds": 3.5}) is None
+
+    (row,) = world.rows
+    assert (row.usage_source, row.audio_seconds, row.model) == ("upstream", 3.5, "whisper-1")
+    assert (row.cost_source, row.cost_microusd) == ("flat", 7)  # no price in model tokens
+
+
 async def test_so_many_turns_may_be_open_and_no_more() -> None:
     world = World()
     for _ in range(MAX_OPEN_TURNS):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.metering.usage import Usage
+from proxy.metering.usage import MAX_COUNT, Usage, read_usage
 from proxy.websockets.server_events import SEEN, TRANSCRIBED, kind_of, read_event, response_id_in
 
 REALTIME_USAGE = {
@@ -84,10 +84,48 @@ def test_a_failed_turn_is_known_as_one() -> None:
     assert (event.has_failed, event.usage) == (True, None)
 
 
-def test_a_transcription_is_metered_in_tokens_or_not_at_all() -> None:
+def test_a_transcription_is_metered_in_tokens_or_in_seconds() -> None:
     tokens = {"type": "tokens", "input_tokens": 5, "output_tokens": 2}
     assert read(TRANSCRIBED, usage=tokens).usage == Usage(input_tokens=5, output_tokens=2)
-    assert read(TRANSCRIBED, usage={"type": "duration", "seconds": 1.5}).usage is None
+    seconds = {"type": "duration", "seconds": 1.5}
+    assert read(TRANSCRIBED, usage=seconds).usage == Usage(audio_seconds=1.5)
+
+
+def test_the_images_of_a_turn_are_counted() -> None:
+    usage = {"input_tokens": 200, "output_tokens": 1, "input_token_details": {"image_tokens": 100}}
+    assert read("response.done", response={"usage": usage}).usage == Usage(
+        input_tokens=200, output_tokens=1, image_input_tokens=100
+    )
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "count"),
+    [
+        ("audio_tokens", "80", Usage(input_tokens=200, output_tokens=100, audio_input_tokens=80)),
+        ("audio_tokens", [80], Usage(input_tokens=200, output_tokens=100)),
+        ("cached_tokens_details", 5, Usage(input_tokens=200, output_tokens=100)),
+    ],
+)
+def test_one_odd_member_of_a_usage_loses_nothing_but_itself(member: str, value: object, count: Usage) -> None:
+    usage = {"input_tokens": 200, "output_tokens": 100, "input_token_details": {member: value}}
+    assert read("response.done", response={"usage": usage}).usage == count
+    assert read(TRANSCRIBED, usage=usage).usage == count
+
+
+def test_counts_with_a_point_are_counts() -> None:
+    usage = {"type": "tokens", "input_tokens": 10.0, "output_tokens": "4"}
+    assert read(TRANSCRIBED, usage=usage).usage == Usage(input_tokens=10, output_tokens=4)
+
+
+def test_one_odd_member_of_an_event_loses_nothing_but_itself() -> None:
+    usage = {"input_tokens": 5, "output_tokens": 2}
+    response = {"id": "r", "model": 7, "status": ["failed"], "service_tier": {}, "usage": usage}
+    event = read("response.done", event_id=5, response=response, error="x", session=None)
+    assert (event.response_id, event.has_failed) == ("r", False)
+    assert event.usage == Usage(input_tokens=5, output_tokens=2)
+    session = {"model": "gpt-realtime", "max_output_tokens": "much", "audio": {"input": 5}}
+    report = read("session.updated", session=session, response=7).session
+    assert (report.model, report.max_output_tokens) == ("gpt-realtime", None)
 
 
 def test_a_session_says_its_models_and_its_maximum() -> None:
@@ -116,8 +154,20 @@ def test_an_error_says_which_event_it_is_about() -> None:
 
 
 def test_nonsense_is_no_usage() -> None:
-    usage = {"input_tokens": -5, "output_tokens": 2**60}
+    usage = {"input_tokens": -5, "output_tokens": MAX_COUNT + 1}
     assert read("response.done", response={"usage": usage}).usage is None
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*REALTIME_USAGE, "input_tokens_details", "seconds"]),
+        st.integers() | st.floats() | st.text() | st.dictionaries(st.text(), st.integers()) | st.none(),
+    )
+)
+def test_sockets_and_answers_have_one_reader(usage: dict[str, object]) -> None:
+    answered = read_usage(json.dumps({"usage": usage}).encode())
+    assert read("response.done", response={"usage": usage}).usage == answered
+    assert read(TRANSCRIBED, usage=usage).usage == answered
 
 
 def test_a_piece_names_its_response() -> None:

@@ -28,6 +28,7 @@ async def test_keys_are_found_by_the_discovery_document(issuer: Issuer) -> None:
     [
         ("down", "it answers 500"),
         ("redirect", "it answers 302"),
+        ("garbled", "a document of it is no JSON object"),
         ("huge", "a document of it is larger than 512 KiB"),
     ],
 )
