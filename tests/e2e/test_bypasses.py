@@ -174,7 +174,6 @@ ELSEWHERE = {
     "/fine_tuning/alpha/graders/run": {"grader": {"type": "score_model", "model": DEAR}},
     "/fine_tuning/alpha/graders/validate": {"grader": {"type": "score_model", "model": DEAR}},
     "/fine_tuning/jobs": {"method": {"reinforcement": {"grader": {"model": DEAR}}}},
-    "/threads/t/runs/r/submit_tool_outputs": {"tool_outputs": []},
     "/videos/edits": {"video": {"id": "v"}, "prompt": "x"},
     "/videos/extensions": {"video": {"id": "v"}, "prompt": "x"},
     "/videos/v/remix": {"prompt": "x"},
