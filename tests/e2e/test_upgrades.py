@@ -1,4 +1,6 @@
-"""Requests that ask for another protocol: a body is a body whatever they ask for."""
+"""Requests that ask for another protocol: a body is a body whatever they ask for, and what is no handshake is
+refused without a word of what was sent.
+"""
 
 import base64
 import shutil
@@ -9,15 +11,22 @@ import pytest
 
 from tests.factories import issue_token
 from tests.live import LiveProxy
-from tests.wire import connected, exchange, head, statuses
+from tests.wire import connected, exchange, head, statuses, talk
 
 CHAT = b'{"model":"gpt-4o","messages":[]}'
 POST = "POST /v1/chat/completions HTTP/1.1"
+SOCKET = "GET /v1/realtime?model=gpt-realtime HTTP/1.1"
 UPGRADES = {
     "h2c": ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"],
     "several": ["Connection: upgrade", "Upgrade: h2c, websocket"],
     "proxy-connection": ["Proxy-Connection: upgrade", "Upgrade: h2c"],
     "not-in-connection": ["Upgrade: other/1.0"],
+}
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
 
 
@@ -121,3 +130,66 @@ def test_curl_may_ask_for_http_2(asking: Asking) -> None:
 
     assert (done.stdout, done.stderr) == (b"200", b"")
     assert asking.bodies() == [CHAT]
+
+
+@pytest.mark.parametrize(
+    ("line", "changed", "body"),
+    [
+        (SOCKET.replace("GET", "POST"), {}, b""),
+        (SOCKET.replace("GET", "POST"), {"Content-Length": "5"}, b"hello"),
+        (SOCKET.replace("GET", "POST"), {"Connection": None, "Sec-WebSocket-Key": None}, b""),
+        (SOCKET.replace("1.1", "1.0"), {}, b""),
+        (SOCKET, {"Content-Length": "5"}, b"hello"),
+        (SOCKET, {"Transfer-Encoding": "chunked"}, b"0\r\n\r\n"),
+        (SOCKET, {"Connection": None}, b""),
+        (SOCKET, {"Connection": "keep-alive"}, b""),
+        (SOCKET, {"Sec-WebSocket-Key": None}, b""),
+        (SOCKET, {"Sec-WebSocket-Key": "c2hvcnQ="}, b""),
+        (SOCKET, {"Sec-WebSocket-Version": None}, b""),
+        (SOCKET, {"Sec-WebSocket-Version": "8"}, b""),
+    ],
+)
+def test_a_handshake_that_lacks_something_is_refused_in_openais_shape(
+    asking: Asking, line: str, changed: dict[str, str | None], body: bytes
+) -> None:
+    log = asking.live.log()
+    lines = [f"{name}: {value}" for name, value in (HANDSHAKE | changed).items() if value is not None]
+    answer = exchange(asking.live.url, head(line, *asking.own, *lines) + body)
+
+    assert statuses(answer) == [400]
+    assert b"\r\nContent-Type: application/json\r\n" in answer
+    assert b'"code":"bad_request"' in answer
+    assert asking.bodies() == []
+    assert "Traceback" not in asking.live.log().removeprefix(log)
+
+
+@pytest.mark.parametrize("is_one_line", [False, True])
+def test_a_subprotocol_may_be_offered_twice(asking: Asking, is_one_line: bool) -> None:
+    offered = ["realtime", *[f"openai-insecure-api-key.{asking.plain}"] * 2, "realtime"]
+    values = [", ".join(offered)] if is_one_line else offered
+    lines = [f"{name}: {value}" for name, value in HANDSHAKE.items()]
+    lines += [f"Sec-WebSocket-Protocol: {value}" for value in values]
+    answer = talk(asking.live, head(SOCKET, asking.own[1], *lines), silence_seconds=1)
+
+    assert statuses(answer) == [101]
+    assert answer.lower().count(b"sec-websocket-protocol: realtime\r\n") == 1
+    assert asking.plain.encode() not in answer
+
+
+@pytest.mark.parametrize(
+    "said", ["Host: x:{}", "Origin: {}", "Sec-WebSocket-Extensions: {};;=", "Upgrade: {}"]
+)
+def test_no_answer_to_a_handshake_says_what_was_sent(asking: Asking, said: str) -> None:
+    lines = [f"{name}: {value}" for name, value in HANDSHAKE.items()]
+    request = head(SOCKET, *asking.own, *lines, said.format(asking.plain))
+    if said.startswith("Host"):
+        request = request.replace(b"Host: proxy.example\r\n", b"")
+    log = asking.live.log()
+    answer = talk(asking.live, request, silence_seconds=1)
+
+    assert statuses(answer) in ([101], [400])
+    assert statuses(answer) == [101] or b'"code":"bad_request"' in answer
+    assert asking.plain.encode() not in answer
+    written = asking.live.log().removeprefix(log)
+    assert "Traceback" not in written
+    assert asking.plain not in written
