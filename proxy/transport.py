@@ -17,13 +17,14 @@ import httpx
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
-from proxy.outgoing import Outgoing
+from proxy.outgoing import Outgoing, WrongLength
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_DESTINATIONS = 1024
 
 # The first match wins: the more special stand first.
 _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+    (WrongLength, httpx.LocalProtocolError),
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
     (aiohttp.ClientConnectorError, httpx.ConnectError),
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
@@ -36,6 +37,7 @@ _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
 )
 # Their texts have no URL in them.
 _SAID = (
+    WrongLength,
     aiohttp.ClientConnectorError,
     aiohttp.SocketTimeoutError,
     aiohttp.ServerDisconnectedError,
@@ -91,14 +93,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """The `on_connected` extension is called when there is a connection, before the request goes out.
         Nothing is sent twice.
 
-        Raises httpx.TransportError; PoolTimeout where no connection was free.
+        Raises httpx.TransportError; PoolTimeout where no connection was free, LocalProtocolError where the
+        request's body is not as long as its head says.
         """
         timeout = request.extensions.get("timeout", {})
         read = timeout.get("read")
         first_byte = timeout.get("first_byte", read)
-        outgoing = Outgoing(request, read, first_byte)
         dialing = Dialing.begin(request.extensions.get("on_connected"))
         try:
+            outgoing = Outgoing(request, read, first_byte)
             connection = await self._connect(request.url, timeout.get("connect"))
             call = _Call(connection, outgoing)
             await call.run(request.method == "HEAD", first_byte)

@@ -39,7 +39,8 @@ async def open_stream(
     `on_connected` is called when there is a connection, before the request goes out. The log names
     `request_id`.
 
-    Raises UpstreamUnreachable, UpstreamTimeout, and the client's failure where its body broke off on the way.
+    Raises UpstreamUnreachable, UpstreamTimeout, the client's failure where its body broke off on the way, and
+    LocalProtocolError where we would send a body that is not as long as we declare.
     """
     url, netloc = _url(base_url)
     headers = to_upstream(request.headers, upstream_key, provider.headers, grant.upstream_headers)
@@ -62,6 +63,8 @@ async def open_stream(
     except httpx.TransportError as problem:
         if client.failure is not None:
             raise client.failure from None
+        if isinstance(problem, httpx.LocalProtocolError):
+            raise  # upstream has done nothing wrong
         what = {"error": type(problem).__name__, "reason": str(problem), "url": str(url)}
         log.warning("upstream failed", request_id=str(request_id), **what)
         raise _named(problem) from None

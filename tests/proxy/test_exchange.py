@@ -123,6 +123,13 @@ class Pausing(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
             await gone(self._world)
 
 
+class Refusing(httpx.AsyncBaseTransport):
+    """It does not send a request that is not what its head says."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise httpx.LocalProtocolError("the request's body is not as long as declared")
+
+
 class AtOnce(httpx.AsyncByteStream):
     """Nobody has to wait for it."""
 
@@ -136,6 +143,12 @@ class AtOnce(httpx.AsyncByteStream):
 @pytest.fixture
 async def world() -> World:
     return World()
+
+
+async def test_a_request_that_we_would_send_wrongly_is_not_upstreams_failure(world: World) -> None:
+    with pytest.raises(httpx.LocalProtocolError):
+        await world.run(Refusing())
+    assert world.entry.attempts == 1
 
 
 async def gone(world: World) -> None:

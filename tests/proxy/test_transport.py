@@ -253,6 +253,101 @@ async def test_a_body_that_its_client_does_not_complete_is_an_error_at_once(
         await transport.aclose()
 
 
+class Parts(httpx.AsyncByteStream):
+    def __init__(self, *parts: bytes) -> None:
+        self._parts = parts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            yield part
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("body", [b"", b"shrt", b"longer", b"x" * 200_000])
+@pytest.mark.parametrize("declared", ["5", "five", "5, 5", "-5"])
+async def test_a_held_body_of_another_length_than_declared_is_not_sent(
+    transport: AiohttpTransport, body: bytes, declared: str
+) -> None:
+    connections = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+
+    async with listening(note) as url:
+        request = httpx.Request(
+            "POST", url, headers={"content-length": declared}, stream=httpx.ByteStream(body)
+        )
+        with pytest.raises(httpx.LocalProtocolError, match="not as long as declared"):
+            await transport.handle_async_request(request)
+
+    assert not connections
+
+
+@pytest.mark.parametrize("parts", [(), (b"shrt",), (b"sh", b"rt"), (b"longer",), (b"long", b"er")])
+async def test_a_streamed_body_of_another_length_than_declared_ends_its_connection(
+    transport: AiohttpTransport, parts: tuple[bytes, ...]
+) -> None:
+    connections: list[asyncio.StreamWriter] = []
+    received: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        received.append(await reader.read())
+        writer.close()
+
+    async with listening(answer) as url:
+        for count in (1, 2):
+            request = httpx.Request("POST", url, headers={"content-length": "5"}, stream=Parts(*parts))
+            with pytest.raises(httpx.LocalProtocolError, match="not as long as declared"):
+                await asyncio.wait_for(transport.handle_async_request(request), 10)
+            assert len(connections) == count
+        await transport.aclose()
+        await asyncio.sleep(0.05)
+
+    assert {len(body) < 5 for body in received} == {True}
+
+
+async def test_an_answer_before_a_body_that_ends_short_is_cut_and_ends_its_connection(
+    transport: AiohttpTransport,
+) -> None:
+    connections = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{}")
+        await reader.read()
+        writer.close()
+
+    async with listening(answer) as url:
+        for _ in range(2):
+            request = httpx.Request("POST", url, headers={"content-length": "5"}, stream=Parts(b"1", b"2"))
+            response = await transport.handle_async_request(request)
+            with pytest.raises(httpx.RemoteProtocolError):
+                [chunk async for chunk in response.stream]
+            await response.aclose()
+
+    assert len(connections) == 2
+
+
+async def test_an_empty_piece_is_not_the_last_chunk(transport: AiohttpTransport) -> None:
+    body = asyncio.get_running_loop().create_future()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body.set_result(await reader.readuntil(b"0\r\n\r\n"))
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    async with listening(answer) as url:
+        request = httpx.Request("POST", url, stream=Parts(b"", b"x", b"", b"y"))
+        response = await transport.handle_async_request(request)
+        await response.aclose()
+
+    assert await body == b"1\r\nx\r\n1\r\ny\r\n0\r\n\r\n"
+
+
 async def test_a_head_that_would_be_read_as_another_is_not_sent(transport: AiohttpTransport) -> None:
     for end in (b"\r\n", b"\n", b"\r"):
         request = httpx.Request("GET", "http://127.0.0.1:1", headers=[(b"a", b"1" + end + b"b: 2")])

@@ -21,6 +21,11 @@ from zope.interface import provider
 
 from llm_proxy_site.server.answer_head import AnswerHead
 from llm_proxy_site.server.daphne.gate import ProducerGate
+from llm_proxy_site.server.handshake import (
+    asks_for_websocket,
+    offered_subprotocols,
+    upgrade_problem,
+)
 from llm_proxy_site.server.heads import PHRASES, UNHEARD
 from llm_proxy_site.server.request_body import RequestBody
 
@@ -79,32 +84,46 @@ class StreamingRequest(WebRequest):
         self.process()
 
     def process(self) -> None:
-        channel = self.channel
-        if not self.requestHeaders.hasHeader(b"upgrade"):
-            self._serve()
+        headers = self._heard_headers()
+        if headers is None:
             return
+        if asks_for_websocket(self.requestHeaders.getRawHeaders(b"upgrade", [])):
+            self._upgrade(self._scope(headers))
+        else:  # what Daphne does with such a request, without its generator
+            self.application_queue = self.server.create_application(self, self._scope(headers))
+
+    def _upgrade(self, scope: dict[str, Any]) -> None:
+        channel = self.channel
+        problem = upgrade_problem(scope, has_body=channel.is_receiving)
+        if problem:
+            channel.refuse(HTTPStatus.BAD_REQUEST, problem)
+            return
+        if self.requestHeaders.hasHeader(b"sec-websocket-protocol"):
+            # autobahn takes none of which one stands there twice.
+            names = b", ".join(offered_subprotocols(scope))
+            self.requestHeaders.setRawHeaders(b"sec-websocket-protocol", [names] if names else [])
         super().process()  # of Daphne's generator nothing waits: all is done when it returns
         if self.transport is None:
             channel.upgraded()
 
-    def _serve(self) -> None:
-        """What Daphne does with a request that can be no WebSocket, without its generator."""
+    def _heard_headers(self) -> list[tuple[bytes, bytes]] | None:
+        """Those that the application is told of; None: the request is refused."""
         headers = []
         for name, values in self.requestHeaders.getAllRawHeaders():
             if HEADER_NAME_RE.fullmatch(name) is None:
                 self.channel.refuse(HTTPStatus.BAD_REQUEST, "Invalid header name.")
-                return
+                return None
             if b"_" in name:
                 continue  # some applications cannot tell it from one with a hyphen
             for value in values:
                 if _FORBIDDEN_IN_VALUES.search(value) is not None:
                     self.channel.refuse(HTTPStatus.BAD_REQUEST, "Invalid header value.")
-                    return
+                    return None
                 headers.append((name.lower(), value))
         if not self.uri.isascii() or not self.method.isascii():
             self.channel.refuse(HTTPStatus.BAD_REQUEST, "Invalid characters in path.")
-            return
-        self.application_queue = self.server.create_application(self, self._scope(headers))
+            return None
+        return headers
 
     def _scope(self, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
         peer, host = self.channel.getPeer(), self.channel.getHost()

@@ -6,6 +6,7 @@ stops while the application takes nothing of what has come, and sending waits wh
 
 import asyncio
 import time
+from http import HTTPStatus
 from typing import Any
 
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
@@ -14,11 +15,17 @@ from llm_proxy_site.server.client_limits import ClientLimits
 from llm_proxy_site.server.connections import Connections
 from llm_proxy_site.server.daphne.gate import ProducerGate
 from llm_proxy_site.server.daphne.outlet import Outlet
+from llm_proxy_site.server.heads import failure, refusal
 from llm_proxy_site.server.socket_messages import CLOSE_SECONDS, SocketMessages, denial
+
+NO_HANDSHAKE = "The request is no handshake of a WebSocket."
 
 
 class ClientSocket(WebSocketProtocol):
     """One client's WebSocket."""
+
+    server: Any = None
+    """None: the handshake was refused before the application was asked."""
 
     def connectionMade(self) -> None:
         self._clients.sockets.add(self)
@@ -41,6 +48,14 @@ class ClientSocket(WebSocketProtocol):
     def _hold(self) -> None:
         if self.state == self.STATE_CONNECTING:
             self.messages.hold()
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
+        """autobahn would say the reason, and with it what the client has sent, a token among it."""
+        self.wasNotCleanReason = NO_HANDSHAKE
+        self.transport.write(
+            failure() if code >= HTTPStatus.INTERNAL_SERVER_ERROR else refusal(400, NO_HANDSHAKE)
+        )
+        self.dropConnection(abort=False)
 
     def connectionLost(self, reason: Any) -> None:
         self._clients.closed(self, self._host)
@@ -70,7 +85,8 @@ class ClientSocket(WebSocketProtocol):
         self.messages.discard()
         if code is None:
             code = 1005 if wasClean else 1006
-        self.server.protocol_disconnected(self)
+        if self.server is not None:
+            self.server.protocol_disconnected(self)
         self.messages.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason or ""})
 
     def end_if_late(self, now: float, limits: ClientLimits) -> None:

@@ -9,13 +9,14 @@ from urllib.parse import unquote
 from llm_proxy_site.server.client_limits import ClientLimits
 from llm_proxy_site.server.connection import ClientConnection, says_close
 from llm_proxy_site.server.gate import WriteGate
+from llm_proxy_site.server.handshake import asks_for_websocket, upgrade_problem
 from llm_proxy_site.server.heads import LINGER_SECONDS, UNHEARD, failure, refusal
 from llm_proxy_site.server.patience import Turn
 from llm_proxy_site.server.request_body import RequestBody
 from llm_proxy_site.server.unsent import Unsent
 from llm_proxy_site.server.uvicorn.exchange import Exchange
 from llm_proxy_site.server.uvicorn.framing import StrictProtocol
-from llm_proxy_site.server.uvicorn.websocket import ClientSocket, upgrade_problem
+from llm_proxy_site.server.uvicorn.websocket import ClientSocket
 from proxy.types import Scope
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ class UvicornConnection(StrictProtocol, ClientConnection):
     def request_came(self, method: bytes, target: bytes, version: bytes, *, is_whole: bool) -> None:
         self.clock.change(Turn.SERVER, 0)
         scope = self._scope_of(method, target, version)
-        upgrades = [value for name, value in self.headers if name == b"upgrade"]
-        if upgrades and upgrades[0].lower() == b"websocket":
+        if asks_for_websocket([value for name, value in self.headers if name == b"upgrade"]):
             self._upgrade(scope, is_whole=is_whole)
             return
         options = [value for name, value in self.headers if name == b"connection"]
@@ -268,8 +268,7 @@ class UvicornConnection(StrictProtocol, ClientConnection):
         return scope
 
     def _upgrade(self, scope: Scope, *, is_whole: bool) -> None:
-        problem = "" if is_whole else "A handshake has no body."
-        problem = problem or upgrade_problem(scope)
+        problem = upgrade_problem(scope, has_body=not is_whole)
         if problem:
             self.refuse(400, problem)
             return

@@ -1,15 +1,15 @@
 """Where one request ends and the next begins, with no room for two opinions (RFC 9112).
 
-llhttp, below uvicorn, decodes what comes; it would also join folded lines, and forgives some spaces. So a
-head must match a pattern of ours before llhttp sees it, and is given to it alone: what comes after a request
-waits until that is answered. What is refused gets an answer that says so, and a connection that is closed.
+A head must match a pattern of ours, and what its lines say is read here, once. llhttp, below uvicorn, decodes
+chunked bodies and sees nothing else: it has opinions of its own on heads, such as that a request with an
+`Upgrade` has no body. What comes after a request waits until that is answered. What is refused gets an answer
+that says so, and a connection that is closed.
 """
 
 import re
 from abc import abstractmethod
-from typing import Any
 
-from httptools import HttpParserError, HttpParserUpgrade
+from httptools import HttpParserError, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llm_proxy_site.server.heads import (
@@ -30,8 +30,10 @@ _HEAD = re.compile(
     rb"(%b) (/[\x21\x22\x24-\x7e]*) (HTTP/1\.[01])\r\n(?:%b:%b\r\n)*\r\n" % (_TOKEN, _TOKEN, _VALUE)
 )
 _LONE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)")
-_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-"""Given to llhttp as they are: it knows no methods but its own, and reads CONNECT otherwise."""
+_LENGTH = re.compile(rb"[0-9]{1,30}")
+"""One that is too large is for the application to refuse; Python reads none of thousands of digits."""
+_CHUNKED_HEAD = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+"""What llhttp is told of any request with a chunked body."""
 _OF_FRAMING = frozenset({b"host", b"transfer-encoding", b"expect", b"content-length"})
 _END = b"\r\n\r\n"
 """Of a head, and of every chunked body."""
@@ -45,18 +47,14 @@ class StrictProtocol(HttpToolsProtocol):
     """What has come of a head whose end has not."""
     _has_skipped = False
     """Whether an empty line stood before it: some clients end a body with one."""
-    _expects_head = False
+    _expects_body = False
+    """Whether llhttp is about to be told of one."""
     _in_body = False
     _left: int | None = None
     """Bytes of the body that are to come; None: it is chunked."""
     _tail = b""
     """The last bytes of a chunked body that have come: its end may be cut in two."""
     _trailer_bytes = 0
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        # A trailer may say what it likes, a head with both is refused below.
-        self.parser.set_dangerous_leniencies(lenient_chunked_length=True)
 
     @property
     @abstractmethod
@@ -119,32 +117,38 @@ class StrictProtocol(HttpToolsProtocol):
         elif match is None:
             self.refuse(400, _reason(head))
         else:
-            method, target, version = match.groups()
-            self._expects_head = True
-            self._parse(head if method in _METHODS else b"GET" + head[len(method) :])
-            if not self.is_refused:
-                self._begin(method, target, version)
+            self.headers = _headers(head)
+            self._begin(*match.groups())
 
     def _begin(self, method: bytes, target: bytes, version: bytes) -> None:
         found: dict[bytes, list[bytes]] = {}
         for name, value in self.headers:
             if name in _OF_FRAMING:
                 found.setdefault(name, []).append(value)
-        codings = found.get(b"transfer-encoding", [])
+        codings, lengths = found.get(b"transfer-encoding", []), found.get(b"content-length", [])
         hosts, expectations = found.get(b"host", []), found.get(b"expect", [])
         problem = problem_of(version, hosts=hosts, codings=codings, expectations=expectations)
-        if codings and b"content-length" in found:
-            problem = NOT_HTTP
+        if len(codings) + len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
+            problem = problem or NOT_HTTP
         if problem:
             self.refuse(400, problem)
             return
         self.expect_100_continue = bool(expectations)
-        self._left = None if codings else int(found.get(b"content-length", [b"0"])[0])
+        self._left = None if codings else int(lengths[0]) if lengths else 0
+        self._in_body = self._left != 0
+        if codings:
+            self._begin_chunked()
         self.request_came(method, target, version, is_whole=not self._in_body)
+
+    def _begin_chunked(self) -> None:
+        self._tail, self._trailer_bytes, self._expects_body = b"", 0, True
+        # A new one: the last trailer may have said that the connection closes, or how long its body was.
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_chunked_length=True)
+        self._parse(_CHUNKED_HEAD)
 
     def _feed_body(self, data: bytes) -> bytes:
         """What is left: it follows the body's end, or may do so."""
-        end = len(data) if self._left is None else self._left
         if self._left is None:
             end = _possible_end(self._tail, data)
             self._tail = (self._tail + data[max(0, end - 3) : end])[-3:]
@@ -152,39 +156,38 @@ class StrictProtocol(HttpToolsProtocol):
             end = min(self._left, len(data))
             self._left -= end
         part, rest = (data, b"") if end == len(data) else (data[:end], data[end:])
-        self._parse(part)
+        if self._left is None:
+            self._parse(part)
+        else:
+            self.on_body(part)
+            if self._left == 0:
+                self.on_message_complete()
         return rest
 
     def _parse(self, data: bytes) -> None:
         try:
             self.parser.feed_data(data)
-        except HttpParserUpgrade:
-            return  # it goes on with the next request
         except HttpParserError:
             self.refuse(400, NOT_HTTP)
 
-    # What llhttp tells. Not uvicorn's `scope`: ours is made of what the pattern has found.
+    # What llhttp tells of a chunked body. Not uvicorn's `scope`: ours is made of what the pattern has found.
 
     def on_url(self, url: bytes) -> None:
         """The pattern has found it."""
 
     def on_message_begin(self) -> None:
-        if not self._expects_head:
+        if not self._expects_body:
             raise ValueError("a request where none can begin")
-        self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._expects_head:
-            self.headers.append((name.lower(), value))
-            return
+        if self._expects_body:
+            return  # that of the coding
         self._trailer_bytes += len(name) + len(value)
         if self._trailer_bytes > MAX_HEAD_BYTES:
             raise ValueError("a trailer that is too large")
 
     def on_headers_complete(self) -> None:
-        self._expects_head = False
-        self._in_body = True
-        self._tail, self._trailer_bytes = b"", 0
+        self._expects_body = False
 
     @abstractmethod
     def on_body(self, body: bytes) -> None: ...
@@ -192,6 +195,12 @@ class StrictProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_body = False
         self.body_ended()
+
+
+def _headers(head: bytes) -> list[tuple[bytes, bytes]]:
+    """Of a head that is one: names in lower case, values without the blanks around them (RFC 9110 5.5)."""
+    lines = [line.partition(b":") for line in head[: -len(_END)].split(b"\r\n")[1:]]
+    return [(name.lower(), value.strip(b" \t")) for name, _, value in lines]
 
 
 def _possible_end(tail: bytes, data: bytes) -> int:

@@ -4,8 +4,6 @@ The frames are those of the library `websockets`, without its input and output.
 """
 
 import asyncio
-import base64
-import binascii
 import logging
 import time
 from functools import partial
@@ -16,8 +14,8 @@ from websockets.protocol import Protocol, Side, State
 from websockets.utils import accept_key
 
 from llm_proxy_site.server.client_limits import ClientLimits
-from llm_proxy_site.server.connection import listed
 from llm_proxy_site.server.gate import WriteGate
+from llm_proxy_site.server.handshake import offered_subprotocols
 from llm_proxy_site.server.socket_messages import (
     CLOSE_SECONDS,
     PING_SECONDS,
@@ -31,8 +29,6 @@ from proxy.types import Headers, Message, Scope
 if TYPE_CHECKING:
     from llm_proxy_site.server.uvicorn.server import ProxyServer
 
-VERSION = b"13"
-_KEY_BYTES = 16
 _quiet = logging.getLogger("websockets.quiet")
 _quiet.disabled = True
 
@@ -82,7 +78,7 @@ class ClientSocket(asyncio.Protocol):
         scope |= {
             "type": "websocket",
             "scheme": "ws",
-            "subprotocols": [name.decode("latin-1") for name in listed(scope, b"sec-websocket-protocol")],
+            "subprotocols": [name.decode("latin-1") for name in offered_subprotocols(scope)],
             "extensions": {"websocket.http.response": {}},
         }
         self.messages.put_nowait({"type": "websocket.connect"})
@@ -278,24 +274,3 @@ class ClientSocket(asyncio.Protocol):
 def _read_on(transport: asyncio.Transport) -> None:
     if not transport.is_closing():
         transport.resume_reading()
-
-
-def upgrade_problem(scope: Scope) -> str:
-    """What a handshake lacks (RFC 6455 section 4.2.1); empty if nothing."""
-    keys = [value for name, value in scope["headers"] if name == b"sec-websocket-key"]
-    if scope["method"] != "GET" or scope["http_version"] != "1.1":
-        return "A handshake is a GET of HTTP/1.1."
-    if b"upgrade" not in [option.lower() for option in listed(scope, b"connection")]:
-        return "A handshake has the option Upgrade in Connection."
-    if listed(scope, b"sec-websocket-version") != [VERSION]:
-        return f"The only version of WebSocket is {VERSION.decode()}."
-    if len(keys) != 1 or not _is_key(keys[0]):
-        return "A handshake has one Sec-WebSocket-Key, of 16 bytes in base64."
-    return ""
-
-
-def _is_key(value: bytes) -> bool:
-    try:
-        return len(base64.b64decode(value, validate=True)) == _KEY_BYTES
-    except binascii.Error:
-        return False

@@ -27,6 +27,11 @@ WHOLE = b"".join(
         b"POST /chunked HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n",
         b"%x;name=value\r\n%b\r\n0\r\nX-Trailer: 1\r\n\r\n" % (len(HIDDEN), HIDDEN),
         b"X-CUSTOM /method HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        b"POST /upgrade HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n",
+        b"Content-Length:\t%d \t\r\n\r\n" % len(HIDDEN) + HIDDEN,
+        b"POST /chunked-upgrade HTTP/1.1\r\n" + HOST + b"Proxy-Connection: Upgrade\r\nUpgrade: h2c\r\n",
+        b"Transfer-Encoding: chunked \r\n\r\n%x\r\n%b\r\n0\r\n" % (len(HIDDEN), HIDDEN),
+        b"Connection: Upgrade, close\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\n",
         b"PUT /no-trailer HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
         b"GET /last HTTP/1.0\r\n\r\n",
     ]
@@ -36,6 +41,8 @@ READ = [
     (b"GET", b"/after-an-empty-line?a=1", b""),
     (b"POST", b"/chunked", HIDDEN),
     (b"X-CUSTOM", b"/method", b""),
+    (b"POST", b"/upgrade", HIDDEN),
+    (b"POST", b"/chunked-upgrade", HIDDEN),
     (b"PUT", b"/no-trailer", b"x"),
     (b"GET", b"/last", b""),
 ]
@@ -53,18 +60,22 @@ class Reader(StrictProtocol):
         super().__init__(config, ServerState(), {}, asyncio.new_event_loop())
         self.loop.close()
         self.read: list[tuple[bytes, bytes, bytes]] = []
+        self.are_whole: list[bool] = []
+        self.ends = 0
         self.refusals: list[tuple[int, str]] = []
 
     is_busy = False
 
     def request_came(self, method: bytes, target: bytes, version: bytes, *, is_whole: bool) -> None:
         self.read.append((method, target, b""))
+        self.are_whole.append(is_whole)
 
     def on_body(self, body: bytes) -> None:
         method, target, before = self.read.pop()
         self.read.append((method, target, before + body))
 
-    def body_ended(self) -> None: ...
+    def body_ended(self) -> None:
+        self.ends += 1
 
     def came_ahead(self, data: bytes) -> None:
         raise AssertionError
@@ -111,6 +122,50 @@ def test_what_is_no_head_is_refused_as_soon_as_it_is_seen(head: bytes, status: i
         reader = read(*(head[at : at + size] for at in range(0, len(head), size)))
         assert [refused for refused, _ in reader.refusals] == [status]
         assert not reader.read
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Connection: Upgrade\r\nUpgrade: h2c\r\n",
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        b"Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n",
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
+        b"Connection: close, upgrade\r\nUpgrade: other\r\n",
+        b"Proxy-Connection: upgrade\r\nUpgrade: h2c\r\n",
+        b"Upgrade: h2c\r\n",
+    ],
+)
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_is_a_body_whatever_the_request_would_upgrade_to(lines: bytes, is_chunked: bool) -> None:
+    head = b"POST /upgrade HTTP/1.1\r\n" + HOST + lines
+    if is_chunked:
+        request = head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(HIDDEN), HIDDEN)
+    else:
+        request = head + b"Content-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN
+    for method in (b"POST", b"GET", b"X-CUSTOM", b"CONNECT"):
+        sent = request.replace(b"POST", method)
+        reader = read(sent * 2)
+
+        assert reader.refusals == []
+        assert reader.read == [(method, b"/upgrade", HIDDEN)] * 2
+        assert (reader.are_whole, reader.ends) == ([False, False], 2)
+
+
+@pytest.mark.parametrize("lengths", [b"5", b"5, 5", b"+5", b"-5", b"0x5", b"", b"5 5", b"9" * 31])
+def test_a_length_is_one_number(lengths: bytes) -> None:
+    twice = b"Content-Length: 5\r\n" if lengths == b"5" else b""
+    reader = read(b"POST / HTTP/1.1\r\n" + HOST + twice + b"Content-Length: %b\r\n\r\nhello" % lengths)
+
+    assert [refused for refused, _ in reader.refusals] == [400]
+    assert not reader.read
+
+
+def test_values_are_without_the_blanks_around_them() -> None:
+    reader = read(b"GET / HTTP/1.1\r\nHost:\tx \r\nX-A:a \t b\t \r\nX-B: \r\nX-C:\r\n\r\n")
+
+    assert reader.headers == [(b"host", b"x"), (b"x-a", b"a \t b"), (b"x-b", b""), (b"x-c", b"")]
+    assert (reader.are_whole, reader.ends) == ([True], 0)
 
 
 def test_a_trailer_without_an_end_is_refused() -> None:

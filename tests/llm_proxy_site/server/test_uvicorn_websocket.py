@@ -17,16 +17,10 @@ from llm_proxy_site.server.connections import Connections
 from llm_proxy_site.server.gate import WriteGate
 from llm_proxy_site.server.socket_messages import PING_SECONDS, PONG_SECONDS
 from llm_proxy_site.server.unsent import Unsent
-from llm_proxy_site.server.uvicorn.websocket import ClientSocket, upgrade_problem
+from llm_proxy_site.server.uvicorn.websocket import ClientSocket
+from tests.llm_proxy_site.server.test_handshake import scope_of
 
 PING = b"\x89\x80\x00\x00\x00\x00"
-HANDSHAKE = {
-    "host": "x",
-    "connection": "keep-alive, Upgrade",
-    "upgrade": "websocket",
-    "sec-websocket-version": "13",
-    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-}
 
 
 class Transport(asyncio.Transport):
@@ -53,15 +47,6 @@ class Transport(asyncio.Transport):
 
     def abort(self) -> None:
         self.is_aborted = True
-
-
-def scope_of(method: str = "GET", **changed: str) -> dict[str, Any]:
-    headers = {**HANDSHAKE, **{name.replace("_", "-"): value for name, value in changed.items()}}
-    return {
-        "method": method,
-        "http_version": "1.1",
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items() if value],
-    }
 
 
 @pytest.fixture
@@ -124,20 +109,3 @@ async def test_a_client_that_we_keep_waiting_is_not_asked(opened: Any) -> None:
     client.pause_writing()
     client.end_if_late(client._heard_at + 1000, DEFAULT_LIMITS)
     assert transport.written == b""
-
-
-@pytest.mark.parametrize(
-    ("method", "changed"),
-    [
-        ("POST", {}),
-        ("GET", {"connection": "keep-alive"}),
-        ("GET", {"sec_websocket_version": "8"}),
-        ("GET", {"sec_websocket_version": ""}),
-        ("GET", {"sec_websocket_key": "short"}),
-        ("GET", {"sec_websocket_key": "c2hvcnQ="}),
-        ("GET", {"sec_websocket_key": ""}),
-    ],
-)
-def test_a_handshake_that_lacks_something_is_none(method: str, changed: dict[str, str]) -> None:
-    assert upgrade_problem(scope_of()) == ""
-    assert upgrade_problem(scope_of(method, **changed))
