@@ -10,7 +10,7 @@ from proxy.metering.background import Work, read_work
 from proxy.metering.event_stream import EventStreamDecoder
 from proxy.metering.event_type import first_type, has_error, type_of
 from proxy.metering.excerpt import Excerpt
-from proxy.metering.usage import Usage, read_usage
+from proxy.metering.usage import Usage, read_model, read_usage
 
 
 class End(Enum):
@@ -77,6 +77,11 @@ class EventStreamMeter:
         self._type = b""
         """How the last piece began, if it named its type first."""
         self._work: Work | None = None
+        self._model = ""
+        self._naming = b""
+        """The last event with a model, up to that by which the stream's kind is known: almost always the
+        first one of all. It is read if somebody wants to know.
+        """
 
     @property
     def is_cut_off(self) -> bool:
@@ -106,6 +111,9 @@ class EventStreamMeter:
     def reported(self) -> bytes:
         return self._reported
 
+    def model(self) -> str:
+        return self._model or read_model(self._naming)
+
     def finish_reasons(self) -> tuple[str, ...]:
         return tuple(reason for _, reason in sorted(self._reasons.items()))
 
@@ -121,6 +129,8 @@ class EventStreamMeter:
         if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
             self._usage = read_usage(data) or self._usage
             self._reported = data
+        if not self._must_end and b'"model"' in data:
+            self._naming = data
         self._take(data, data)
         if b'"background"' in data and (self._work is None or self.has_ended):
             self._work = read_work(data) or self._work
@@ -169,6 +179,8 @@ class EventStreamMeter:
 
     def _take_long(self, excerpt: Excerpt) -> None:
         self._usage = excerpt.usage() or self._usage
+        if not self._must_end:
+            self._model = self._model or excerpt.model()
         self._take(excerpt.head, excerpt.tail())
         work = excerpt.work()
         if work is not None:  # its status may stand where nothing was kept

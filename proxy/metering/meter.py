@@ -52,6 +52,10 @@ class Meter(Protocol):
         """
         ...
 
+    def model(self) -> str:
+        """The model that the answer names, also where it reports nothing; empty if none."""
+        ...
+
     def finish_reasons(self) -> tuple[str, ...]:
         """Why the choices of a stream have ended, in the order of their index. Of a JSON answer, the document
         itself says it.
@@ -93,6 +97,9 @@ class Deaf:
     def reported(self) -> bytes:
         return b""
 
+    def model(self) -> str:
+        return ""
+
     def finish_reasons(self) -> tuple[str, ...]:
         return ()
 
@@ -129,6 +136,13 @@ class JSONMeter:
 
     def reported(self) -> bytes:
         return b"".join(self._chunks)
+
+    def model(self) -> str:
+        excerpt = self._excerpt
+        if excerpt is None:  # the answer may have broken off: it is no document then
+            excerpt = Excerpt()
+            excerpt.feed(b"".join(self._chunks))
+        return excerpt.model()
 
     def finish_reasons(self) -> tuple[str, ...]:
         return ()
@@ -186,6 +200,9 @@ class Inflating:
 
     def reported(self) -> bytes:
         return self._meter.reported()
+
+    def model(self) -> str:
+        return self._meter.model()
 
     def finish_reasons(self) -> tuple[str, ...]:
         return self._meter.finish_reasons()

@@ -162,3 +162,29 @@ def test_a_large_body_that_is_no_streams_passes_as_it_is(live: LiveProxy, is_chu
     assert request["body_sha256"] == hashlib.sha256(body).hexdigest()
     record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
     assert (record.is_stream, record.usage_source, record.cost_source) == (False, "upstream", "price")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (large(y="b" * 1_000_000), {"transfer-encoding": "chunked"}),
+        (json.dumps({**CHAT, "stream": True}).encode(), {"content-type": "text/plain"}),
+    ],
+    ids=["long and chunked", "text"],
+)
+def test_a_stream_whose_body_is_not_seen_is_estimated_by_the_model_that_answers(
+    live: LiveProxy, body: bytes, headers: dict[str, str]
+) -> None:
+    token, plain = issue_token()
+    content = in_pieces(body) if "transfer-encoding" in headers else body
+    headers = {"x-m": str(token.id), "content-type": "application/json", **headers}
+    proxied = raw(live.base_url + "/chat/completions", content, plain, **headers)
+
+    assert proxied.endswith(b"data: [DONE]\n\n")
+    assert b"usage" not in proxied
+    (request,) = live.upstream_requests(str(token.id))
+    assert request["body_sha256"] == hashlib.sha256(body).hexdigest()
+    record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
+    assert record.model.startswith("o3")
+    assert (record.is_stream, record.usage_source, record.cost_source) == (True, "estimated", "price")
+    assert record.output_tokens
