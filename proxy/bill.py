@@ -40,6 +40,11 @@ class Bill:
         self._is_reported = endpoint.usage != "unreported"
         self._price = prices.find(facts.model, facts.service_tier) if self.may_cost else None
 
+    @property
+    def choices(self) -> int:
+        """That were asked for, at least, as far as that is known."""
+        return self._facts.choices
+
     def estimate(self) -> Estimate:
         """The worst case. Raises ProxyError where the project refuses models without a price."""
         if not self.may_cost:

@@ -163,7 +163,7 @@ class Exchange:
         entry.upstream_processing_seconds = _seconds(first(headers, b"openai-processing-ms"))
         self._is_background = endpoint.background
         entry.is_stream = entry.is_stream or media_type(headers) == b"text/event-stream"
-        meter = meter_for(endpoint, headers, entry.method)
+        meter = meter_for(endpoint, headers, entry.method, choices=self._bill.choices)
         if not self._is_accepted or isinstance(meter, Deaf):
             if self._client.is_gone:
                 raise ClientDisconnected

@@ -52,6 +52,8 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 NO_FACTS = Facts()
+MAX_CHOICES = 1024
+"""Where no limits depend on them: more than any upstream gives."""
 LIMIT_NAMES: Names = {
     **dict.fromkeys(_Peeked.__struct_fields__),
     "model": {},
@@ -75,7 +77,11 @@ def peek(body: bytes, path: str, *, for_limits: bool = False, refers: bool | Non
         return NO_FACTS
     model, tier = peeked.model, peeked.service_tier
     if not for_limits:
-        return Facts(model=model if isinstance(model, str) else "", is_stream=peeked.stream is True)
+        return Facts(
+            model=model if isinstance(model, str) else "",
+            is_stream=peeked.stream is True,
+            choices=1 if peeked.n is None else min(_count(peeked.n) or 1, MAX_CHOICES),
+        )
     inputs = _count_inputs(peeked, path)
     # One prompt of `completions` gives as many outputs as are asked for; so does each of several.
     choices = max(_count(peeked.n) or 1, _count(peeked.best_of) or 1) * (

@@ -59,7 +59,8 @@ _chunks = msgspec.json.Decoder(_Chunk)
 class EventStreamMeter:
     """The last usage that any event reported is the one that counts."""
 
-    def __init__(self, *, must_have_events: bool = False) -> None:
+    def __init__(self, *, must_have_events: bool = False, choices: int = 1) -> None:
+        """At least so many `choices` were asked for: each of them must finish."""
         self.pieces = 0
         self.has_ended = False
         self._decoder = EventStreamDecoder()
@@ -70,6 +71,7 @@ class EventStreamMeter:
         self._may_end = False
         self._has_finished = False
         """Whether any choice is."""
+        self._choices = min(choices, MAX_CHOICES)
         self._open: set[int] = set()
         """Of several choices: those that have begun and are not finished."""
         self._reasons: dict[int, str] = {}
@@ -86,7 +88,7 @@ class EventStreamMeter:
     @property
     def is_cut_off(self) -> bool:
         self._take_rest()
-        if self.has_ended or self._may_end or (self._has_finished and not self._open):
+        if self.has_ended or self._may_end or self._have_all_finished:
             return False
         return self._must_have_events if self._must_end is None else self._must_end
 
@@ -116,6 +118,13 @@ class EventStreamMeter:
 
     def finish_reasons(self) -> tuple[str, ...]:
         return tuple(reason for _, reason in sorted(self._reasons.items()))
+
+    @property
+    def _have_all_finished(self) -> bool:
+        """As far as they have begun. Of one choice it is enough to have seen that it is."""
+        if self._choices > 1 and len(self._reasons) < self._choices:
+            return False
+        return self._has_finished and not self._open
 
     def _take_rest(self) -> None:
         rest = self._decoder.take_rest()

@@ -63,11 +63,13 @@ class Meter(Protocol):
         ...
 
 
-def meter_for(endpoint: Endpoint, headers: Headers, method: str = "POST") -> Meter:
-    """The meter that reads an answer with these headers (lower-case names)."""
+def meter_for(endpoint: Endpoint, headers: Headers, method: str = "POST", *, choices: int = 1) -> Meter:
+    """The meter that reads an answer with these headers (lower-case names). At least so many `choices` were
+    asked for.
+    """
     media = media_type(headers)
     if media == b"text/event-stream":
-        meter: Meter = EventStreamMeter(must_have_events=endpoint.may_cost(method))
+        meter: Meter = EventStreamMeter(must_have_events=endpoint.may_cost(method), choices=choices)
     elif media == b"application/json" and (endpoint.usage != "none" or endpoint.background):
         meter = JSONMeter()
     else:

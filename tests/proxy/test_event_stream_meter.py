@@ -47,6 +47,7 @@ def test_no_event_of_account_is_missed_between_pieces(events: list[bytes]) -> No
 
 
 NAMED = b'{"object":"chat.completion.chunk","model":"%b","choices":[{"delta":{"content":"a"}}]}'
+FINISHED = b'{"object":"text_completion","choices":[{"index":%d,"text":"","finish_reason":"stop"}]}'
 LONG = b"x" * MAX_EVENT_BYTES
 CREATED = b'{"type":"response.created","response":{"id":"r","model":"gpt-5"%b}}'
 
@@ -78,6 +79,33 @@ def test_the_first_events_name_the_model(events: list[bytes], model: str) -> Non
         meter.feed(b"data: " + event + b"\n\n")
 
     assert meter.model() == model
+
+
+@pytest.mark.parametrize(("finished", "is_cut_off"), [([0], True), ([0, 1], False), ([0, 1, 2], False)])
+def test_a_stream_without_a_choice_that_was_asked_for_is_cut_off(
+    finished: list[int], is_cut_off: bool
+) -> None:
+    meter = EventStreamMeter(choices=2)
+    for index in finished:
+        event = (
+            b'{"object":"chat.completion.chunk","choices":[{"index":%d,"delta":{},"finish_reason":"stop"}]}'
+        )
+        meter.feed(b"data: " + event % index + b"\n\n")
+
+    assert meter.is_cut_off == is_cut_off
+    meter.feed(b"data: [DONE]\n\n")
+    assert not meter.is_cut_off
+
+
+def test_more_choices_than_can_be_watched_are_not_waited_for() -> None:
+    meter = EventStreamMeter(choices=10**9)
+    for index in range(MAX_CHOICES):
+        event = (
+            b'{"object":"chat.completion.chunk","choices":[{"index":%d,"delta":{},"finish_reason":"stop"}]}'
+        )
+        meter.feed(b"data: " + event % index + b"\n\n")
+
+    assert not meter.is_cut_off
 
 
 def _said(meter: EventStreamMeter) -> tuple[object, ...]:

@@ -22,6 +22,7 @@ from proxy.request import ProxyRequest
 from proxy.tracing.answer import Told
 from proxy.tracing.trace import Trace
 from proxy.types import Message
+from proxy.upstream import UpstreamCut
 from proxy.upstreams import Upstreams
 from tests.grants import make_grant
 from tokens.limits.memory import MemoryStore
@@ -104,6 +105,15 @@ class Answering(httpx.AsyncBaseTransport):
         request.extensions["on_connected"]()
         headers = {"content-type": self._media_type, "content-length": str(len(self._body))}
         return httpx.Response(200, headers=headers, stream=AtOnce(self._body))
+
+
+class Undeclared(Answering):
+    """It does not say how long its answer is."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        del response.headers["content-length"]
+        return response
 
 
 class Pausing(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
@@ -288,3 +298,10 @@ async def test_the_answer_to_a_body_that_was_not_seen_says_what_it_is() -> None:
     entry = world.entry
     assert (entry.model, entry.is_stream, entry.output_tokens) == ("gpt-4o", True, 100)
     assert (entry.usage_source, entry.cost_source) == (UsageSource.ESTIMATED, CostSource.PRICE)
+
+
+async def test_a_stream_without_a_choice_that_was_asked_for_is_cut() -> None:
+    with pytest.raises(UpstreamCut):
+        await World(Facts(model="gpt-4o", is_stream=True, choices=2)).run(
+            Undeclared("text/event-stream", ENDED)
+        )
