@@ -173,10 +173,13 @@ class Bill:
         """The most where a client could else leave before the truth is known: what upstream adds to an input
         is not in its size.
         """
+        if self._price is None:
+            return self._likely_input_tokens()
+        most = self._most_input_tokens(self._price)
         may_hide = self._facts.has_input_elsewhere and self._grant.has_budget and not is_whole
-        if self._price is not None and (self._facts.is_background or may_hide):
-            return self._most_input_tokens(self._price)
-        return self._likely_input_tokens()
+        if self._facts.is_background or may_hide:
+            return most
+        return max(1, min(self._likely_input_tokens(), most))
 
     def _output_in(self, pieces: int) -> int:
         """At least; the first and the last piece of every choice are empty."""

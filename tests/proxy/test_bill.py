@@ -110,6 +110,11 @@ def test_of_a_stream_that_broke_off_the_pieces_count_though_its_body_was_not_see
     assert (entry.input_tokens, entry.output_tokens) == (1000, 5)
 
 
+def test_no_input_is_estimated_beyond_the_models_context() -> None:
+    entry, _ = close(a_bill(body_bytes=10**7), None, pieces=1)
+    assert entry.input_tokens == 128_000
+
+
 def test_worst_case_is_a_token_a_byte_and_what_the_client_asks_for() -> None:
     estimate = a_bill(max_output_tokens=100).estimate()
     assert estimate.microusd == 1000 * 5 // 2 + 100 * 10  # 2.50 and 10 USD per million
