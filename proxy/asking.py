@@ -31,11 +31,7 @@ def ask_for_usage(
 
     Its answer must be readable: it is asked for without an encoding.
     """
-    if not (facts.is_stream and endpoint.asks_usage and isinstance(body, bytes)):
-        return None
-    if media_type(request.headers) != b"application/json":
-        return None
-    if not _SPEAK_OF_THE_BODY.isdisjoint([name for name, _ in request.headers]):
+    if not (facts.is_stream and isinstance(body, bytes) and can_be_asked(request, endpoint)):
         return None
     asking = asking_for_usage(body)
     if asking is None:
@@ -47,6 +43,15 @@ def ask_for_usage(
         if name != b"accept-encoding"
     ]
     return replace(request, headers=headers, content_length=len(asking)), asking
+
+
+def can_be_asked(request: ProxyRequest, endpoint: Endpoint) -> bool:
+    """Whether upstream can be asked, as far as it is known without the body."""
+    return (
+        endpoint.asks_usage
+        and media_type(request.headers) == b"application/json"
+        and _SPEAK_OF_THE_BODY.isdisjoint([name for name, _ in request.headers])
+    )
 
 
 def traces_of_asking(status: int, headers: Headers) -> tuple[TraceRemover | None, Headers]:

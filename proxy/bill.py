@@ -4,6 +4,8 @@ The worst case holds whatever upstream answers: a byte of input is at most one m
 the model's context, and an output at most what the client asks for, or what the model can.
 """
 
+from collections.abc import Callable
+
 from uuid_utils.compat import uuid7
 
 from projects.models import UnpricedPolicy
@@ -37,6 +39,11 @@ class Bill:
         self._has_output = endpoint.usage != "input"
         self._is_reported = endpoint.usage != "unreported"
         self._price = prices.find(facts.model, facts.service_tier) if self.may_cost else None
+
+    @property
+    def choices(self) -> int:
+        """That were asked for, at least, as far as that is known."""
+        return self._facts.choices
 
     def estimate(self) -> Estimate:
         """The worst case. Raises ProxyError where the project refuses models without a price."""
@@ -76,14 +83,20 @@ class Bill:
         pieces: int,
         bytes_heard: int,
         silent_seconds: float,
+        body_bytes: int = 0,
+        answering_model: Callable[[], str] = lambda: "",
     ) -> Charge:
         """Upstream has worked, and reported `usage` or nothing: then what passed is a measure, and how long
-        nothing did. Where the answer is not whole, what it reported may not be all.
+        nothing did. Where the answer is not whole, what it reported may not be all. `body_bytes` are those
+        that have come, of a body that did not say; `answering_model` tells which model the answer names.
 
         Usage and cost are noted in the entry.
         """
         if not self.may_cost:
             return self.free(entry)
+        self._body_bytes = self._body_bytes or body_bytes
+        if usage is None and self._price is None and self._is_reported:
+            self._note_model(entry, answering_model())
         if usage is not None:
             _note_reported(entry, usage)
             if usage.input_tokens is None and usage.output_tokens is not None:
@@ -114,6 +127,11 @@ class Bill:
     def _has_price(self) -> bool:
         return self._price is not None and self._is_reported
 
+    def _note_model(self, entry: UsageEntry, model: str) -> None:
+        """Of an answer to a request whose own model was not seen, or has no price."""
+        entry.model = entry.model or model
+        self._price = self._prices.find(model, self._facts.service_tier)
+
     def _price_of(self, entry: UsageEntry) -> Price | None:
         """By the tier that was used, and by the name that was asked for, else the one that answered. If
         neither has a price any more: by what it was when the request began.
@@ -129,14 +147,16 @@ class Bill:
         elif self._facts.is_background:
             output_tokens = self._most_output_tokens()  # it goes on without us
         else:
-            output_tokens = self._likely_output_tokens(pieces, bytes_heard, silent_seconds, is_whole=is_whole)
+            output_tokens = self._likely_output_tokens(
+                pieces, bytes_heard, silent_seconds, is_whole=is_whole, is_stream=entry.is_stream
+            )
         entry.usage_source = UsageSource.ESTIMATED
         entry.service_tier = self._facts.service_tier
         entry.input_tokens = self._estimated_input_tokens(is_whole=is_whole)
         entry.output_tokens = min(output_tokens, max(pieces, self._most_output_tokens()))
 
     def _likely_output_tokens(
-        self, pieces: int, bytes_heard: int, silent_seconds: float, *, is_whole: bool
+        self, pieces: int, bytes_heard: int, silent_seconds: float, *, is_whole: bool, is_stream: bool
     ) -> int:
         """By what passed. Of what broke off also by the time in which nothing did: there may have been
         reasoning that nobody saw. Hanging up later is never cheaper.
@@ -145,7 +165,7 @@ class Bill:
         if is_whole:
             passed = pieces or bytes_heard // BYTES_PER_MODEL_TOKEN
             return passed if pieces or bytes_heard else by_time
-        if self._facts.is_stream:
+        if is_stream or self._facts.is_stream:
             return pieces + by_time
         return max(bytes_heard // BYTES_PER_MODEL_TOKEN, by_time)
 
@@ -153,10 +173,13 @@ class Bill:
         """The most where a client could else leave before the truth is known: what upstream adds to an input
         is not in its size.
         """
+        if self._price is None:
+            return self._likely_input_tokens()
+        most = self._most_input_tokens(self._price)
         may_hide = self._facts.has_input_elsewhere and self._grant.has_budget and not is_whole
-        if self._price is not None and (self._facts.is_background or may_hide):
-            return self._most_input_tokens(self._price)
-        return self._likely_input_tokens()
+        if self._facts.is_background or may_hide:
+            return most
+        return max(1, min(self._likely_input_tokens(), most))
 
     def _output_in(self, pieces: int) -> int:
         """At least; the first and the last piece of every choice are empty."""

@@ -1,10 +1,12 @@
 """Which bodies are read whole before they are sent on.
 
-Small JSON bodies are, for the ledger's sake. Larger ones, those of any media type and forms are where limits,
-prices or rules depend on what they ask for: what has to be seen and cannot be is refused.
+Small JSON bodies are, for the ledger's sake; so are larger ones where the proxy can ask for a stream's
+usage, as far as there is room. Those of any media type, and forms, are where limits, prices or rules depend
+on what they ask for: what has to be seen and cannot be is refused.
 """
 
 from projects.models import UnpricedPolicy
+from proxy.asking import can_be_asked
 from proxy.breathing import breathe
 from proxy.client import Client
 from proxy.document import read_document
@@ -20,9 +22,9 @@ from proxy.ruling import look_of
 from tokens.grant import Grant
 
 MAX_PEEKED_BYTES = 1024 * 1024
-"""A declared JSON body up to this size is read by the way."""
+"""A JSON body up to this size is read by the way."""
 MAX_SEEN_BYTES = 32 * 1024 * 1024
-"""The largest body that is read because it has to be seen."""
+"""The largest body that is read for what it says."""
 
 
 def must_be_seen(request: ProxyRequest, grant: Grant, endpoint: Endpoint) -> bool:
@@ -34,22 +36,26 @@ def must_be_seen(request: ProxyRequest, grant: Grant, endpoint: Endpoint) -> boo
 
 
 def will_be_seen(request: ProxyRequest, grant: Grant, endpoint: Endpoint, held: HeldBody) -> bool:
-    """Whether it must be, or can be for the sake of rules in shadow mode: those must not refuse anything, so
-    room is taken for all of it. Raises ProxyError where it has to be seen and there is no room for it.
+    """Whether it must be, or is to be and can be: for that nobody is refused, so room is taken for all of it.
+    Raises ProxyError where it has to be seen and there is no room for it.
     """
     if must_be_seen(request, grant, endpoint):
         held.check(_declared_size(request))
         return True
-    if grant.rules is None or not request.has_body or request.content_length is None:
+    size_bytes = request.content_length
+    if size_bytes is None or not 0 < size_bytes <= MAX_SEEN_BYTES:
         return False
-    if (
-        request.content_length > MAX_SEEN_BYTES
-        or not held.has_room(request.content_length)
-        or look_of(grant.rules, request, endpoint) is not Look.SHADOW
-    ):
+    if not _is_to_be_seen(size_bytes, request, grant, endpoint) or not held.has_room_to_spare(size_bytes):
         return False
-    held.grow(request.content_length)
+    held.grow(size_bytes)
     return True
+
+
+def _is_to_be_seen(size_bytes: int, request: ProxyRequest, grant: Grant, endpoint: Endpoint) -> bool:
+    """For the sake of rules in shadow mode, or of a stream's usage: whether it is one, only its body says."""
+    if grant.rules is not None and look_of(grant.rules, request, endpoint) is Look.SHADOW:
+        return True
+    return size_bytes > MAX_PEEKED_BYTES and can_be_asked(request, endpoint)
 
 
 async def read_body(
@@ -69,6 +75,10 @@ async def read_body(
     if request.can_be_peeked(MAX_PEEKED_BYTES):
         body = await client.read()
         return body, peek(body, request.path)
+    if request.content_length is None and can_be_asked(request, endpoint):
+        short = await client.read_if_short(MAX_PEEKED_BYTES)
+        if short is not None:
+            return short, peek(short, request.path)
     return StreamedBody(client), NO_FACTS
 
 

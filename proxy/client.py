@@ -55,6 +55,8 @@ class Client:
         """Takes a part of a body that is not its last, past `send`. Gives what to await, if anything."""
         self._began = time.perf_counter()
         self._receive = receive
+        self._ahead = b""
+        """What has been read of the body, and not been given to anybody."""
         self._send = send
         self._max_body_bytes = max_body_bytes
         self._has_ended = False
@@ -81,19 +83,27 @@ class Client:
 
     async def body(self) -> AsyncIterator[bytes]:
         """The request's body, chunk by chunk. Raises ClientDisconnected and RequestTooLarge."""
+        ahead, self._ahead = self._ahead, b""
+        if ahead:
+            yield ahead
+            del ahead
         while not self.body_ended:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise self._failed(ClientDisconnected())
-            chunk: bytes = message.get("body", b"")
-            self.body_bytes += len(chunk)
-            if self.body_bytes > self._max_body_bytes:
-                raise self._failed(RequestTooLarge())
-            self.on_growth(self.body_bytes)
-            self.body_ended = not message.get("more_body", False)
+            chunk = await self._next_chunk()
             if chunk:
                 yield chunk
         self._watch_soon()
+
+    async def _next_chunk(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise self._failed(ClientDisconnected())
+        chunk: bytes = message.get("body", b"")
+        self.body_bytes += len(chunk)
+        if self.body_bytes > self._max_body_bytes:
+            raise self._failed(RequestTooLarge())
+        self.on_growth(self.body_bytes)
+        self.body_ended = not message.get("more_body", False)
+        return chunk
 
     def permit_body(self, max_bytes: int, *, declared_bytes: int | None) -> None:
         """How large the body may be, before any of it is read. Raises RequestTooLarge."""
@@ -108,6 +118,20 @@ class Client:
         body = await self._read_whole()
         self.waited_seconds += time.perf_counter() - began
         return body
+
+    async def read_if_short(self, max_bytes: int) -> bytes | None:
+        """The whole body, as `read` gives it, if it ends before this bound or with the chunk that passes it.
+        None: it is longer, and all of it is still to be had of `body`.
+        """
+        read = bytearray()
+        began = time.perf_counter()
+        while not self.body_ended and len(read) <= max_bytes:
+            read += await self._next_chunk()
+        self.waited_seconds += time.perf_counter() - began
+        if self.body_ended:
+            return bytes(read)
+        self._ahead = bytes(read)
+        return None
 
     async def _read_whole(self) -> bytes:
         message = await self._receive()

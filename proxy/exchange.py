@@ -11,7 +11,7 @@ from proxy.bill import Bill, finished
 from proxy.client import Client, ClientDisconnected
 from proxy.endpoints import Endpoint
 from proxy.errors import ProxyError, UpstreamTimeout
-from proxy.headers import first, to_client
+from proxy.headers import first, media_type, to_client
 from proxy.limit_headers import tell
 from proxy.metering.guarded import Guarded
 from proxy.metering.meter import Deaf, meter_for
@@ -162,7 +162,8 @@ class Exchange:
         entry.upstream_request_id = (first(headers, b"x-request-id") or b"").decode("latin-1")
         entry.upstream_processing_seconds = _seconds(first(headers, b"openai-processing-ms"))
         self._is_background = endpoint.background
-        meter = meter_for(endpoint, headers, entry.method)
+        entry.is_stream = entry.is_stream or media_type(headers) == b"text/event-stream"
+        meter = meter_for(endpoint, headers, entry.method, choices=self._bill.choices)
         if not self._is_accepted or isinstance(meter, Deaf):
             if self._client.is_gone:
                 raise ClientDisconnected
@@ -203,6 +204,8 @@ class Exchange:
             pieces=self._meter.pieces,
             bytes_heard=self._meter.heard_bytes,
             silent_seconds=self._silence.seconds,
+            body_bytes=self._client.body_bytes,
+            answering_model=self._meter.model,
         )
 
     def _tell(self, trace: Trace, usage: Usage | None) -> None:

@@ -55,6 +55,8 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 NO_FACTS = Facts()
+MAX_CHOICES = 1024
+"""Where no limits depend on them: more than any upstream gives."""
 LIMIT_NAMES: Names = {
     **dict.fromkeys(_Peeked.__struct_fields__),
     "model": {},
@@ -84,6 +86,7 @@ def peek(body: bytes, path: str, *, for_limits: bool = False, refers: bool | Non
             is_stream=peeked.stream is True,
             is_background=is_run,
             has_input_elsewhere=is_run,
+            choices=1 if peeked.n is None else min(_count(peeked.n) or 1, MAX_CHOICES),
         )
     inputs = _count_inputs(peeked, path)
     # One prompt of `completions` gives as many outputs as are asked for; so does each of several.

@@ -18,7 +18,7 @@ UNCOUNTED_BYTES = 1024 * 1024
 
 class HeldBodies:
     def __init__(self, max_bytes: int = MAX_HELD_BYTES) -> None:
-        self._left_bytes = max_bytes
+        self._max_bytes = self._left_bytes = max_bytes
         self._max_of_token = max_bytes // 4
         self._max_of_project = max_bytes // 2
         self._held: Counter[UUID] = Counter()
@@ -38,6 +38,14 @@ class HeldBodies:
         if more_bytes > self._left_bytes:
             raise ServiceUnavailable
 
+    def has_to_spare(self, token_id: UUID, project_id: UUID, more_bytes: int) -> bool:
+        """Whether half of every share then stays free for those that have to be seen."""
+        return (
+            self._held[token_id] + more_bytes <= self._max_of_token // 2
+            and self._held[project_id] + more_bytes <= self._max_of_project // 2
+            and more_bytes <= self._left_bytes - self._max_bytes // 2
+        )
+
     def move(self, token_id: UUID, project_id: UUID, more_bytes: int) -> None:
         self._left_bytes -= more_bytes
         for owner in (token_id, project_id):
@@ -54,12 +62,11 @@ class HeldBody:
         self._owners = (token_id, project_id)
         self._bytes = 0
 
-    def has_room(self, size_bytes: int) -> bool:
-        try:
-            self.check(size_bytes)
-        except (RateLimitReached, ServiceUnavailable):
-            return False
-        return True
+    def has_room_to_spare(self, size_bytes: int) -> bool:
+        """For one that need not be held."""
+        return size_bytes <= UNCOUNTED_BYTES or self._held.has_to_spare(
+            *self._owners, size_bytes - self._bytes
+        )
 
     def check(self, size_bytes: int) -> None:
         """Whether it could be so large now. Raises what `HeldBodies.check` does."""

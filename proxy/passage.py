@@ -109,14 +109,14 @@ class Passage:
             if self._grant.capture is not None:
                 self._capture(exchange)
             asked = ask_for_usage(self._request, self._endpoint, self._facts, self._body)
-            request, body = asked or (self._request, self._body)
+            request, self._body = asked or (self._request, self._body)  # as it was it need not stay in memory
             await exchange.run(
                 upstreams,
                 transport,
                 request,
                 self._provider,
                 self._endpoint,
-                body,
+                self._body,
                 is_asking=asked is not None,
             )
         finally:

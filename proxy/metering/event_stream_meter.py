@@ -10,7 +10,7 @@ from proxy.metering.background import Work, read_work
 from proxy.metering.event_stream import EventStreamDecoder
 from proxy.metering.event_type import first_type, has_error, type_of
 from proxy.metering.excerpt import Excerpt
-from proxy.metering.usage import Usage, read_usage
+from proxy.metering.usage import Usage, read_model, read_usage
 
 
 class End(Enum):
@@ -59,7 +59,8 @@ _chunks = msgspec.json.Decoder(_Chunk)
 class EventStreamMeter:
     """The last usage that any event reported is the one that counts."""
 
-    def __init__(self, *, must_have_events: bool = False) -> None:
+    def __init__(self, *, must_have_events: bool = False, choices: int = 1) -> None:
+        """At least so many `choices` were asked for: each of them must finish."""
         self.pieces = 0
         self.has_ended = False
         self._decoder = EventStreamDecoder()
@@ -70,6 +71,7 @@ class EventStreamMeter:
         self._may_end = False
         self._has_finished = False
         """Whether any choice is."""
+        self._choices = min(choices, MAX_CHOICES)
         self._open: set[int] = set()
         """Of several choices: those that have begun and are not finished."""
         self._reasons: dict[int, str] = {}
@@ -77,11 +79,16 @@ class EventStreamMeter:
         self._type = b""
         """How the last piece began, if it named its type first."""
         self._work: Work | None = None
+        self._model = ""
+        self._naming = b""
+        """The last event with a model, up to that by which the stream's kind is known: almost always the
+        first one of all. It is read if somebody wants to know.
+        """
 
     @property
     def is_cut_off(self) -> bool:
         self._take_rest()
-        if self.has_ended or self._may_end or (self._has_finished and not self._open):
+        if self.has_ended or self._may_end or self._have_all_finished:
             return False
         return self._must_have_events if self._must_end is None else self._must_end
 
@@ -106,8 +113,18 @@ class EventStreamMeter:
     def reported(self) -> bytes:
         return self._reported
 
+    def model(self) -> str:
+        return self._model or read_model(self._naming)
+
     def finish_reasons(self) -> tuple[str, ...]:
         return tuple(reason for _, reason in sorted(self._reasons.items()))
+
+    @property
+    def _have_all_finished(self) -> bool:
+        """As far as they have begun. Of one choice it is enough to have seen that it is."""
+        if self._choices > 1 and len(self._reasons) < self._choices:
+            return False
+        return self._has_finished and not self._open
 
     def _take_rest(self) -> None:
         rest = self._decoder.take_rest()
@@ -121,6 +138,8 @@ class EventStreamMeter:
         if b'"usage"' in data and data.count(b'"usage"') > data.count(b'"usage":null'):
             self._usage = read_usage(data) or self._usage
             self._reported = data
+        if not self._must_end and b'"model"' in data:
+            self._naming = data
         self._take(data, data)
         is_of_run = b'"thread.run"' in data  # few are, and each may be the one that says how it ended
         if is_of_run or (b'"background"' in data and (self._work is None or self.has_ended)):
@@ -170,6 +189,8 @@ class EventStreamMeter:
 
     def _take_long(self, excerpt: Excerpt) -> None:
         self._usage = excerpt.usage() or self._usage
+        if not self._must_end:
+            self._model = self._model or excerpt.model()
         self._take(excerpt.head, excerpt.tail())
         work = excerpt.work()
         if work is not None:  # its status may stand where nothing was kept

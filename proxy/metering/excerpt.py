@@ -13,7 +13,7 @@ import msgspec
 from proxy.metering.background import Work, read_work
 from proxy.metering.event_type import type_of
 from proxy.metering.members import members_of
-from proxy.metering.usage import Usage, read_usage
+from proxy.metering.usage import Usage, read_model, read_usage
 
 KEPT_BYTES = 64 * 1024
 """Of the beginning, and of the end."""
@@ -57,9 +57,18 @@ class Excerpt:
 
     def usage(self) -> Usage | None:
         """What the document reports, as far as it stands in what was kept."""
+        known = self._known()
+        return read_usage(_object_of(known)) if b"usage" in known else None
+
+    def model(self) -> str:
+        """The model that it names, likewise; empty if none."""
+        return read_model(_object_of(self._known()))
+
+    def _known(self) -> dict[bytes, bytes]:
+        """The wanted members of the document, or of its `response`, by name."""
         brace = _OBJECT.match(self.head)
         if brace is None:
-            return None
+            return {}
         found = [_from_head(self.head, brace.end() - 1)]
         end = self.tail().rstrip(_SPACE)
         response = self._response_brace()
@@ -69,10 +78,7 @@ class Excerpt:
         known: dict[bytes, bytes] = {}
         for members in (*found, _from_end(end)):
             known |= members
-        if b"usage" not in known:
-            return None
-        members_text = b",".join(b'"%b":%b' % member for member in known.items())
-        return read_usage(b"{" + members_text + b"}")
+        return known
 
     def work(self) -> Work | None:
         """What the document is about, as far as its beginning says."""
@@ -116,6 +122,10 @@ class _Rest(msgspec.Struct):
 
 
 _rests = msgspec.json.Decoder(_Rest)
+
+
+def _object_of(members: dict[bytes, bytes]) -> bytes:
+    return b"{" + b",".join(b'"%b":%b' % member for member in members.items()) + b"}"
 
 
 def _up_to_response(end: bytes) -> bytes:

@@ -63,6 +63,14 @@ class Guarded:
     def reported(self) -> bytes:
         return self._meter.reported()
 
+    def model(self) -> str:
+        try:
+            return self._meter.model()
+        except Exception:  # as above
+            log.exception("meter failed", request_id=str(self._request_id))
+            self._meter = Deaf()
+            return ""
+
     def finish_reasons(self) -> tuple[str, ...]:
         try:
             return self._meter.finish_reasons()

@@ -52,6 +52,10 @@ class Meter(Protocol):
         """
         ...
 
+    def model(self) -> str:
+        """The model that the answer names, also where it reports nothing; empty if none."""
+        ...
+
     def finish_reasons(self) -> tuple[str, ...]:
         """Why the choices of a stream have ended, in the order of their index. Of a JSON answer, the document
         itself says it.
@@ -59,11 +63,13 @@ class Meter(Protocol):
         ...
 
 
-def meter_for(endpoint: Endpoint, headers: Headers, method: str = "POST") -> Meter:
-    """The meter that reads an answer with these headers (lower-case names)."""
+def meter_for(endpoint: Endpoint, headers: Headers, method: str = "POST", *, choices: int = 1) -> Meter:
+    """The meter that reads an answer with these headers (lower-case names). At least so many `choices` were
+    asked for.
+    """
     media = media_type(headers)
     if media == b"text/event-stream":
-        meter: Meter = EventStreamMeter(must_have_events=endpoint.may_cost(method))
+        meter: Meter = EventStreamMeter(must_have_events=endpoint.may_cost(method), choices=choices)
     elif media == b"application/json" and (endpoint.usage != "none" or endpoint.background):
         meter = JSONMeter()
     else:
@@ -92,6 +98,9 @@ class Deaf:
 
     def reported(self) -> bytes:
         return b""
+
+    def model(self) -> str:
+        return ""
 
     def finish_reasons(self) -> tuple[str, ...]:
         return ()
@@ -129,6 +138,13 @@ class JSONMeter:
 
     def reported(self) -> bytes:
         return b"".join(self._chunks)
+
+    def model(self) -> str:
+        excerpt = self._excerpt
+        if excerpt is None:  # the answer may have broken off: it is no document then
+            excerpt = Excerpt()
+            excerpt.feed(b"".join(self._chunks))
+        return excerpt.model()
 
     def finish_reasons(self) -> tuple[str, ...]:
         return ()
@@ -186,6 +202,9 @@ class Inflating:
 
     def reported(self) -> bytes:
         return self._meter.reported()
+
+    def model(self) -> str:
+        return self._meter.model()
 
     def finish_reasons(self) -> tuple[str, ...]:
         return self._meter.finish_reasons()

@@ -79,6 +79,16 @@ def read_usage(document: bytes | bytearray | memoryview) -> Usage | None:
         return None
 
 
+def read_model(document: bytes) -> str:
+    """The model that a JSON document names, or its `response`; empty if none."""
+    try:
+        answer = _answers.decode(document)
+        is_inside = bytes(answer.response)[:1] == b"{"
+        return _text((_responses.decode(answer.response) if is_inside else answer).model)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
 def _usage_of(found: _Response, reported: _Reported) -> Usage | None:
     input_tokens = _either(_count(reported.prompt_tokens), _count(reported.input_tokens))
     output_tokens = _either(_count(reported.completion_tokens), _count(reported.output_tokens))

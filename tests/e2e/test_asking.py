@@ -1,7 +1,9 @@
 """The proxy asks upstream for a stream's usage, and the client does not notice: compared on the wire."""
 
 import base64
+import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -17,7 +19,7 @@ SAME = {"x-fake-seed": "same", "content-type": "application/json"}
 
 
 def raw(url: str, body: Any, key: str, **headers: str) -> bytes:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    content = body if isinstance(body, bytes | Iterator) else json.dumps(body).encode()
     headers = {**SAME, "authorization": f"Bearer {key}", **headers}
     with httpx.Client() as client, client.stream("POST", url, content=content, headers=headers) as answer:
         return b"".join(answer.iter_raw())
@@ -116,3 +118,73 @@ def test_an_error_in_place_of_a_stream_passes_as_it_is(live: LiveProxy) -> None:
     assert raw(live.base_url + "/chat/completions", body, plain, **failing) == raw(
         live.upstream_url + "/chat/completions", body, "sk-up", **failing
     )
+
+
+def large(**more: Any) -> bytes:
+    """A body with a picture of more than 1 MiB."""
+    return json.dumps({**CHAT, "x": "a" * 1_100_000, "stream": True, **more}).encode()
+
+
+def in_pieces(body: bytes) -> Iterator[bytes]:
+    """Sent chunked."""
+    for start in range(0, len(body), 300_000):
+        yield body[start : start + 300_000]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_chunked"), [(large(), False), (json.dumps({**CHAT, "stream": True}).encode(), True)]
+)
+def test_a_large_body_and_a_chunked_one_are_asked_for_too(
+    live: LiveProxy, body: bytes, is_chunked: bool
+) -> None:
+    token, plain = issue_token()
+    content = in_pieces(body) if is_chunked else body
+    proxied = raw(live.base_url + "/chat/completions", content, plain, **{"x-m": str(token.id)})
+
+    assert proxied == raw(live.upstream_url + "/chat/completions", body, "sk-up")
+    (request,) = live.upstream_requests(str(token.id))
+    headers = dict(request["headers"])
+    assert "transfer-encoding" not in headers
+    assert headers["content-length"] == str(len(body) + len(b'"stream_options":{"include_usage":true},'))
+    record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
+    assert (record.model, record.is_stream, record.usage_source) == ("o3-2025-04-16", True, "upstream")
+    assert record.request_bytes == len(body)
+
+
+@pytest.mark.parametrize("is_chunked", [True, False])
+def test_a_large_body_that_is_no_streams_passes_as_it_is(live: LiveProxy, is_chunked: bool) -> None:
+    token, plain = issue_token()
+    body = large(stream=False)
+    content = in_pieces(body) if is_chunked else body
+    raw(live.base_url + "/chat/completions", content, plain, **{"x-m": str(token.id)})
+
+    (request,) = live.upstream_requests(str(token.id))
+    assert request["body_sha256"] == hashlib.sha256(body).hexdigest()
+    record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
+    assert (record.is_stream, record.usage_source, record.cost_source) == (False, "upstream", "price")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (large(y="b" * 1_000_000), {"transfer-encoding": "chunked"}),
+        (json.dumps({**CHAT, "stream": True}).encode(), {"content-type": "text/plain"}),
+    ],
+    ids=["long and chunked", "text"],
+)
+def test_a_stream_whose_body_is_not_seen_is_estimated_by_the_model_that_answers(
+    live: LiveProxy, body: bytes, headers: dict[str, str]
+) -> None:
+    token, plain = issue_token()
+    content = in_pieces(body) if "transfer-encoding" in headers else body
+    headers = {"x-m": str(token.id), "content-type": "application/json", **headers}
+    proxied = raw(live.base_url + "/chat/completions", content, plain, **headers)
+
+    assert proxied.endswith(b"data: [DONE]\n\n")
+    assert b"usage" not in proxied
+    (request,) = live.upstream_requests(str(token.id))
+    assert request["body_sha256"] == hashlib.sha256(body).hexdigest()
+    record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
+    assert record.model.startswith("o3")
+    assert (record.is_stream, record.usage_source, record.cost_source) == (True, "estimated", "price")
+    assert record.output_tokens

@@ -363,13 +363,18 @@ def test_what_is_refused_behind_a_pipelined_request_is_answered_after_it(wire: W
     assert len(wire.upstream()) == 1
 
 
-def test_a_client_that_expects_100_gets_it_when_its_body_is_wanted(wire: Wire) -> None:
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [(f"Content-Length: {len(CHAT)}", CHAT), (CHUNKED, b"%x\r\n%b\r\n0\r\n\r\n" % (len(CHAT), CHAT))],
+)
+def test_a_client_that_expects_100_gets_it_when_its_body_is_wanted(
+    wire: Wire, framing: str, body: bytes
+) -> None:
     with connected(wire.live.url) as connection:
-        connection.sendall(
-            head(POST, *wire.own, "Expect: 100-Continue", "Connection: close", f"Content-Length: {len(CHAT)}")
-        )
+        headers = ["Content-Type: application/json", "Expect: 100-Continue", "Connection: close", framing]
+        connection.sendall(head(POST, *wire.own, *headers))
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
-        connection.sendall(CHAT)
+        connection.sendall(body)
         received = b"".join(iter(lambda: connection.recv(65536), b""))
 
     assert statuses(received) == [200]

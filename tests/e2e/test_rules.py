@@ -224,15 +224,18 @@ def test_nobody_is_believed_who_is_not_a_trusted_proxy(live: LiveProxy) -> None:
     assert told(post(live, plain, **{"x-forwarded-for": "192.0.2.7"})) == (403, "ip_not_allowed", None)
 
 
-def test_a_body_that_only_shadow_rules_want_to_see_is_never_in_the_way(live: LiveProxy) -> None:
+@pytest.mark.parametrize(("size", "noted"), [(0, "model_not_allowed"), (2_000_000, "body_not_seen")])
+def test_a_body_that_only_shadow_rules_want_to_see_is_never_in_the_way(
+    live: LiveProxy, size: int, noted: str
+) -> None:
     plain = token({"models": [], "shadow": ["models"]})
     answer = httpx.post(
         f"{live.base_url}/chat/completions",
-        content=iter([json.dumps(CHAT).encode()]),
+        content=iter([json.dumps({**CHAT, "x": "a" * size}).encode()]),
         headers={"authorization": f"Bearer {plain}", "content-type": "application/json"},
     )
     assert answer.status_code == 200
-    assert eventually(lambda: UsageRecord.objects.filter(shadow_refusals="body_not_seen").first())
+    assert eventually(lambda: UsageRecord.objects.filter(shadow_refusals=noted).first())
 
 
 def test_what_the_sdk_sends_is_certain(live: LiveProxy) -> None:

@@ -52,11 +52,67 @@ def close(
     pieces: int = 0,
     bytes_heard: int = 0,
     silent_seconds: float = 0.0,
+    is_stream: bool = False,
+    body_bytes: int = 0,
+    answering_model: str = "",
 ) -> tuple[UsageEntry, Charge]:
-    entry = UsageEntry(id=uuid7(), started_at=0, method="POST", path="/v1/x")
+    entry = UsageEntry(id=uuid7(), started_at=0, method="POST", path="/v1/x", is_stream=is_stream)
     return entry, bill.close(
-        entry, usage, is_whole=is_whole, pieces=pieces, bytes_heard=bytes_heard, silent_seconds=silent_seconds
+        entry,
+        usage,
+        is_whole=is_whole,
+        pieces=pieces,
+        bytes_heard=bytes_heard,
+        silent_seconds=silent_seconds,
+        body_bytes=body_bytes,
+        answering_model=lambda: answering_model,
     )
+
+
+@pytest.mark.parametrize("asked_for", ["", "our-alias"])
+def test_what_reports_nothing_is_estimated_by_the_model_that_it_names(asked_for: str) -> None:
+    bill = a_bill(asked_for, grant=make_grant())
+    entry, _ = close(bill, None, pieces=100, is_stream=True, answering_model="gpt-4o")
+
+    assert entry.usage_source is UsageSource.ESTIMATED
+    assert (entry.input_tokens, entry.output_tokens) == (250, 100)
+    assert (entry.cost_source, entry.cost_microusd) == (CostSource.PRICE, 625 + 1000)
+
+
+def test_the_model_that_answered_is_noted_where_none_was_seen() -> None:
+    entry, _ = close(a_bill("", grant=make_grant()), None, answering_model="what-is-this")
+    assert (entry.model, entry.usage_source, entry.cost_source) == (
+        "what-is-this",
+        UsageSource.NONE,
+        CostSource.UNPRICED,
+    )
+
+
+def test_a_model_with_a_price_and_what_is_never_reported_ask_no_answer() -> None:
+    speech = a_bill("", grant=make_grant(), endpoint=SPEECH)
+    assert close(speech, None, answering_model="gpt-4o")[0].cost_source is CostSource.UNPRICED
+    known, _ = close(a_bill("gpt-4o-mini"), None, pieces=100, answering_model="gpt-4o")
+    assert known.cost_microusd == close(a_bill("gpt-4o-mini"), None, pieces=100)[0].cost_microusd
+
+
+def test_of_a_stream_that_broke_off_the_pieces_count_though_its_body_was_not_seen() -> None:
+    bill = a_bill("", grant=make_grant(), body_bytes=0)
+    entry, _ = close(
+        bill,
+        None,
+        is_whole=False,
+        pieces=5,
+        bytes_heard=10_000,
+        is_stream=True,
+        body_bytes=4000,
+        answering_model="gpt-4o",
+    )
+    assert (entry.input_tokens, entry.output_tokens) == (1000, 5)
+
+
+def test_no_input_is_estimated_beyond_the_models_context() -> None:
+    entry, _ = close(a_bill(body_bytes=10**7), None, pieces=1)
+    assert entry.input_tokens == 128_000
 
 
 def test_worst_case_is_a_token_a_byte_and_what_the_client_asks_for() -> None:

@@ -31,6 +31,8 @@ from tokens.grant import Grant
 from tokens.limits.values import Limits
 
 CHAT = Endpoint(path="/chat/completions", methods=("POST",), usage="openai")
+ASKING = Endpoint(path="/chat/completions", methods=("POST",), usage="openai", asks_usage=True)
+LARGE_BYTES = MAX_PEEKED_BYTES + 1
 VIDEOS = Endpoint(path="/videos", methods=("POST",), usage="unreported")
 FILES = Endpoint(path="/files", methods=("POST",), usage="none")
 UNLIMITED = make_grant()
@@ -104,6 +106,70 @@ async def test_without_such_limits_nothing_has_to_be_seen() -> None:
     assert isinstance(body, StreamedBody)
     assert facts == NO_FACTS
     assert isinstance((await read(UNLIMITED, a_request(MAX_PEEKED_BYTES + 1), BODY))[0], StreamedBody)
+
+
+async def test_a_large_body_that_may_ask_for_a_stream_is_seen() -> None:
+    held = HeldBodies().place_for(UNLIMITED)
+    request, body = a_request(LARGE_BYTES), BODY + b" " * (LARGE_BYTES - len(BODY))
+    assert will_be_seen(request, UNLIMITED, ASKING, held)
+
+    read_of = await read_body(
+        request, a_client(body[:9], body[9:]), UNLIMITED, ASKING, is_seen=True, held=held
+    )
+    assert read_of == (body, Facts(model="gpt-4o"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "endpoint"),
+    [
+        (a_request(LARGE_BYTES), CHAT),
+        (a_request(LARGE_BYTES, media=b"text/plain"), ASKING),
+        (replace(a_request(LARGE_BYTES), headers=[(b"content-digest", b"x")]), ASKING),
+        (a_request(MAX_SEEN_BYTES + 1), ASKING),
+        (a_request(MAX_PEEKED_BYTES), ASKING),  # it is read by the way
+        (a_request(None), ASKING),
+    ],
+    ids=["not asked", "text", "digest", "too large", "small", "chunked"],
+)
+def test_others_are_not_held(request_: ProxyRequest, endpoint: Endpoint) -> None:
+    assert not will_be_seen(request_, UNLIMITED, endpoint, HeldBodies().place_for(UNLIMITED))
+
+
+def test_what_need_not_be_seen_leaves_half_of_every_share_free() -> None:
+    held, grant = HeldBodies(), replace(UNLIMITED, token_id=uuid4(), project_id=uuid4())
+    other = replace(grant, token_id=uuid4())
+    third = replace(grant, token_id=uuid4())
+    whole = a_request(MAX_SEEN_BYTES)
+    first = held.place_for(grant)
+    assert will_be_seen(whole, grant, ASKING, first)
+    assert not will_be_seen(a_request(LARGE_BYTES), grant, ASKING, held.place_for(grant))
+    assert will_be_seen(whole, other, ASKING, held.place_for(other))
+    assert not will_be_seen(a_request(LARGE_BYTES), third, ASKING, held.place_for(third))
+
+    fill(held, replace(BUDGETED, token_id=grant.token_id, project_id=grant.project_id))  # this must be
+    first.give_back()
+    assert not will_be_seen(whole, grant, ASKING, held.place_for(grant))
+    for _ in range(2):
+        fill(held, budgeted())
+    stranger = replace(UNLIMITED, token_id=uuid4(), project_id=uuid4())
+    assert not will_be_seen(a_request(LARGE_BYTES), stranger, ASKING, held.place_for(stranger))
+
+
+async def test_a_chunked_body_that_may_ask_for_a_stream_is_seen_if_it_is_short() -> None:
+    assert await read(UNLIMITED, a_request(None), BODY[:5], BODY[5:], endpoint=ASKING) == (
+        BODY,
+        Facts(model="gpt-4o"),
+    )
+    text = a_request(None, media=b"text/plain")
+    assert isinstance((await read(UNLIMITED, text, BODY, endpoint=ASKING))[0], StreamedBody)
+
+
+async def test_a_longer_chunked_body_goes_on_behind_what_was_read_of_it() -> None:
+    pieces = [BODY, b"a" * MAX_PEEKED_BYTES, b"b", b"c"]
+    body, facts = await read(UNLIMITED, a_request(None), *pieces, endpoint=ASKING)
+    assert isinstance(body, StreamedBody)
+    assert facts == NO_FACTS
+    assert [piece async for piece in body] == [pieces[0] + pieces[1], b"b", b"c"]
 
 
 async def test_forms_and_what_costs_nothing_stream_where_nothing_depends_on_them() -> None:

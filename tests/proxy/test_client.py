@@ -341,3 +341,39 @@ async def test_parts_of_a_body_go_past_the_messages_where_the_server_takes_them(
 
     assert wire.body == b"last"
     assert client.sent_bytes == len(b"at onceslowlylast")
+
+
+def a_client_of(*chunks: bytes, max_body_bytes: int = 1000, is_broken: bool = False) -> Client:
+    messages: list[Message] = [
+        {"type": "http.request", "body": chunk, "more_body": is_broken or number < len(chunks)}
+        for number, chunk in enumerate(chunks, 1)
+    ]
+    messages.append({"type": "http.disconnect"})
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    return Client(receive, Wire().send, max_body_bytes=max_body_bytes)
+
+
+@pytest.mark.parametrize(
+    "chunks", [[b""], [b"0123456789"], [b"01234", b"", b"56789"], [b"01234567", b"0123456789"]]
+)
+async def test_a_short_body_is_read_whole(chunks: list[bytes]) -> None:
+    client = a_client_of(*chunks)
+    assert await client.read_if_short(10) == b"".join(chunks)
+    assert client.body_bytes == len(b"".join(chunks))
+
+
+async def test_a_body_that_is_not_short_is_had_from_its_beginning() -> None:
+    client = a_client_of(b"01234567", b"89a", b"b", b"c")
+    assert await client.read_if_short(10) is None
+    assert [chunk async for chunk in client.body()] == [b"0123456789a", b"b", b"c"]
+    assert client.body_bytes == 13
+
+
+async def test_a_body_may_break_off_or_be_too_large_while_it_is_seen_whether_it_is_short() -> None:
+    with pytest.raises(ClientDisconnected):
+        await a_client_of(b"0123", is_broken=True).read_if_short(10)
+    with pytest.raises(RequestTooLarge):
+        await a_client_of(b"0123", b"4567", max_body_bytes=6).read_if_short(10)

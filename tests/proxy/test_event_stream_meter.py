@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.metering.event_stream import MAX_EVENT_BYTES
 from proxy.metering.event_stream_meter import MAX_CHOICES, MAX_REASON, EventStreamMeter
 from proxy.metering.usage import Usage
 
@@ -43,6 +44,68 @@ def test_no_event_of_account_is_missed_between_pieces(events: list[bytes]) -> No
         thorough.feed(b"data: " + event + b"\n\n")
 
         assert _said(light) == _said(thorough)
+
+
+NAMED = b'{"object":"chat.completion.chunk","model":"%b","choices":[{"delta":{"content":"a"}}]}'
+FINISHED = b'{"object":"text_completion","choices":[{"index":%d,"text":"","finish_reason":"stop"}]}'
+LONG = b"x" * MAX_EVENT_BYTES
+CREATED = b'{"type":"response.created","response":{"id":"r","model":"gpt-5"%b}}'
+
+
+@pytest.mark.parametrize(
+    ("events", "model"),
+    [
+        ([NAMED % b"gpt-4o", NAMED % b"another", b"[DONE]"], "gpt-4o"),
+        ([b'{"object":"","model":"","choices":[]}', NAMED % b"gpt-4o"], "gpt-4o"),
+        ([CREATED % b"", PIECES[1]], "gpt-5"),
+        ([CREATED % (b',"instructions":"%b"' % LONG), PIECES[1]], "gpt-5"),
+        (
+            [
+                b'{"type":"response.created","response":{"instructions":"%b","model":"gpt-5"}}'
+                % (b"x" * 300_000)
+            ],
+            "gpt-5",
+        ),
+        ([b'{"kind":"unknown","model":"m"}', b'{"kind":"unknown"}', b"[DONE]"], "m"),
+        ([PIECES[0]], ""),
+        ([b'{"object":"chat.completion.chunk","model":5}'], ""),
+        ([b'{"object":"chat.completion.chunk","model"'], ""),
+        ([], ""),
+    ],
+)
+def test_the_first_events_name_the_model(events: list[bytes], model: str) -> None:
+    meter = EventStreamMeter()
+    for event in events:
+        meter.feed(b"data: " + event + b"\n\n")
+
+    assert meter.model() == model
+
+
+@pytest.mark.parametrize(("finished", "is_cut_off"), [([0], True), ([0, 1], False), ([0, 1, 2], False)])
+def test_a_stream_without_a_choice_that_was_asked_for_is_cut_off(
+    finished: list[int], is_cut_off: bool
+) -> None:
+    meter = EventStreamMeter(choices=2)
+    for index in finished:
+        event = (
+            b'{"object":"chat.completion.chunk","choices":[{"index":%d,"delta":{},"finish_reason":"stop"}]}'
+        )
+        meter.feed(b"data: " + event % index + b"\n\n")
+
+    assert meter.is_cut_off == is_cut_off
+    meter.feed(b"data: [DONE]\n\n")
+    assert not meter.is_cut_off
+
+
+def test_more_choices_than_can_be_watched_are_not_waited_for() -> None:
+    meter = EventStreamMeter(choices=10**9)
+    for index in range(MAX_CHOICES):
+        event = (
+            b'{"object":"chat.completion.chunk","choices":[{"index":%d,"delta":{},"finish_reason":"stop"}]}'
+        )
+        meter.feed(b"data: " + event % index + b"\n\n")
+
+    assert not meter.is_cut_off
 
 
 def _said(meter: EventStreamMeter) -> tuple[object, ...]:

@@ -22,23 +22,25 @@ from proxy.request import ProxyRequest
 from proxy.tracing.answer import Told
 from proxy.tracing.trace import Trace
 from proxy.types import Message
+from proxy.upstream import UpstreamCut
 from proxy.upstreams import Upstreams
 from tests.grants import make_grant
 from tokens.limits.memory import MemoryStore
 from tokens.limits.values import NOTHING, Lease, Subject, Tally
 from usage.entry import UsageEntry
-from usage.outcomes import Outcome, UsageSource
+from usage.outcomes import CostSource, Outcome, UsageSource
 from usage.price_book import PriceBook
 
 CHAT = Endpoint(path="/chat/completions", methods=("POST",), usage="openai")
 REQUEST = ProxyRequest("POST", CHAT.path, b"", [], 2)
+SEEN = Facts(model="gpt-4o")
 DRAINING = make_grant(drain_seconds=60)
 
 
 class World:
     """A client, its request, and an upstream that answers 404 at once when `may_answer` is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, facts: Facts = SEEN) -> None:
         self.hung_up = asyncio.Event()
         self.was_asked = asyncio.Event()
         self.may_answer = asyncio.Event()
@@ -48,7 +50,7 @@ class World:
         self.exchange = Exchange(
             DRAINING,
             Lease.of_nothing(entry.id, NOTHING, 0),
-            Bill(DRAINING, CHAT, "POST", Facts(model="gpt-4o"), 2, PriceBook()),
+            Bill(DRAINING, CHAT, "POST", facts, 2, PriceBook()),
             self.client,
             entry,
             MemoryStore(self._no_tally, max_accounts=1),
@@ -103,6 +105,15 @@ class Answering(httpx.AsyncBaseTransport):
         request.extensions["on_connected"]()
         headers = {"content-type": self._media_type, "content-length": str(len(self._body))}
         return httpx.Response(200, headers=headers, stream=AtOnce(self._body))
+
+
+class Undeclared(Answering):
+    """It does not say how long its answer is."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        del response.headers["content-length"]
+        return response
 
 
 class Pausing(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
@@ -288,3 +299,22 @@ async def test_a_meter_that_cannot_say_how_choices_ended_costs_the_trace_that(
 
 def new_trace(*, is_kept: bool = True) -> Trace:
     return Trace(b"t" * 16, None, is_kept=is_kept, scheme="https", host="", baggage=[], tells_upstream=False)
+
+
+NAMED = b'data: {"object":"chat.completion.chunk","model":"gpt-4o","choices":[{"delta":{"content":"a"}}]}\n\n'
+
+
+async def test_the_answer_to_a_body_that_was_not_seen_says_what_it_is() -> None:
+    world = World(Facts())
+    await world.run(Answering("text/event-stream", NAMED * 100 + b"data: [DONE]\n\n"))
+
+    entry = world.entry
+    assert (entry.model, entry.is_stream, entry.output_tokens) == ("gpt-4o", True, 100)
+    assert (entry.usage_source, entry.cost_source) == (UsageSource.ESTIMATED, CostSource.PRICE)
+
+
+async def test_a_stream_without_a_choice_that_was_asked_for_is_cut() -> None:
+    with pytest.raises(UpstreamCut):
+        await World(Facts(model="gpt-4o", is_stream=True, choices=2)).run(
+            Undeclared("text/event-stream", ENDED)
+        )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.facts import NO_FACTS, Facts, peek
+from proxy.facts import MAX_CHOICES, NO_FACTS, Facts, peek
 
 CHAT = "/chat/completions"
 
@@ -162,3 +162,10 @@ def test_anything_else_has_no_facts(body: bytes) -> None:
 def test_without_limits_only_what_the_ledger_asks_for_is_looked_at() -> None:
     body = b'{"model":"m","stream":true,"max_tokens":5,"previous_response_id":"r"}'
     assert peek(body, CHAT) == Facts(model="m", is_stream=True)
+
+
+@pytest.mark.parametrize(
+    ("n", "choices"), [("3", 3), ("2.0", 2), ("null", 1), ('"3"', 1), ("0", 1), ("1e15", MAX_CHOICES)]
+)
+def test_choices_are_counted_without_limits_too(n: str, choices: int) -> None:
+    assert peek(b'{"n":%b}' % n.encode(), "/chat/completions").choices == choices

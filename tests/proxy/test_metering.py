@@ -1,5 +1,6 @@
 import gzip
 import json
+import secrets
 import tracemalloc
 import zlib
 
@@ -14,6 +15,7 @@ from proxy.metering.background import Work
 from proxy.metering.guarded import Guarded
 from proxy.metering.meter import (
     INFLATED_STEP_BYTES,
+    MAX_DOCUMENT_BYTES,
     MAX_INFLATED_CHUNK_BYTES,
     JSONMeter,
     meter_for,
@@ -27,6 +29,7 @@ JSON = [(b"content-type", b"application/json")]
 SSE = [(b"content-type", b"text/event-stream; charset=utf-8")]
 GZIP = (b"content-encoding", b"gzip")
 REQUEST_ID = uuid7()
+HARDLY_PACKED = secrets.token_hex(MAX_DOCUMENT_BYTES // 2).encode()
 
 CHAT = {
     "model": "gpt-4o-2024-08-06",
@@ -437,6 +440,43 @@ def test_a_meter_that_fails_at_the_end_has_no_reasons_to_tell() -> None:
         assert meter.finish_reasons() == ()
 
     assert [(log["event"], log["request_id"]) for log in logs] == [("meter failed", str(REQUEST_ID))]
+
+
+def test_a_meter_that_fails_at_the_end_has_no_model_to_tell() -> None:
+    class Broken(JSONMeter):
+        def model(self) -> str:
+            raise ValueError("no meter is perfect")
+
+    meter = Guarded(Broken(), REQUEST_ID, Silence())
+    with capture_logs() as logs:
+        assert (meter.model(), meter.model()) == ("", "")
+
+    assert [(log["event"], log["request_id"]) for log in logs] == [("meter failed", str(REQUEST_ID))]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+    ("document", "model"),
+    [
+        (b'{"id":"c","model":"gpt-4o","choices":[]}', "gpt-4o"),
+        (b'{"id":"c","model":"gpt-4o","choices":[{"mess', "gpt-4o"),
+        (b'{"data":"%b","model":"gpt-4o"}' % HARDLY_PACKED, "gpt-4o"),
+        (b'{"choices":[{"model":"gpt-4o"}]}', ""),
+        (b'{"model":["gpt-4o"]}', ""),
+        (b"gpt-4o", ""),
+        (b"", ""),
+    ],
+)
+def test_a_document_names_its_model_even_where_it_broke_off(
+    document: bytes, model: str, packed: bool
+) -> None:
+    meter = Guarded(meter_for(METERED, [*JSON, GZIP] if packed else JSON), REQUEST_ID, Silence())
+    coded = gzip.compress(document) if packed else document
+    for start in range(0, len(coded), 65536):
+        meter.feed(coded[start : start + 65536])
+
+    assert meter.finish() is None
+    assert meter.model() == model
 
 
 @pytest.mark.parametrize("packed", [True, False])
