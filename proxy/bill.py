@@ -17,7 +17,7 @@ from proxy.metering.usage import Usage
 from tokens.grant import Grant
 from tokens.limits.values import NOTHING, Charge, Estimate
 from usage.costs import BYTES_PER_MODEL_TOKEN as BYTES_PER_MODEL_TOKEN
-from usage.costs import OUTPUT_TOKENS_PER_SECOND, cost_of
+from usage.costs import OUTPUT_TOKENS_PER_SECOND, SPOKEN_TOKENS_PER_MODEL_TOKEN, cost_of
 from usage.entry import Finished, UsageEntry
 from usage.outcomes import CostSource, UsageSource
 from usage.price_book import PriceBook
@@ -25,6 +25,8 @@ from usage.prices import Price
 
 UNKNOWN_MAX_OUTPUT_TOKENS = 16_384
 """For a model of which nothing is known."""
+SLOWEST_SPEECH = 2
+"""Times as long as usual."""
 
 
 class Bill:
@@ -37,7 +39,8 @@ class Bill:
         self._body_bytes = body_bytes
         self._prices = prices
         self._has_output = endpoint.usage != "input"
-        self._is_reported = endpoint.usage != "unreported"
+        self._is_metered = endpoint.is_metered
+        self._is_spoken = endpoint.usage == "speech"
         self._price = prices.find(facts.model, facts.service_tier) if self.may_cost else None
 
     @property
@@ -95,7 +98,7 @@ class Bill:
         if not self.may_cost:
             return self.free(entry)
         self._body_bytes = self._body_bytes or body_bytes
-        if usage is None and self._price is None and self._is_reported:
+        if usage is None and self._price is None and self._is_metered:
             self._note_model(entry, answering_model())
         if usage is not None:
             _note_reported(entry, usage)
@@ -125,7 +128,7 @@ class Bill:
 
     @property
     def _has_price(self) -> bool:
-        return self._price is not None and self._is_reported
+        return self._price is not None and self._is_metered
 
     def _note_model(self, entry: UsageEntry, model: str) -> None:
         """Of an answer to a request whose own model was not seen, or has no price."""
@@ -154,6 +157,8 @@ class Bill:
         entry.service_tier = self._facts.service_tier
         entry.input_tokens = self._estimated_input_tokens(is_whole=is_whole)
         entry.output_tokens = min(output_tokens, max(pieces, self._most_output_tokens()))
+        if self._is_spoken:
+            entry.audio_output_tokens = entry.output_tokens
 
     def _likely_output_tokens(
         self, pieces: int, bytes_heard: int, silent_seconds: float, *, is_whole: bool, is_stream: bool
@@ -161,6 +166,8 @@ class Bill:
         """By what passed. Of what broke off also by the time in which nothing did: there may have been
         reasoning that nobody saw. Hanging up later is never cheaper.
         """
+        if self._is_spoken:
+            return self._spoken_tokens()
         by_time = int(silent_seconds * OUTPUT_TOKENS_PER_SECOND) * self._facts.choices
         if is_whole:
             passed = pieces or bytes_heard // BYTES_PER_MODEL_TOKEN
@@ -203,9 +210,16 @@ class Bill:
         most = price.context_window * self._facts.inputs
         return most if self._facts.has_input_elsewhere else min(self._body_bytes, most)
 
+    def _spoken_tokens(self) -> int:
+        """Of the text, read aloud: upstream reads all of it, whoever listens."""
+        text_tokens = max(1, (self._facts.spoken_bytes or self._body_bytes) // BYTES_PER_MODEL_TOKEN)
+        return text_tokens * SPOKEN_TOKENS_PER_MODEL_TOKEN
+
     def _most_output_tokens(self) -> int:
         if not self._has_output:
             return 0
+        if self._is_spoken:
+            return SLOWEST_SPEECH * self._spoken_tokens()
         if self._facts.max_output_tokens is not None:
             return self._facts.max_output_tokens
         price = self._price

@@ -88,7 +88,7 @@ async def _see(
     client.on_growth = held.grow
     body = await client.read(MAX_SEEN_BYTES)
     await breathe(body)
-    depends = _limits_see(request, grant, endpoint) and endpoint.reports_usage
+    depends = _limits_see(request, grant, endpoint) and endpoint.is_metered
     if not depends and not is_form(request.headers):
         return body, await _peek(body, request.path, for_limits=grant.counts_usage)
     try:
@@ -121,7 +121,7 @@ def _limits_see(request: ProxyRequest, grant: Grant, endpoint: Endpoint) -> bool
     return (
         endpoint.may_cost(request.method)
         and (grant.counts_usage or grant.unpriced_policy is UnpricedPolicy.REFUSE)
-        and (endpoint.reports_usage or not is_form(request.headers))
+        and (endpoint.is_metered or not is_form(request.headers))
     )
 
 

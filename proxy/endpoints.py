@@ -24,7 +24,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     path: str
     methods: tuple[Method, ...]
-    usage: Literal["openai", "input", "unreported", "none"] = "none"
+    usage: Literal["openai", "input", "speech", "unreported", "none"] = "none"
     leads_past_us: bool = False
     """Whether its answer lets the client talk to upstream without this proxy."""
     model: Literal["named", "none", "elsewhere"] = "named"
@@ -50,9 +50,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     """
 
     @property
-    def reports_usage(self) -> bool:
-        """Whether answers say what a request has cost."""
-        return self.usage in ("openai", "input")
+    def is_metered(self) -> bool:
+        """Whether what a request has used is reported, or can be estimated."""
+        return self.usage in ("openai", "input", "speech")
 
     def hides_model(self, method: str) -> bool:
         """Whether nobody here can see which models a request of this method uses."""

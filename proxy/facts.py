@@ -52,6 +52,8 @@ class Facts(msgspec.Struct, frozen=True):
     """Whether upstream answers before it works."""
     has_input_elsewhere: bool = False
     """Whether upstream adds to the input what it keeps or fetches: the body's size says little."""
+    spoken_bytes: int = 0
+    """Of a text that is to be read aloud."""
 
 
 NO_FACTS = Facts()
@@ -87,6 +89,7 @@ def peek(body: bytes, path: str, *, for_limits: bool = False, refers: bool | Non
             is_background=is_run,
             has_input_elsewhere=is_run,
             choices=1 if peeked.n is None else min(_count(peeked.n) or 1, MAX_CHOICES),
+            spoken_bytes=_spoken_bytes(peeked, path),
         )
     inputs = _count_inputs(peeked, path)
     # One prompt of `completions` gives as many outputs as are asked for; so does each of several.
@@ -105,6 +108,7 @@ def peek(body: bytes, path: str, *, for_limits: bool = False, refers: bool | Non
         has_input_elsewhere=is_run
         or _has_input_elsewhere(peeked)
         or (refers_elsewhere(body) if refers is None else refers),
+        spoken_bytes=_spoken_bytes(peeked, path),
     )
 
 
@@ -133,6 +137,12 @@ def _most_output(peeked: _Peeked, path: str) -> int | None:
         return None
     stated = (_count(peeked.max_completion_tokens), _count(peeked.max_tokens))
     return max((count for count in stated if count is not None), default=None)
+
+
+def _spoken_bytes(peeked: _Peeked, path: str) -> int:
+    """Without its quotes."""
+    text = bytes(peeked.input) if path == "/audio/speech" else b""
+    return len(text) - 2 if text.startswith(b'"') else 0
 
 
 def _count_inputs(peeked: _Peeked, path: str) -> int:

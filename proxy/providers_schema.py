@@ -61,7 +61,7 @@ class EndpointEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
     methods: tuple[Method, ...] = ()
     websocket: bool = False
-    usage: Literal["openai", "input", "unreported", "none"] | None = None
+    usage: Literal["openai", "input", "speech", "unreported", "none"] | None = None
     leads_past_us: bool = False
     model: Literal["named", "none", "elsewhere"] = "named"
     takes_files: bool = False

@@ -5,6 +5,11 @@ from usage.prices import Price
 
 BYTES_PER_MODEL_TOKEN = 4
 """Of ordinary text, about."""
+SPOKEN_TOKENS_PER_MODEL_TOKEN = 6
+"""Of audio, for each token of a text that is read aloud: 6.0 were billed for a text in English
+(https://github.com/sanand0/blog/blob/main/posts/2025/openai-tts-cost.md), 6.3 for one in Chinese
+(https://github.com/p0n1/epub_to_audiobook/issues/128), by gpt-4o-mini-tts.
+"""
 OUTPUT_TOKENS_PER_SECOND = 100
 """Assumed of the time in which nobody has seen what upstream did."""
 

@@ -77,10 +77,17 @@ def test_what_upstream_reports_is_in_the_ledger(
     assert {field: getattr(record, field) for field in reported} == reported
 
 
-def test_binary_speech_is_unpriced(live: LiveProxy) -> None:
+@pytest.mark.parametrize(
+    ("model", "seen"),
+    [("gpt-4o-mini-tts", ("estimated", "price", 12)), ("tts-1", ("none", "unpriced", None))],
+)
+def test_binary_speech_is_estimated_if_it_has_a_price(
+    live: LiveProxy, model: str, seen: tuple[str, str, int | None]
+) -> None:
     token, plain = issue_token()
     headers = {"authorization": f"Bearer {plain}"}
-    httpx.post(f"{live.base_url}/audio/speech", json=SPEECH, headers=headers).raise_for_status()
+    body = {**SPEECH, "model": model}
+    httpx.post(f"{live.base_url}/audio/speech", json=body, headers=headers).raise_for_status()
 
     record = eventually(lambda: UsageRecord.objects.filter(token=token).first())
-    assert (record.usage_source, record.cost_source) == ("none", "unpriced")
+    assert (record.usage_source, record.cost_source, record.audio_output_tokens) == seen

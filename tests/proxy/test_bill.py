@@ -25,7 +25,8 @@ from usage.prices import Rates
 PRICES = PriceBook()
 CHAT = Endpoint(path="/chat/completions", methods=("GET", "POST"), usage="openai")
 EMBEDDINGS = Endpoint(path="/embeddings", methods=("POST",), usage="input")
-SPEECH = Endpoint(path="/audio/speech", methods=("POST",), usage="unreported")
+SPEECH = Endpoint(path="/audio/speech", methods=("POST",), usage="speech")
+VIDEOS = Endpoint(path="/videos", methods=("POST",), usage="unreported")
 FILES = Endpoint(path="/files", methods=("POST",), usage="none")
 DOLLAR = Limits(budgets=(1_000_000, None, None, None))
 BUDGETED = make_grant(token_limits=DOLLAR)
@@ -89,8 +90,8 @@ def test_the_model_that_answered_is_noted_where_none_was_seen() -> None:
 
 
 def test_a_model_with_a_price_and_what_is_never_reported_ask_no_answer() -> None:
-    speech = a_bill("", grant=make_grant(), endpoint=SPEECH)
-    assert close(speech, None, answering_model="gpt-4o")[0].cost_source is CostSource.UNPRICED
+    video = a_bill("", grant=make_grant(), endpoint=VIDEOS)
+    assert close(video, None, answering_model="gpt-4o")[0].cost_source is CostSource.UNPRICED
     known, _ = close(a_bill("gpt-4o-mini"), None, pieces=100, answering_model="gpt-4o")
     assert known.cost_microusd == close(a_bill("gpt-4o-mini"), None, pieces=100)[0].cost_microusd
 
@@ -254,9 +255,7 @@ def test_model_without_a_price_is_refused_where_the_project_says_so() -> None:
     assert a_bill("", grant=grant, endpoint=FILES).estimate() == NOTHING
 
 
-@pytest.mark.parametrize(
-    ("model", "endpoint"), [("who-knows", CHAT), ("tts-1", SPEECH), ("gpt-4o-mini-tts", SPEECH)]
-)
+@pytest.mark.parametrize(("model", "endpoint"), [("who-knows", CHAT), ("tts-1", SPEECH), ("gpt-4o", VIDEOS)])
 def test_flat_price_is_reserved_and_charged(model: str, endpoint: Endpoint) -> None:
     bill = a_bill(model, grant=FLAT, endpoint=endpoint)
     assert bill.estimate().microusd == 500
@@ -281,6 +280,16 @@ def test_charge_never_exceeds_the_worst_case_when_upstream_keeps_to_it(
     context = PRICES.find(model).context_window
     if body_bytes <= context:
         assert close(bill, usage)[1].microusd <= bill.estimate().microusd
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_speech_is_estimated_by_its_text_whoever_listens(is_whole: bool) -> None:
+    bill = a_bill("gpt-4o-mini-tts", endpoint=SPEECH, body_bytes=4200, spoken_bytes=4000)
+    entry, charge = close(bill, None, is_whole=is_whole, bytes_heard=100_000, silent_seconds=60)
+    assert (entry.usage_source, entry.cost_source) == (UsageSource.ESTIMATED, CostSource.PRICE)
+    assert (entry.input_tokens, entry.output_tokens, entry.audio_output_tokens) == (1050, 6000, 6000)
+    assert charge.microusd == entry.cost_microusd == 1050 * 6 // 10 + 6000 * 12
+    assert charge.microusd < bill.estimate().microusd
 
 
 def test_running_stream_has_used_what_it_has_brought() -> None:

@@ -278,7 +278,7 @@ async def test_what_was_announced_keeps_nobody_out() -> None:
     assert will_be_seen(a_request(MAX_PEEKED_BYTES * 20), grant, CHAT, held.place_for(grant))
 
 
-SPEECH = Endpoint(path="/audio/speech", methods=("POST",), usage="unreported")
+SPEECH = Endpoint(path="/audio/speech", methods=("POST",), usage="speech")
 ASKING = Endpoint(path="/chat/completions", methods=("POST",), usage="openai", asks_usage=True)
 EMBEDDINGS = Endpoint(path="/embeddings", methods=("POST",), usage="input")
 RUNS = Endpoint(path="/threads/runs", methods=("POST",), usage="openai", background=True)
@@ -294,7 +294,7 @@ JSON_WITH_A_HOLE = [
 
 
 @given(
-    st.sampled_from([ASKING, SPEECH, EMBEDDINGS, RUNS]),
+    st.sampled_from([ASKING, SPEECH, VIDEOS, EMBEDDINGS, RUNS]),
     st.sampled_from([UNLIMITED, BUDGETED, REFUSING]),
     st.sampled_from([b"application/json", b"text/plain", b"multipart/form-data; boundary=b"]),
     st.sampled_from(JSON_WITH_A_HOLE),

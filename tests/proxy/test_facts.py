@@ -169,3 +169,11 @@ def test_without_limits_only_what_the_ledger_asks_for_is_looked_at() -> None:
 )
 def test_choices_are_counted_without_limits_too(n: str, choices: int) -> None:
     assert peek(b'{"n":%b}' % n.encode(), "/chat/completions").choices == choices
+
+
+@pytest.mark.parametrize("for_limits", [False, True])
+def test_a_text_to_be_read_aloud_is_as_long_as_it_is(for_limits: bool) -> None:
+    body = b'{"model":"gpt-4o-mini-tts","input":"Good day"}'
+    assert peek(body, "/audio/speech", for_limits=for_limits).spoken_bytes == 8
+    assert peek(b'{"model":"tts-1"}', "/audio/speech", for_limits=for_limits).spoken_bytes == 0
+    assert peek(body, "/embeddings", for_limits=for_limits).spoken_bytes == 0
