@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
@@ -31,15 +31,18 @@ def a_store(url: str, prefix: str) -> RedisStore:
 async def kept_busy(store: RedisStore, subject: Subject) -> AsyncIterator[None]:
     """Its requests end all the time."""
 
+    is_over = asyncio.Event()
+
     async def ask() -> None:
-        while True:
+        while not is_over.is_set():
             await store.settle(await store.acquire(uuid4(), (subject,), NOTHING), Charge())
             await asyncio.sleep(LAG_SECONDS / 10)
 
     task = asyncio.create_task(ask())
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
+    try:
+        yield
+    finally:
+        is_over.set()  # a cancellation could be lost with an answer of Redis
         await task
 
 
