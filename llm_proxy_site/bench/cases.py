@@ -62,5 +62,6 @@ CASES = {
         Case("open-stream-50", rate=50, is_stream=True),
         Case("paced-1", connections=1, is_stream=True, chunks=10, chunk_delay_ms=4, least_seconds=2),
         Case("paced-8", connections=8, is_stream=True, chunks=100, chunk_delay_ms=4, least_seconds=2),
+        Case("paced-8-short", connections=8, is_stream=True, chunks=10, chunk_delay_ms=4, least_seconds=2),
     )
 }

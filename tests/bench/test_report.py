@@ -75,14 +75,18 @@ def test_the_text_ends_with_what_streaming_costs() -> None:
         cell("proxy", {"first_chunk_p50_ms": 2.75}, case="paced-1"),
         cell("limited", case="paced-1"),
         cell("upstream", case="paced-8"),
-        cell("pass-through", {"cpu_seconds_per_1000": 8.0}, case="paced-8"),
-        cell("proxy", {"cpu_seconds_per_1000": 9.0}, case="paced-8"),
+        cell("pass-through", {"cpu_seconds_per_1000": 5.2}, case="paced-8"),
+        cell("proxy", {"cpu_seconds_per_1000": 8.5}, case="paced-8"),
         cell("limited", case="paced-8"),
+        cell("upstream", case="paced-8-short"),
+        cell("pass-through", {"cpu_seconds_per_1000": 0.7}, case="paced-8-short"),
+        cell("proxy", {"cpu_seconds_per_1000": 3.1}, case="paced-8-short"),
+        cell("limited", case="paced-8-short"),
     ]
 
     assert report.text(Results(cells)).splitlines()[-2:] == [
         "First chunk at one connection, over the pass-through: +0.75 ms (at most +1 ms)",
-        "CPU per chunk of a paced stream, of the pass-through's: x 1.12 (at most x 1.3)",
+        "CPU per chunk of a paced stream: 60 us, 50 us of the pass-through: x 1.20 (at most x 1.3)",
     ]
 
 
