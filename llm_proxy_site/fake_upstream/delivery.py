@@ -134,10 +134,14 @@ def _padded(body: bytes, size: int) -> Iterator[bytes]:
 
 
 def _gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Piece by piece; the end of the compression comes with the last one."""
     compressor = zlib.compressobj(wbits=31)
-    for piece in pieces:
-        yield compressor.compress(piece) + compressor.flush(zlib.Z_SYNC_FLUSH)
-    yield compressor.flush()
+    last = b""
+    for number, piece in enumerate(pieces):
+        if number:
+            yield compressor.compress(last) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        last = piece
+    yield compressor.compress(last) + compressor.flush()
 
 
 async def _cut(request: web.Request, record: Record) -> NoReturn:

@@ -1,5 +1,7 @@
 """What a client can have seen when the request is settled: never its end."""
 
+import zlib
+
 import httpx
 import pytest
 
@@ -87,3 +89,28 @@ async def test_a_stream_without_its_last_event_is_not_ended(breaks_off: bool) ->
 
     assert [message.get("body") for message in sent] == [None, CHAT, b"data: {"]
     assert sent[-1]["more_body"]
+
+
+async def test_what_ends_the_compression_may_come_after_the_last_event() -> None:
+    """The request is settled at the event, before the client can see it; the rest passes all the same."""
+    compressor = zlib.compressobj(wbits=31)
+    chunks = [compressor.compress(CHUNK + DONE) + compressor.flush(zlib.Z_SYNC_FLUSH), compressor.flush()]
+    sent: list[Message] = []
+    at_settling: list[tuple[int, int]] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("nobody listens")
+
+    async def settle(coming_bytes: int) -> None:
+        at_settling.append((len(sent), coming_bytes))
+
+    headers: Headers = [*SSE, (b"content-encoding", b"gzip")]
+    response = httpx.Response(200, stream=Upstream(*chunks))
+    client = Client(receive, send, max_body_bytes=0)
+    await relay(response, headers, client, meter_for(ENDPOINT, headers), before_end=settle)
+
+    assert at_settling[0] == (1, len(chunks[0]))
+    assert b"".join(message.get("body", b"") for message in sent) == b"".join(chunks)
