@@ -108,7 +108,8 @@ class Bill:
             if not is_whole:
                 entry.usage_source = UsageSource.PARTIAL
                 entry.output_tokens = max(entry.output_tokens or 0, self._output_in(pieces))
-        elif self._has_price:
+        elif self._has_price or (self._is_metered and (pieces or self._is_spoken)):
+            # Without a price, too, by what can be counted: of a picture the bytes say nothing.
             self._note_estimated(entry, pieces, bytes_heard, silent_seconds, is_whole=is_whole)
         has_tokens = entry.input_tokens is not None or entry.output_tokens is not None
         price = self._price_of(entry) if has_tokens else None

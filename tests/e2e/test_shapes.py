@@ -79,9 +79,9 @@ def test_what_upstream_reports_is_in_the_ledger(
 
 @pytest.mark.parametrize(
     ("model", "seen"),
-    [("gpt-4o-mini-tts", ("estimated", "price", 12)), ("tts-1", ("none", "unpriced", None))],
+    [("gpt-4o-mini-tts", ("estimated", "price", 12)), ("tts-1", ("estimated", "unpriced", 12))],
 )
-def test_binary_speech_is_estimated_if_it_has_a_price(
+def test_binary_speech_is_estimated_with_a_price_or_without(
     live: LiveProxy, model: str, seen: tuple[str, str, int | None]
 ) -> None:
     token, plain = issue_token()

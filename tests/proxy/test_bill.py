@@ -246,6 +246,18 @@ def test_model_without_a_price_is_unpriced_and_never_zero() -> None:
     assert charge == Charge(model_tokens=11, microusd=0)
 
 
+def test_stream_of_a_model_without_a_price_is_estimated_by_its_pieces() -> None:
+    entry, charge = close(a_bill("who-knows", is_stream=True), None, is_whole=False, pieces=40)
+    assert (entry.usage_source, entry.input_tokens, entry.output_tokens) == (UsageSource.ESTIMATED, 250, 40)
+    assert (entry.cost_source, entry.cost_microusd) == (CostSource.UNPRICED, None)
+    assert charge == Charge(model_tokens=290, microusd=0)
+
+
+def test_picture_of_a_model_without_a_price_is_not_estimated_by_its_bytes() -> None:
+    entry, charge = close(a_bill("who-knows"), None, bytes_heard=1_000_000)
+    assert (entry.usage_source, entry.output_tokens, charge.model_tokens) == (UsageSource.NONE, None, 0)
+
+
 def test_model_without_a_price_is_refused_where_the_project_says_so() -> None:
     grant = make_grant(unpriced_policy=UnpricedPolicy.REFUSE)
     with pytest.raises(Forbidden) as refused:
