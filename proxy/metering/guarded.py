@@ -1,5 +1,7 @@
 """A meter that fails must not fail the request: it becomes deaf, and the log says so once."""
 
+from collections.abc import Callable
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -8,6 +10,8 @@ from proxy.metering.background import Work
 from proxy.metering.meter import Deaf, Meter
 from proxy.metering.silence import Silence
 from proxy.metering.usage import Usage
+
+T = TypeVar("T")
 
 log = structlog.get_logger("proxy")
 
@@ -25,12 +29,7 @@ class Guarded:
 
     @property
     def is_cut_off(self) -> bool:
-        try:
-            return self._meter.is_cut_off
-        except Exception:  # as below
-            log.exception("meter failed", request_id=str(self._request_id))
-            self._meter = Deaf()
-            return False
+        return self._ask(lambda meter: meter.is_cut_off, otherwise=False)
 
     def feed(self, chunk: bytes) -> None:
         meter = self._meter
@@ -45,36 +44,24 @@ class Guarded:
             self._meter = Deaf()
 
     def finish(self) -> Usage | None:
-        try:
-            return self._meter.finish()
-        except Exception:  # as above: the request is over, and must be settled
-            log.exception("meter failed", request_id=str(self._request_id))
-            self._meter = Deaf()
-            return None
+        return self._ask(lambda meter: meter.finish(), otherwise=None)
 
     def work(self) -> Work | None:
-        try:
-            return self._meter.work()
-        except Exception:  # as above
-            log.exception("meter failed", request_id=str(self._request_id))
-            self._meter = Deaf()
-            return None
+        return self._ask(lambda meter: meter.work(), otherwise=None)
 
     def reported(self) -> bytes:
         return self._meter.reported()
 
     def model(self) -> str:
-        try:
-            return self._meter.model()
-        except Exception:  # as above
-            log.exception("meter failed", request_id=str(self._request_id))
-            self._meter = Deaf()
-            return ""
+        return self._ask(lambda meter: meter.model(), otherwise="")
 
     def finish_reasons(self) -> tuple[str, ...]:
+        return self._ask(lambda meter: meter.finish_reasons(), otherwise=())
+
+    def _ask(self, question: Callable[[Meter], T], *, otherwise: T) -> T:
         try:
-            return self._meter.finish_reasons()
-        except Exception:  # as above
+            return question(self._meter)
+        except Exception:  # as above: the request is over, and must be settled
             log.exception("meter failed", request_id=str(self._request_id))
             self._meter = Deaf()
-            return ()
+            return otherwise
