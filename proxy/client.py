@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-from proxy.errors import ProxyError, RequestTooLarge
+from proxy.errors import ProxyError
 from proxy.events_sent import EventsSent, is_plain_event_stream
+from proxy.incoming import ClientDisconnected, Incoming
 from proxy.tracing.trace import Trace
 from proxy.types import Headers, Message, Receive, Send
 
@@ -16,23 +17,16 @@ CUT_AFTER_SECONDS = 0.5
 """So long may a stream take to come to the end of an event, and its client to read why it is cut."""
 
 
-class ClientDisconnected(Exception):
-    """The client hung up before the end."""
-
-
-class Client:
+class Client(Incoming):
     """Reads the body first; once it is read, waits for the hang-up."""
 
     trace: Trace | None = None
     """What the request notes for its trace; None: there are no traces."""
 
     def __init__(self, receive: Receive, send: Send, *, max_body_bytes: int) -> None:
+        super().__init__(receive, max_body_bytes=max_body_bytes)
         self.status: int | None = None
         """What we answered; None until we did."""
-        self.failure: ClientDisconnected | ProxyError | None = None
-        """What ended the body, or the wait for the answer, but for upstream's end."""
-        self.body_ended = False
-        self.body_bytes = 0
         self.sent_bytes = 0
         self.drain_seconds = 0
         """How long the request goes on without its client; 0: the hang-up ends it."""
@@ -43,22 +37,14 @@ class Client:
         self.first_byte_seconds: float | None = None
         self.head_seconds: float | None = None
         """When the head of our answer went out."""
-        self.waited_seconds = 0.0
-        """For the body, and for upstream: what is not our time of those seconds."""
         self.before_end: Callable[[int], None] = _nothing_to_do
         """Called with the number of bytes that go out next, where they may be the end to the client."""
-        self.on_growth: Callable[[int], None] = _nothing_to_do
-        """Called with the number of the body's bytes that have come; it may raise a ProxyError."""
         self.rewrite: Callable[[Headers], Headers] | None = None
         """What becomes of the headers of every answer; None: they stay as they are."""
         self.write_on: Callable[[bytes], Awaitable[object] | None] | None = None
         """Takes a part of a body that is not its last, past `send`. Gives what to await, if anything."""
         self._began = time.perf_counter()
-        self._receive = receive
-        self._ahead = b""
-        """What has been read of the body, and not been given to anybody."""
         self._send = send
-        self._max_body_bytes = max_body_bytes
         self._has_ended = False
         self._events: EventsSent | None = None
         self._pending_cut: ProxyError | None = None
@@ -68,91 +54,9 @@ class Client:
         self._watcher: asyncio.Future[Message] | None = None
         self._watch_timer: asyncio.TimerHandle | None = None
 
-    @property
-    def received_bytes(self) -> int:
-        return self.body_bytes
-
     def elapsed_seconds(self) -> float:
         """Since the request began."""
         return time.perf_counter() - self._began
-
-    def bound_body(self, max_bytes: int | None) -> None:
-        """No more than so many, and than before, are read."""
-        if max_bytes is not None:
-            self._max_body_bytes = min(max_bytes, self._max_body_bytes)
-
-    async def body(self) -> AsyncIterator[bytes]:
-        """The request's body, chunk by chunk. Raises ClientDisconnected and RequestTooLarge."""
-        ahead, self._ahead = self._ahead, b""
-        if ahead:
-            yield ahead
-            del ahead
-        while not self.body_ended:
-            chunk = await self._next_chunk()
-            if chunk:
-                yield chunk
-        self._watch_soon()
-
-    async def _next_chunk(self) -> bytes:
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise self._failed(ClientDisconnected())
-        chunk: bytes = message.get("body", b"")
-        self.body_bytes += len(chunk)
-        if self.body_bytes > self._max_body_bytes:
-            raise self._failed(RequestTooLarge())
-        self.on_growth(self.body_bytes)
-        self.body_ended = not message.get("more_body", False)
-        return chunk
-
-    def permit_body(self, max_bytes: int, *, declared_bytes: int | None) -> None:
-        """How large the body may be, before any of it is read. Raises RequestTooLarge."""
-        self._max_body_bytes = max_bytes
-        if declared_bytes is not None and declared_bytes > max_bytes:
-            raise RequestTooLarge
-
-    async def read(self, max_bytes: int | None = None) -> bytes:
-        """The whole body. Raises ClientDisconnected and RequestTooLarge."""
-        self.bound_body(max_bytes)
-        began = time.perf_counter()
-        body = await self._read_whole()
-        self.waited_seconds += time.perf_counter() - began
-        return body
-
-    async def read_if_short(self, max_bytes: int) -> bytes | None:
-        """The whole body, as `read` gives it, if it ends before this bound or with the chunk that passes it.
-        None: it is longer, and all of it is still to be had of `body`.
-        """
-        read = bytearray()
-        began = time.perf_counter()
-        while not self.body_ended and len(read) <= max_bytes:
-            read += await self._next_chunk()
-        self.waited_seconds += time.perf_counter() - began
-        if self.body_ended:
-            return bytes(read)
-        self._ahead = bytes(read)
-        return None
-
-    async def _read_whole(self) -> bytes:
-        message = await self._receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            self.body_ended = True  # as almost always: all in one piece, whose length was declared
-            body: bytes = message.get("body", b"")
-            self.body_bytes = len(body)
-            if self.body_bytes > self._max_body_bytes:
-                raise self._failed(RequestTooLarge())
-            self.on_growth(self.body_bytes)
-            return body
-        return await self._read_on(message)
-
-    async def _read_on(self, first: Message) -> bytes:
-        receive, pending = self._receive, [first]
-
-        async def receive_again() -> Message:
-            return pending.pop() if pending else await receive()
-
-        self._receive = receive_again
-        return b"".join([chunk async for chunk in self.body()])
 
     @contextmanager
     def failure_cancels(self) -> Iterator[None]:
@@ -299,6 +203,9 @@ class Client:
             raise ConnectionAbortedError(error.message) from None  # the client does not read
         await self.end()
 
+    def _body_is_read(self) -> None:
+        self._watch_soon()
+
     def _watch_soon(self) -> None:
         # A task for an answer that is over in a moment would be a waste.
         if self._task is not None and self._watch_timer is None:
@@ -328,10 +235,6 @@ class Client:
         if self._task is not None and self.failure is None:
             self.failure = failure
             self._task.cancel()
-
-    def _failed(self, failure: ClientDisconnected | ProxyError) -> Exception:
-        self.failure = failure
-        return failure
 
 
 def _nothing_to_do(coming_bytes: int) -> None:

@@ -8,10 +8,11 @@ import httpx
 from proxy.asking import traces_of_asking
 from proxy.attempts import Attempts
 from proxy.bill import Bill, finished
-from proxy.client import Client, ClientDisconnected
+from proxy.client import Client
 from proxy.endpoints import Endpoint
 from proxy.errors import ProxyError, UpstreamTimeout
 from proxy.headers import first, media_type, to_client
+from proxy.incoming import ClientDisconnected
 from proxy.limit_headers import tell
 from proxy.metering.guarded import Guarded
 from proxy.metering.meter import Deaf, meter_for
@@ -204,7 +205,7 @@ class Exchange:
             pieces=self._meter.pieces,
             bytes_heard=self._meter.heard_bytes,
             silent_seconds=self._silence.seconds,
-            body_bytes=self._client.body_bytes,
+            body_bytes=self._client.received_bytes,
             answering_model=self._meter.model,
         )
 

@@ -69,7 +69,7 @@ class Passage:
     def note_length(self) -> None:
         """At the end of the request: how long a body was that did not say so."""
         if self._grant.rules is not None and self._request.content_length is None:
-            note_length(self._grant.rules, self._client.body_bytes, self._entry.note_shadow)
+            note_length(self._grant.rules, self._client.received_bytes, self._entry.note_shadow)
 
     async def read_body(self) -> None:
         entry = self._entry

@@ -19,13 +19,9 @@ class ClientSide(Protocol):
     first_byte_seconds: float | None
     head_seconds: float | None
     waited_seconds: float
+    received_bytes: int
+    sent_bytes: int
     before_end: Callable[[int], None]
-
-    @property
-    def received_bytes(self) -> int: ...
-
-    @property
-    def sent_bytes(self) -> int: ...
 
     def elapsed_seconds(self) -> float: ...
 

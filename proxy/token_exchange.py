@@ -14,7 +14,7 @@ from django.utils import timezone
 from audit.actors import STRANGER, of_subject
 from audit.origin import Origin
 from audit.refusals import refusals
-from proxy.client import Client, ClientDisconnected
+from proxy.client import Client
 from proxy.client_address import network_of
 from proxy.credit import Credits
 from proxy.errors import (
@@ -28,6 +28,7 @@ from proxy.errors import (
     SubjectTokenRefused,
 )
 from proxy.headers import media_type
+from proxy.incoming import ClientDisconnected
 from proxy.runtime import Runtime
 from proxy.types import Receive, Scope, Send
 from tokens.exchange.errors import AmbiguousError, IssuerUnavailableError, RefusedError

@@ -6,8 +6,9 @@ import uuid
 import structlog
 import uuid_utils
 
-from proxy.client import Client, ClientDisconnected
+from proxy.client import Client
 from proxy.errors import InternalError, ProxyError, RequestTooLarge
+from proxy.incoming import ClientDisconnected
 from proxy.passage import Passage
 from proxy.record import Record
 from proxy.runtime import Runtime

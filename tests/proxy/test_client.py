@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.client import Client, ClientDisconnected
-from proxy.errors import RequestTooLarge, TokenExpired
+from proxy.client import Client
+from proxy.errors import TokenExpired
+from proxy.incoming import ClientDisconnected
 from proxy.types import Headers, Message
 
 SSE: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
@@ -217,22 +218,6 @@ def test_however_a_stream_is_cut_into_chunks_its_events_stay_whole(data: st.Data
     assert wire.has_ended
 
 
-async def test_a_body_may_be_as_large_as_was_said_last(wire: Wire) -> None:
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"x" * 11, "more_body": False}
-
-    client = Client(receive, wire.send, max_body_bytes=1)
-    client.permit_body(11, declared_bytes=11)
-    assert len(await client.read()) == 11
-    for declared_bytes in (None, 10):
-        client = Client(receive, wire.send, max_body_bytes=1000)
-        client.permit_body(10, declared_bytes=declared_bytes)
-        with pytest.raises(RequestTooLarge):
-            await client.read()
-    with pytest.raises(RequestTooLarge):
-        client.permit_body(10, declared_bytes=11)
-
-
 async def drain(client: Client, wire: Wire, seconds: int) -> None:
     """An answer whose client hangs up after its first chunk, and that goes on for three more."""
     await client.read()
@@ -341,39 +326,3 @@ async def test_parts_of_a_body_go_past_the_messages_where_the_server_takes_them(
 
     assert wire.body == b"last"
     assert client.sent_bytes == len(b"at onceslowlylast")
-
-
-def a_client_of(*chunks: bytes, max_body_bytes: int = 1000, is_broken: bool = False) -> Client:
-    messages: list[Message] = [
-        {"type": "http.request", "body": chunk, "more_body": is_broken or number < len(chunks)}
-        for number, chunk in enumerate(chunks, 1)
-    ]
-    messages.append({"type": "http.disconnect"})
-
-    async def receive() -> Message:
-        return messages.pop(0)
-
-    return Client(receive, Wire().send, max_body_bytes=max_body_bytes)
-
-
-@pytest.mark.parametrize(
-    "chunks", [[b""], [b"0123456789"], [b"01234", b"", b"56789"], [b"01234567", b"0123456789"]]
-)
-async def test_a_short_body_is_read_whole(chunks: list[bytes]) -> None:
-    client = a_client_of(*chunks)
-    assert await client.read_if_short(10) == b"".join(chunks)
-    assert client.body_bytes == len(b"".join(chunks))
-
-
-async def test_a_body_that_is_not_short_is_had_from_its_beginning() -> None:
-    client = a_client_of(b"01234567", b"89a", b"b", b"c")
-    assert await client.read_if_short(10) is None
-    assert [chunk async for chunk in client.body()] == [b"0123456789a", b"b", b"c"]
-    assert client.body_bytes == 13
-
-
-async def test_a_body_may_break_off_or_be_too_large_while_it_is_seen_whether_it_is_short() -> None:
-    with pytest.raises(ClientDisconnected):
-        await a_client_of(b"0123", is_broken=True).read_if_short(10)
-    with pytest.raises(RequestTooLarge):
-        await a_client_of(b"0123", b"4567", max_body_bytes=6).read_if_short(10)

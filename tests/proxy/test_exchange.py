@@ -10,12 +10,13 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from proxy.bill import Bill
-from proxy.client import Client, ClientDisconnected
+from proxy.client import Client
 from proxy.configuration import configured_providers
 from proxy.endpoints import Endpoint
 from proxy.errors import UpstreamUnreachable
 from proxy.exchange import Exchange
 from proxy.facts import Facts
+from proxy.incoming import ClientDisconnected
 from proxy.metering.event_stream_meter import EventStreamMeter
 from proxy.record import Record
 from proxy.request import ProxyRequest
