@@ -10,6 +10,7 @@ from llm_proxy_site.server.connections import Connections
 from llm_proxy_site.server.departure import has_left
 from llm_proxy_site.server.patience import HeadClock, Turn
 from llm_proxy_site.server.request_body import RequestBody
+from llm_proxy_site.server.request_head import RequestHead
 from proxy.types import Scope
 
 MAX_PAUSE_SECONDS = 600.0
@@ -116,9 +117,10 @@ class ClientConnection:
             self.close()  # nothing has begun
 
 
-def says_close(options: list[bytes]) -> bool:
-    """The values of Connection headers."""
-    return b"close" in [option.strip() for option in b",".join(options).lower().split(b",")]
+def says_close(head: RequestHead) -> bool:
+    """Whether the client keeps the connection for this request only."""
+    options = b",".join(head.values(b"connection")).lower()
+    return bool(options) and b"close" in [option.strip() for option in options.split(b",")]
 
 
 def listed(scope: Scope, name: bytes) -> list[bytes]:

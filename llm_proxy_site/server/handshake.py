@@ -4,14 +4,16 @@ import base64
 import binascii
 
 from llm_proxy_site.server.connection import listed
+from llm_proxy_site.server.request_head import RequestHead
 from proxy.types import Scope
 
 VERSION = b"13"
 _KEY_BYTES = 16
 
 
-def asks_for_websocket(upgrades: list[bytes]) -> bool:
-    """The values of Upgrade headers. Any other protocol is declined: the request is answered in HTTP/1.1."""
+def asks_for_websocket(head: RequestHead) -> bool:
+    """Any other protocol is declined: the request is answered in HTTP/1.1."""
+    upgrades = head.values(b"upgrade")
     return bool(upgrades) and upgrades[0].lower() == b"websocket"
 
 

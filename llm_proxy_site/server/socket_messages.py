@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from llm_proxy_site.server.heads import PHRASES
+from llm_proxy_site.server.refusals import PHRASES
 
 MAX_BUFFERED_BYTES = 256 * 1024
 """Of messages that the application has not taken; one more may be on its way in."""

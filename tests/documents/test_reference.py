@@ -36,7 +36,7 @@ def test_every_error_code_is_documented_with_its_status() -> None:
     known = {(str(error.status), error.code) for error in kinds(errors) if "code" in vars(error)}
     known |= {("403", code) for code in codes_given("Forbidden", ROOT / "proxy")}
     known |= {("429", code) for code in codes_given("QuotaReached", ROOT / "proxy")}
-    known |= {("431", "request_too_large")}  # which the server says (llm_proxy_site/server/heads.py)
+    known |= {("431", "request_too_large")}  # which the server says (llm_proxy_site/server/refusals.py)
     assert documented == known
 
 

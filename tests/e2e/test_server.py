@@ -14,7 +14,7 @@ import pytest
 from django.utils import timezone
 
 from llm_proxy_site.processes import MANAGE, running
-from llm_proxy_site.server.heads import LINGER_SECONDS
+from llm_proxy_site.server.refusals import LINGER_SECONDS
 from tests.databases import own_database_url
 from tests.factories import issue_token
 from tests.live import LiveProxy, eventually

@@ -10,6 +10,7 @@ from llm_proxy_site.server.daphne.outlet import Outlet
 from llm_proxy_site.server.daphne.streaming_request import StreamingRequest
 from llm_proxy_site.server.patience import Turn
 from llm_proxy_site.server.request_body import RequestBody
+from llm_proxy_site.server.request_head import RequestHead
 
 
 class StreamingChannel(StrictChannel, ClientConnection):
@@ -23,7 +24,7 @@ class StreamingChannel(StrictChannel, ClientConnection):
 
     @property
     def has_begun(self) -> bool:
-        return bool(self.requests or self._buffer)
+        return bool(self.requests) or self.heads.has_begun
 
     @property
     def is_receiving(self) -> bool:
@@ -57,9 +58,9 @@ class StreamingChannel(StrictChannel, ClientConnection):
             self.clock.change(Turn.HEAD, time.monotonic())
         super().dataReceived(data)
 
-    def allHeadersReceived(self) -> None:
+    def head_received(self, head: RequestHead) -> None:
         self.clock.change(Turn.SERVER, 0)
-        super().allHeadersReceived()
+        super().head_received(head)
 
     def connectionLost(self, reason: Any) -> None:
         self.factory.clients.closed(self, self.host)
@@ -95,10 +96,8 @@ class StreamingChannel(StrictChannel, ClientConnection):
         if self._lingering is not None:
             self.loseConnection()
 
-    def checkPersistence(self, request: StreamingRequest, version: bytes) -> bool:
-        """Whether the connection may serve another request after this one."""
-        options = request.requestHeaders.getRawHeaders(b"connection", [])
-        return version == b"HTTP/1.1" and self.is_wanted(self.factory.clients) and not says_close(options)
+    def persists(self, head: RequestHead) -> bool:
+        return super().persists(head) and self.is_wanted(self.factory.clients) and not says_close(head)
 
     def requestDone(self, request: StreamingRequest) -> None:
         if not self.is_receiving:
@@ -123,10 +122,6 @@ class StreamingChannel(StrictChannel, ClientConnection):
 
     def break_off(self) -> None:
         self.requests[-1].break_off()
-
-    def _send100Continue(self) -> None:
-        """Twisted would say it to everybody who asks."""
-        self.requests[-1].send_continue()
 
     def close_unfinished(self) -> None:
         """After what has been written, if the client takes it in time; it misses the rest."""

@@ -1,8 +1,9 @@
 """Where one request ends and the next begins, with no room for two opinions (RFC 9112).
 
-Twisted's parser forgives some things that other parsers read otherwise: folded lines, lone line feeds,
-transfer codings that are none. Behind another proxy such a request may be two to the one and one to the
-other. They are refused here, with an answer that says so and a connection that is closed.
+Heads are read by our own reader: Twisted's forgives some things that other parsers read otherwise, such as
+folded lines, lone line feeds, transfer codings that are none. Behind another proxy such a request may be two
+to the one and one to the other. They are refused here, with an answer that says so and a connection that is
+closed.
 """
 
 from collections.abc import Callable
@@ -10,32 +11,24 @@ from typing import Any
 
 from twisted.web import http
 
-from llm_proxy_site.server.heads import (
-    BAD_TARGET,
-    FOLDED,
-    LINE_ENDS,
-    LINGER_SECONDS,
-    MAX_HEAD_BYTES,
-    MAX_HEADERS,
-    NOT_HTTP,
-    TOO_LARGE,
-    TOO_MANY_HEADERS,
-    problem_of,
-    refusal,
-)
+from llm_proxy_site.server.refusals import LINE_ENDS, LINGER_SECONDS, NOT_HTTP, refusal
+from llm_proxy_site.server.request_head import HeadReader, HeadRefusedError, RequestHead
 
-_ChunkedDecoder = http._ChunkedTransferDecoder
+_DeclaredBody, _ChunkedBody = http._IdentityTransferDecoder, http._ChunkedTransferDecoder
 
 
 class StrictChannel(http.HTTPChannel):
     """One connection, parsed strictly. What is refused here was never a request to the application."""
 
-    MAX_LENGTH = MAX_HEAD_BYTES
-    totalHeadersSize = MAX_HEAD_BYTES
-    maxHeaders = MAX_HEADERS
     is_refused = False
     """Whether the client was told that what it sends is no request."""
     _lingering: Any = None
+    _buffer = b""
+    _busyReceiving = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = HeadReader()
 
     def refuse(self, status: int, message: str) -> None:
         """Say what is wrong, if no answer has begun, and close. What still comes is read and forgotten."""
@@ -65,44 +58,65 @@ class StrictChannel(http.HTTPChannel):
             self._lingering.cancel()
         self._lingering = self.callLater(LINGER_SECONDS, then)
 
+    def persists(self, head: RequestHead) -> bool:
+        """Whether the connection may serve another request after this one."""
+        return head.is_http_1_1
+
     def dataReceived(self, data: bytes) -> None:
+        """As Twisted's, but for the heads, of which that reads line by line."""
         if self.is_refused:
             return
-        super().dataReceived(data)
+        self._buffer += data
+        if self._busyReceiving:
+            return
+        self._busyReceiving = True
+        try:
+            while self._buffer and not self.is_refused:
+                data, self._buffer = self._buffer, b""
+                self._feed(data)
+        finally:
+            self._busyReceiving = False
+
+    def _feed(self, data: bytes) -> None:
+        if self.line_mode:
+            self._feed_head(data)
+            return
+        self.rawDataReceived(data)
         if b"\n" in self._unfinished_line():
             self.refuse(400, LINE_ENDS)
 
-    def lineReceived(self, line: bytes) -> None:
-        if line.startswith((b" ", b"\t")):
-            self.refuse(400, FOLDED)
-        elif self._receivedHeaderSize + len(line) > MAX_HEAD_BYTES:
-            self.lineLengthExceeded(line)
-        else:
-            super().lineReceived(line)
-
-    def headerReceived(self, line: bytes) -> bool:
-        if self._receivedHeaderCount == MAX_HEADERS:
-            self.refuse(431, TOO_MANY_HEADERS)
-            return False
+    def _feed_head(self, data: bytes) -> None:
         try:
-            return bool(super().headerReceived(line))
-        except ValueError:  # a Content-Length of more digits than Python reads
-            self.refuse(400, "The request's Content-Length is not a number that bodies have.")
-            return False
+            head, rest = self.heads.feed(data)
+        except HeadRefusedError as refused:
+            self.refuse(refused.status, refused.message)
+            return
+        self._buffer = rest + self._buffer
+        if head is not None:
+            self.head_received(head)
 
-    def lineLengthExceeded(self, line: bytes) -> None:
-        self.refuse(431, TOO_LARGE)
-
-    def allHeadersReceived(self) -> None:
-        message = _problem(self.requests[-1].requestHeaders, self._path, self._version)
-        if message:
-            self.refuse(400, message)
+    def head_received(self, head: RequestHead) -> None:
+        """What Twisted does with the last of the lines."""
+        request = self.requestFactory(self)
+        request.head = head
+        self.requests.append(request)
+        self._command, self._path, self._version = head.method, head.target, head.version
+        self.length = head.length
+        decoders = request.handleContentChunk, self._finishRequestBody
+        if head.length is None:
+            self._transferDecoder = _ChunkedBody(*decoders)
+        elif head.length:
+            self._transferDecoder = _DeclaredBody(head.length, *decoders)
+        self.persistent = self.persists(head)
+        request.gotLength(head.length)
+        if head.length == 0:
+            self.allContentReceived()
         else:
-            super().allHeadersReceived()
+            self.setRawMode()
 
     def allContentReceived(self) -> None:
         decoder = self._transferDecoder
-        if isinstance(decoder, _ChunkedDecoder) and any(b"\n" in line for line in decoder._trailerHeaders):
+        if isinstance(decoder, _ChunkedBody) and any(b"\n" in line for line in decoder._trailerHeaders):
             self.refuse(400, LINE_ENDS)
         if not self.is_refused:
             super().allContentReceived()
@@ -117,22 +131,8 @@ class StrictChannel(http.HTTPChannel):
         self.refuse(400, NOT_HTTP)
 
     def _unfinished_line(self) -> bytes | bytearray:
-        """What has come of a line whose CR and LF have not; empty where no line is awaited."""
-        if self.line_mode:
-            return self._buffer  # type: ignore[no-any-return]
+        """What has come of a line between the chunks whose CR and LF have not."""
         decoder = self._transferDecoder
-        if isinstance(decoder, _ChunkedDecoder) and decoder.state != "BODY":
+        if isinstance(decoder, _ChunkedBody) and decoder.state != "BODY":
             return decoder._buffer  # type: ignore[no-any-return]
         return b""
-
-
-def _problem(headers: Any, target: bytes, version: bytes) -> str:
-    """Why a request with this head is refused; empty if it is not."""
-    if not target.startswith(b"/") or b"#" in target:
-        return BAD_TARGET
-    return problem_of(
-        version,
-        hosts=headers.getRawHeaders(b"host", ()),
-        codings=headers.getRawHeaders(b"transfer-encoding", ()),
-        expectations=headers.getRawHeaders(b"expect", ()),
-    )

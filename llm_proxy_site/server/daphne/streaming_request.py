@@ -6,15 +6,12 @@ socket is paused.
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Iterable
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
-from urllib.parse import unquote
 
 from daphne.http_protocol import WebRequest
-from daphne.utils import HEADER_NAME_RE, INVALID_HEADER_VALUE_BYTES
 from twisted.web.http import NO_BODY_CODES
 from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import provider
@@ -26,19 +23,19 @@ from llm_proxy_site.server.handshake import (
     offered_subprotocols,
     upgrade_problem,
 )
-from llm_proxy_site.server.heads import PHRASES, UNHEARD
+from llm_proxy_site.server.refusals import PHRASES
 from llm_proxy_site.server.request_body import RequestBody
-
-_FORBIDDEN_IN_VALUES = re.compile(b"[%b]" % re.escape(bytes(INVALID_HEADER_VALUE_BYTES)))
+from llm_proxy_site.server.request_head import RequestHead
 
 
 @provider(INonQueuedRequestFactory)
 class StreamingRequest(WebRequest):
+    head: RequestHead
     body: RequestBody | None = None
     gate: ProducerGate | None = None
     has_length = False
     """Whether the answer's length was declared."""
-    _head = b""
+    _answer_head = b""
     """Of the answer, until it goes out."""
 
     # Daphne says the same in Python, and asks for it with each message.
@@ -46,14 +43,16 @@ class StreamingRequest(WebRequest):
     __hash__ = object.__hash__
 
     def gotLength(self, length: int | None) -> None:
-        """The headers are complete; `length` is the body's, None if it is chunked."""
+        """The head is complete; `length` is the body's, None if it is chunked."""
         self.content = BytesIO()  # Daphne reads the body from here: it finds none
         channel = self.channel
         self.body = RequestBody(channel.pause_reading, channel.resume_reading)
         if length == 0:
             self.body.end()  # `requestReceived` follows at once
-        else:
-            self._begin(channel._command, channel._path, channel._version)
+            return
+        if self.head.expects_continue:
+            self.body.on_awaited = self._say_continue
+        self._begin()
 
     def handleContentChunk(self, data: bytes) -> None:
         assert self.body is not None
@@ -61,36 +60,27 @@ class StreamingRequest(WebRequest):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         assert self.body is not None
-        if self.method == b"(no method yet)":
-            self._begin(command, path, version)
+        if self.head.length == 0:
+            self._begin()
         else:
             self.body.end()
-
-    def send_continue(self) -> None:
-        """Tell a client that waits with its body to send it: no sooner than somebody wants it."""
-        assert self.body is not None
-        self.body.on_awaited = self._say_continue
 
     def _say_continue(self) -> None:
         if not self._response_started and self.channel is not None:
             self.channel.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _begin(self, command: bytes, uri: bytes, version: bytes) -> None:
+    def _begin(self) -> None:
         # What Request.requestReceived does, but for the parsing of forms: that would read the body whole.
-        self.method, self.uri, self.clientproto = command, uri, version
-        self.path = uri.split(b"?", 1)[0]
-        for name in UNHEARD:
-            self.requestHeaders.removeHeader(name)
-        self.process()
-
-    def process(self) -> None:
-        headers = self._heard_headers()
-        if headers is None:
-            return
-        if asks_for_websocket(self.requestHeaders.getRawHeaders(b"upgrade", [])):
-            self._upgrade(self._scope(headers))
+        head = self.head
+        self.method, self.uri, self.clientproto = head.method, head.target, head.version
+        self.path = head.target.split(b"?", 1)[0]
+        peer, host = self.channel.getPeer(), self.channel.getHost()
+        self.client_addr = [peer.host, peer.port]
+        scope = head.scope(self.client_addr, [host.host, host.port])
+        if asks_for_websocket(head):
+            self._upgrade(scope)
         else:  # what Daphne does with such a request, without its generator
-            self.application_queue = self.server.create_application(self, self._scope(headers))
+            self.application_queue = self.server.create_application(self, scope)
 
     def _upgrade(self, scope: dict[str, Any]) -> None:
         channel = self.channel
@@ -98,49 +88,15 @@ class StreamingRequest(WebRequest):
         if problem:
             channel.refuse(HTTPStatus.BAD_REQUEST, problem)
             return
+        for name, value in scope["headers"]:
+            self.requestHeaders.addRawHeader(name, value)
         if self.requestHeaders.hasHeader(b"sec-websocket-protocol"):
             # autobahn takes none of which one stands there twice.
             names = b", ".join(offered_subprotocols(scope))
             self.requestHeaders.setRawHeaders(b"sec-websocket-protocol", [names] if names else [])
-        super().process()  # of Daphne's generator nothing waits: all is done when it returns
+        self.process()  # of Daphne's generator nothing waits: all is done when it returns
         if self.transport is None:
             channel.upgraded()
-
-    def _heard_headers(self) -> list[tuple[bytes, bytes]] | None:
-        """Those that the application is told of; None: the request is refused."""
-        headers = []
-        for name, values in self.requestHeaders.getAllRawHeaders():
-            if HEADER_NAME_RE.fullmatch(name) is None:
-                self.channel.refuse(HTTPStatus.BAD_REQUEST, "Invalid header name.")
-                return None
-            if b"_" in name:
-                continue  # some applications cannot tell it from one with a hyphen
-            for value in values:
-                if _FORBIDDEN_IN_VALUES.search(value) is not None:
-                    self.channel.refuse(HTTPStatus.BAD_REQUEST, "Invalid header value.")
-                    return None
-                headers.append((name.lower(), value))
-        if not self.uri.isascii() or not self.method.isascii():
-            self.channel.refuse(HTTPStatus.BAD_REQUEST, "Invalid characters in path.")
-            return None
-        return headers
-
-    def _scope(self, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
-        peer, host = self.channel.getPeer(), self.channel.getHost()
-        self.client_addr = [peer.host, peer.port]
-        return {
-            "type": "http",
-            "http_version": self.clientproto.removeprefix(b"HTTP/").decode("latin-1"),
-            "method": self.method.decode("ascii"),
-            "path": unquote(self.path.decode("ascii")),
-            "raw_path": self.path,
-            "root_path": "",
-            "scheme": "http",
-            "query_string": self.uri.partition(b"?")[2],
-            "headers": headers,
-            "client": self.client_addr,
-            "server": [host.host, host.port],
-        }
 
     def setResponseCode(self, code: int, message: bytes | None = None) -> None:
         """With the reason phrase of all statuses; Twisted does not know the newer ones, 429 among them."""
@@ -177,7 +133,7 @@ class StreamingRequest(WebRequest):
         self.has_length = head.has_length
         if not head.has_length and self.clientproto == b"HTTP/1.1" and not self._has_no_body:
             self.chunked = 1
-        self._head = head.text(
+        self._answer_head = head.text(
             b"%b %d %b" % (self.clientproto, status, self.code_message),
             is_chunked=bool(self.chunked),
             is_last=not channel.persistent,
@@ -212,7 +168,7 @@ class StreamingRequest(WebRequest):
 
     def _send(self, data: bytes) -> None:
         """With the head, if that has not gone out."""
-        data, self._head = self._head + data, b""
+        data, self._answer_head = self._answer_head + data, b""
         if data and self.channel is not None:
             self.channel.send(data)
 

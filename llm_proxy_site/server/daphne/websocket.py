@@ -15,7 +15,7 @@ from llm_proxy_site.server.client_limits import ClientLimits
 from llm_proxy_site.server.connections import Connections
 from llm_proxy_site.server.daphne.gate import ProducerGate
 from llm_proxy_site.server.daphne.outlet import Outlet
-from llm_proxy_site.server.heads import failure, refusal
+from llm_proxy_site.server.refusals import failure, refusal
 from llm_proxy_site.server.socket_messages import CLOSE_SECONDS, SocketMessages, denial
 
 NO_HANDSHAKE = "The request is no handshake of a WebSocket."

@@ -4,15 +4,15 @@ import asyncio
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from llm_proxy_site.server.client_limits import ClientLimits
 from llm_proxy_site.server.connection import ClientConnection, says_close
 from llm_proxy_site.server.gate import WriteGate
 from llm_proxy_site.server.handshake import asks_for_websocket, upgrade_problem
-from llm_proxy_site.server.heads import LINGER_SECONDS, UNHEARD, failure, refusal
 from llm_proxy_site.server.patience import Turn
+from llm_proxy_site.server.refusals import LINGER_SECONDS, failure, refusal
 from llm_proxy_site.server.request_body import RequestBody
+from llm_proxy_site.server.request_head import RequestHead
 from llm_proxy_site.server.unsent import Unsent
 from llm_proxy_site.server.uvicorn.exchange import Exchange
 from llm_proxy_site.server.uvicorn.framing import StrictProtocol
@@ -47,7 +47,7 @@ class UvicornConnection(StrictProtocol, ClientConnection):
 
     @property
     def has_begun(self) -> bool:
-        return self.exchange is not None or bool(self._head)
+        return self.exchange is not None or self.heads.has_begun
 
     @property
     def is_busy(self) -> bool:
@@ -101,19 +101,18 @@ class UvicornConnection(StrictProtocol, ClientConnection):
 
     # What the parser tells
 
-    def request_came(self, method: bytes, target: bytes, version: bytes, *, is_whole: bool) -> None:
+    def request_came(self, head: RequestHead) -> None:
         self.clock.change(Turn.SERVER, 0)
-        scope = self._scope_of(method, target, version)
-        if asks_for_websocket([value for name, value in self.headers if name == b"upgrade"]):
-            self._upgrade(scope, is_whole=is_whole)
+        scope = head.scope(self.client, self.server)
+        if asks_for_websocket(head):
+            self._upgrade(scope)
             return
-        options = [value for name, value in self.headers if name == b"connection"]
-        self._persists = version == b"HTTP/1.1" and not says_close(options)
+        self._persists = head.is_http_1_1 and not says_close(head)
         body = RequestBody(self.pause_reading, self.resume_reading)
-        self.exchange = Exchange(self, body, method, is_http_1_1=version == b"HTTP/1.1")
-        if is_whole:
+        self.exchange = Exchange(self, body, head.method, is_http_1_1=head.is_http_1_1)
+        if not self.is_receiving:
             body.end()
-        elif self.expect_100_continue:
+        elif head.expects_continue:
             body.on_awaited = self._say_continue
         scope["extensions"] = {
             "llm_proxy.hangup": body.tell_hangup,
@@ -246,29 +245,8 @@ class UvicornConnection(StrictProtocol, ClientConnection):
             self._lingering.cancel()
             self._lingering = None
 
-    def _scope_of(self, method: bytes, target: bytes, version: bytes) -> Scope:
-        path, _, query = target.partition(b"?")
-        text = path.decode("ascii")
-        # Names with an underscore could be taken for those of others (CVE-2015-0219).
-        headers = [header for header in self.headers if b"_" not in header[0] and header[0] not in UNHEARD]
-        scope: Scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": version[5:].decode("ascii"),
-            "method": method.decode("ascii"),
-            "scheme": "http",
-            "path": unquote(text) if "%" in text else text,
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": headers,
-            "client": self.client,
-            "server": self.server,
-        }
-        return scope
-
-    def _upgrade(self, scope: Scope, *, is_whole: bool) -> None:
-        problem = upgrade_problem(scope, has_body=not is_whole)
+    def _upgrade(self, scope: Scope) -> None:
+        problem = upgrade_problem(scope, has_body=self.is_receiving)
         if problem:
             self.refuse(400, problem)
             return

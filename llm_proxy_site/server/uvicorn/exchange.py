@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from llm_proxy_site.server.heads import NO_BODY, PHRASES
+from llm_proxy_site.server.refusals import NO_BODY, PHRASES
 from llm_proxy_site.server.request_body import RequestBody
 from proxy.types import Headers, Message
 

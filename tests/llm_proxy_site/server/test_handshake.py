@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from llm_proxy_site.server.handshake import asks_for_websocket, offered_subprotocols, upgrade_problem
+from llm_proxy_site.server.request_head import RequestHead
 
 HANDSHAKE = {
     "host": "x",
@@ -45,10 +46,15 @@ def test_a_handshake_has_no_body() -> None:
     assert upgrade_problem(scope_of(), has_body=True)
 
 
+def head_with(*upgrades: bytes) -> RequestHead:
+    headers = [(b"upgrade", value) for value in upgrades]
+    return RequestHead(b"GET", b"/", b"HTTP/1.1", headers, length=0, expects_continue=False)
+
+
 def test_only_a_websocket_is_asked_for() -> None:
-    assert asks_for_websocket([b"WebSocket"])
+    assert asks_for_websocket(head_with(b"WebSocket"))
     for upgrades in ([], [b"h2c"], [b"h2c, websocket"], [b"h2c", b"websocket"]):
-        assert not asks_for_websocket(upgrades)
+        assert not asks_for_websocket(head_with(*upgrades))
 
 
 def test_each_subprotocol_is_offered_once_in_the_clients_order() -> None:
