@@ -36,9 +36,16 @@ class UsageRecord(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    project = models.ForeignKey(Project, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    # No index of their own: those that go on with the time begin with them.
+    project = models.ForeignKey(
+        Project, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
     token = models.ForeignKey(
-        AccessToken, on_delete=models.DO_NOTHING, db_constraint=False, related_name="usage_records"
+        AccessToken,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="usage_records",
     )
     started_at = models.DateTimeField(db_index=True)
     method = models.CharField(max_length=10)

@@ -81,3 +81,19 @@ def test_old_requests_that_upstream_did_no_work_for_were_free(
     write(old_record, TOKEN, datetime(2025, 6, 1, tzinfo=UTC), **fields)
     migrate_to_the_newest()
     assert UsageRecord.objects.values_list("cost_source", "cost_microusd").get() == ("free", 0)
+
+
+def indexed_columns() -> set[tuple[str, ...]]:
+    with connection.cursor() as cursor:
+        constraints = connection.introspection.get_constraints(cursor, UsageRecord._meta.db_table)
+    return {tuple(each["columns"]) for each in constraints.values() if each["index"]}
+
+
+def test_what_begins_an_index_with_the_time_has_none_of_its_own(transactional_db: None) -> None:
+    executor = MigrationExecutor(connection)
+    executor.migrate([("usage", "0010_captured_bodies")])
+    before = indexed_columns()
+    migrate_to_the_newest()
+
+    assert before - indexed_columns() == {("project_id",), ("token_id",)}
+    assert indexed_columns() >= {("project_id", "started_at"), ("token_id", "started_at")}
