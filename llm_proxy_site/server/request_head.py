@@ -21,6 +21,7 @@ _VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
 _HEAD = re.compile(
     rb"(%b) (/[\x21\x22\x24-\x7e]*) (HTTP/1\.[01])\r\n(?:%b:%b\r\n)*\r\n" % (_TOKEN, _TOKEN, _VALUE)
 )
+_LINE = re.compile(rb"%b:%b" % (_TOKEN, _VALUE))
 _LONE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 _LENGTH = re.compile(rb"[0-9]{1,30}")
 """One that is too large is for the application to refuse; Python reads none of thousands of digits."""
@@ -107,6 +108,11 @@ class HeadReader:
         end += len(_END)
         head, rest = (data, b"") if end == len(data) else (data[:end], data[end:])
         return _read(head), rest
+
+
+def is_header_line(line: bytes | bytearray) -> bool:
+    """Without its end: of a head, or of a trailer."""
+    return _LINE.fullmatch(line) is not None
 
 
 def _look_at_unfinished(head: bytes, since: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.web import http
 
 from llm_proxy_site.server.refusals import LINE_ENDS, LINGER_SECONDS, NOT_HTTP, refusal
-from llm_proxy_site.server.request_head import HeadReader, HeadRefusedError, RequestHead
+from llm_proxy_site.server.request_head import HeadReader, HeadRefusedError, RequestHead, is_header_line
 
 _DeclaredBody, _ChunkedBody = http._IdentityTransferDecoder, http._ChunkedTransferDecoder
 
@@ -116,8 +116,8 @@ class StrictChannel(http.HTTPChannel):
 
     def allContentReceived(self) -> None:
         decoder = self._transferDecoder
-        if isinstance(decoder, _ChunkedBody) and any(b"\n" in line for line in decoder._trailerHeaders):
-            self.refuse(400, LINE_ENDS)
+        if isinstance(decoder, _ChunkedBody) and not all(map(is_header_line, decoder._trailerHeaders)):
+            self.refuse(400, NOT_HTTP)
         if not self.is_refused:
             super().allContentReceived()
 

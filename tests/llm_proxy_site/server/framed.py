@@ -28,3 +28,4 @@ READ = [
     (b"PUT", b"/no-trailer", b"x"),
     (b"GET", b"/last", b""),
 ]
+BAD_TRAILERS = [b"X-Trailer", b" X-Trailer: 1", b"X Trailer: 1", b"X-Trailer : 1", b": 1", b"X-Trailer: a\nb"]

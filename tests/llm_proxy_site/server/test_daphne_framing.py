@@ -1,7 +1,6 @@
 """Bytes cut anywhere: what Daphne's connections read of them is the same."""
 
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +9,7 @@ from twisted.internet.testing import StringTransport
 
 from llm_proxy_site.server.daphne.framing import StrictChannel
 from llm_proxy_site.server.request_head import RequestHead
-from tests.llm_proxy_site.server.framed import READ, WHOLE
+from tests.llm_proxy_site.server.framed import BAD_TRAILERS, HOST, READ, WHOLE
 
 
 class Request:
@@ -42,12 +41,14 @@ class Reader(StrictChannel):
         self.read: list[tuple[bytes, bytes, bytes]] = []
         self.makeConnection(StringTransport())
 
+    def refuse(self, status: int, message: str) -> None:
+        self.is_refused = True
+
 
 def read(*parts: bytes) -> Reader:
-    reader: Any = Reader()
+    reader = Reader()
     for part in parts:
         reader.dataReceived(part)
-    assert not reader.is_refused
     return reader
 
 
@@ -60,3 +61,12 @@ def test_requests_are_the_same_in_parts_of_any_size(size: int) -> None:
 def test_requests_are_the_same_wherever_their_bytes_are_cut(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(WHOLE)]
     assert read(*(WHOLE[begin:end] for begin, end in pairwise(places))).read == READ
+
+
+@pytest.mark.parametrize("trailer", BAD_TRAILERS)
+def test_a_trailer_is_one_by_the_rules_of_heads(trailer: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
+    reader = read(head + trailer + b"\r\n\r\n")
+
+    assert reader.is_refused
+    assert not reader.read

@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 
 from llm_proxy_site.server.request_head import RequestHead
 from llm_proxy_site.server.uvicorn.framing import StrictProtocol
-from tests.llm_proxy_site.server.framed import HIDDEN, HOST, READ, WHOLE
+from tests.llm_proxy_site.server.framed import BAD_TRAILERS, HIDDEN, HOST, READ, WHOLE
 
 
 async def _nobody(scope: Any, receive: Any, send: Any) -> None:
@@ -106,6 +106,15 @@ def test_a_body_is_a_body_whatever_the_request_would_upgrade_to(lines: bytes, is
         assert reader.refusals == []
         assert reader.read == [(method, b"/upgrade", HIDDEN)] * 2
         assert (reader.are_whole, reader.ends) == ([False, False], 2)
+
+
+@pytest.mark.parametrize("trailer", BAD_TRAILERS)
+def test_a_trailer_is_one_by_the_rules_of_heads(trailer: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
+    reader = read(head + trailer + b"\r\n\r\n")
+
+    assert [refused for refused, _ in reader.refusals] == [400]
+    assert reader.ends == 0
 
 
 def test_a_trailer_without_an_end_is_refused() -> None:
