@@ -9,7 +9,7 @@ from django.db import Error
 
 from projects.names import names_of
 from proxy.metrics.board import Board
-from proxy.metrics.catalogue import USAGE
+from proxy.metrics.catalogue import OTHER, USAGE
 from proxy.metrics.counts import Counts
 from proxy.metrics.exposition import Told, text
 from proxy.metrics.state import REFRESH_SECONDS, WorkerState
@@ -56,7 +56,7 @@ class Metrics:
         self._state.refresh(self._runtime)
         # In threads: thousands of numbers take some milliseconds.
         sums = await asyncio.to_thread(self._sums)
-        await self._ask_database({project for project, _ in sums.of(USAGE)})
+        await self._ask_database({project for project, _ in sums.of(USAGE)} - {OTHER})
         return await asyncio.to_thread(
             text, sums, self._told, workers=self.workers, spool_max_bytes=settings.SPOOL_MAX_BYTES
         )
