@@ -109,7 +109,7 @@ class Counts:
         labels = (
             family,
             method if method in METHODS else OTHER,
-            NONE if status is None else str(int(status)) if status in STATUSES else OTHER,
+            _status(status),
             str(outcome),
         )
         is_measured = status not in (None, HTTPStatus.SWITCHING_PROTOCOLS) and outcome not in UNMEASURED
@@ -130,6 +130,15 @@ class Counts:
             self._usage_places.clear()
         self._usage_places[key] = place
         return place
+
+
+def _status(status: int | None) -> str:
+    """One that nobody has defined, such as 520 of fronts, is told by its class."""
+    if status is None:
+        return NONE
+    if status in STATUSES:
+        return str(int(status))
+    return f"{status // 100}xx" if 100 <= status < 600 else OTHER
 
 
 _LIMITS_BY_CODE = {

@@ -4,6 +4,7 @@ import timeit
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from uuid_utils.compat import uuid7
 
 from proxy.metrics.board import Board, Kind
@@ -165,3 +166,12 @@ def test_counting_is_cheap() -> None:
     world, entry = World(), ended()
     seconds = min(timeit.repeat(lambda: world.counts.count(entry), number=1000, repeat=5)) / 1000
     assert seconds * 1e6 < MOST_MICROSECONDS
+
+
+@pytest.mark.parametrize(
+    ("status", "label"), [(200, "200"), (None, "none"), (520, "5xx"), (499, "4xx"), (999, "other")]
+)
+def test_a_status_that_nobody_has_defined_is_told_by_its_class(status: int | None, label: str) -> None:
+    world = World()
+    world.counts.count(ended(status=status))
+    assert world.of(REQUESTS) == {("chat", "POST", label, "completed"): [1]}
