@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from llm_proxy_site.secret_forms import without_secrets
+
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("json", "console")
 
@@ -24,6 +26,12 @@ def mark_lines(**facts: Any) -> None:
 
 def _mark(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     event.update(_marks)
+    return event
+
+
+def _conceal(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Libraries name the paths that they were asked for, in which clients may have put their tokens."""
+    event["event"] = without_secrets(str(event["event"]))
     return event
 
 
@@ -64,6 +72,7 @@ def configure(config: dict[str, Any]) -> None:
                     "foreign_pre_chain": [
                         structlog.stdlib.add_logger_name,
                         structlog.stdlib.PositionalArgumentsFormatter(),
+                        _conceal,
                         *_SHARED,
                     ],
                     "processors": [
@@ -116,7 +125,19 @@ def write_lines(lines: list[bytes]) -> None:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
-_render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+_renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+
+
+def _render(logger: Any, method: str, event: structlog.typing.EventDict) -> str:
+    """For a terminal, which obeys control characters: those of others are shown, and do nothing."""
+    shown = {key: _shown(value) if isinstance(value, str) else value for key, value in event.items()}
+    return _renderer(logger, method, shown)
+
+
+def _shown(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text)
 
 
 def _encode(logger: Any, method: str, event: structlog.typing.EventDict) -> bytes:

@@ -8,6 +8,8 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.defaults import server_error
 
+from llm_proxy_site.secret_forms import without_secrets
+
 RETRY_AFTER_SECONDS = 5
 PAGE = """<!doctype html>
 <html lang="en">
@@ -45,6 +47,10 @@ def _is_outage(exception: BaseException) -> bool:
 
 
 def _unavailable(request: HttpRequest, exception: BaseException) -> HttpResponse:
-    log.error("a page cannot be shown without the database", path=request.path, error=str(exception))
+    log.error(
+        "a page cannot be shown without the database",
+        path=without_secrets(request.path),
+        error=str(exception),
+    )
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS), "Cache-Control": "no-store"}
     return HttpResponse(PAGE, status=503, headers=headers)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from llm_proxy_site.secret_forms import without_secrets
 from proxy import admission, policy
 from proxy.asking import ask_for_usage
 from proxy.bill import Bill
@@ -81,7 +82,7 @@ class Passage:
             is_seen=self._is_seen,
             held=self._held,
         )
-        entry.model, entry.is_stream = self._facts.model, self._facts.is_stream
+        entry.model, entry.is_stream = without_secrets(self._facts.model), self._facts.is_stream
         if isinstance(self._body, bytes):
             await breathe(self._body)
         if self._runtime.directory.generation != self._generation:

@@ -6,6 +6,7 @@ import uuid
 import structlog
 import uuid_utils
 
+from llm_proxy_site.secret_forms import without_secrets
 from proxy.client import Client
 from proxy.errors import InternalError, ProxyError, RequestTooLarge
 from proxy.incoming import ClientDisconnected
@@ -41,7 +42,7 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         id=uuid.UUID(int=uuid_utils.uuid7().int),
         started_at=time.time(),
         method=scope["method"],
-        path=scope["path"],
+        path=without_secrets(scope["path"]),
     )
     if runtime.tracer is not None:
         client.trace = runtime.tracer.begin(scope)

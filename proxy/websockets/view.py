@@ -9,6 +9,7 @@ import structlog
 import uuid_utils
 from django.conf import settings
 
+from llm_proxy_site.secret_forms import without_secrets
 from projects.ruleset import Ruleset
 from proxy import admission, policy
 from proxy.endpoints import Endpoint
@@ -48,7 +49,10 @@ async def connect(scope: Scope, receive: Receive, send: Send) -> None:
     can_refuse = "websocket.http.response" in scope.get("extensions", {})
     client = SocketClient(receive, send, can_refuse=can_refuse)
     entry = UsageEntry(
-        id=uuid.UUID(int=uuid_utils.uuid7().int), started_at=time.time(), method="GET", path=scope["path"]
+        id=uuid.UUID(int=uuid_utils.uuid7().int),
+        started_at=time.time(),
+        method="GET",
+        path=without_secrets(scope["path"]),
     )
     if runtime.tracer is not None:
         client.trace = runtime.tracer.begin(scope)
@@ -84,7 +88,8 @@ async def _connect(runtime: Runtime, scope: Scope, client: SocketClient, entry: 
     generation = runtime.directory.generation
     providers = runtime.providers
     grant = await admission.identify(runtime.directory, handshake.token, runtime.screened(scope))
-    entry.token_id, entry.project_id, entry.model = grant.token_id, grant.project_id, handshake.model
+    entry.token_id, entry.project_id = grant.token_id, grant.project_id
+    entry.model = without_secrets(handshake.model)
     policy.check_grant(grant, time.time())
     provider = admission.provider_of(providers, grant)
     endpoint = policy.find_socket(

@@ -69,3 +69,31 @@ def _dump() -> str:
             cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")  # noqa: S608
             rows += cursor.fetchall()
     return "\n".join(map(repr, rows))
+
+
+def test_a_token_in_a_path_or_in_place_of_a_model_is_written_nowhere(private_live: LiveProxy) -> None:
+    """A client that has its settings mixed up. Whoever may read of requests may not use their tokens."""
+    live = private_live
+    token, plain = issue_token()
+    headers = {"authorization": f"Bearer {plain}"}
+    statuses = [
+        httpx.get(f"{live.base_url}/{plain}/models", headers=headers).status_code,
+        httpx.get(f"{live.base_url}/files/{plain}", headers=headers).status_code,
+        httpx.get(f"{live.url}/{plain}/v1/models", headers=headers).status_code,
+        httpx.get(f"{live.url}/manage/projects/{plain}", headers=headers).status_code,
+        httpx.post(
+            f"{live.base_url}/chat/completions",
+            json={"model": plain, "messages": []},
+            headers={**headers, "x-fake-status": "404"},
+        ).status_code,
+    ]
+    assert set(statuses) <= {200, 401, 404}
+    eventually(lambda: UsageRecord.objects.filter(token=token).count() == 3)
+    paths = set(UsageRecord.objects.values_list("path", "model"))
+    assert paths == {
+        ("/v1/[redacted]/models", ""),
+        ("/v1/files/[redacted]", ""),
+        ("/v1/chat/completions", "[redacted]"),
+    }
+    for where, text in (("log", live.log()), ("database", _dump())):
+        assert plain not in text, where

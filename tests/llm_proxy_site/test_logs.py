@@ -1,0 +1,44 @@
+"""Lines of the log: what must not be in them."""
+
+import logging
+
+import pytest
+from django.conf import settings
+
+from llm_proxy_site import logs
+
+TOKEN = "sk-wt-0354SeFxGGFWdhkx2b6OWzZKPhK7U2TYwzRNcvcghDtXUnFJo0iMozf"
+KINDS = pytest.mark.parametrize("style", ["json", "console"])
+
+
+def line_of(style: str, message: str, *arguments: object) -> str:
+    """As a library's line goes out, of a logger of the standard library."""
+    logs.configure(logs.logging_config(level="INFO", style=style))
+    try:
+        record = logging.LogRecord("django.request", logging.WARNING, "", 1, message, arguments, None)
+        (handler,) = logging.getLogger().handlers[:1]
+        return handler.format(record)
+    finally:
+        logs.configure(settings.LOGGING)
+
+
+@KINDS
+def test_a_library_that_names_a_path_names_no_token(style: str) -> None:
+    line = line_of(style, "Not Found: %s", f"/files/{TOKEN}/content")
+    assert "Not Found: /files/[redacted]/content" in line
+    assert TOKEN not in line
+
+
+def test_what_clients_say_moves_no_cursor() -> None:
+    shown = logs._render(
+        None, "info", {"event": "request\x1b]0;x", "model": "\x1b[31mred\x9b", "path": "/\x00ä"}
+    )
+    assert "request\\x1b]0;x" in shown
+    assert "model=\\x1b[31mred\\x9b" in shown
+    assert "path=/\\x00ä" in shown
+    assert all(each.isprintable() or each == "\n" for each in shown)
+
+
+def test_a_traceback_keeps_its_lines() -> None:
+    shown = logs._render(None, "error", {"event": "failed", "exception": "Traceback\n  line\x1b[2J\n"})
+    assert shown.endswith("failed\nTraceback\n  line\\x1b[2J\n")
