@@ -20,7 +20,7 @@ class KeptBody:
     text: str | None
     """None: nothing is kept."""
     is_cut: bool
-    """Whether more came than is kept."""
+    """Whether it ends in the midst: more came than is kept, or no more came."""
     note: str = ""
     """Why nothing is kept."""
 
@@ -37,14 +37,17 @@ def kept(body: RawBody, redaction: Redaction, max_bytes: int) -> KeptBody:
     data = bytes(body.data)
     if body.coding == "gzip":
         data, is_cut = _inflated(data, max_bytes, is_cut=is_cut)
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(data, final=not is_cut)
+        text = decoder.decode(data)
     except UnicodeDecodeError:
         return nothing("It is not UTF-8, and could not be redacted.")
+    is_cut |= bool(decoder.getstate()[0])
     if body.media_type == EVENT_STREAM:
-        found: str | None = _events(text, redaction, is_cut=is_cut)
-    else:
-        found = _document(text, redaction, is_cut=is_cut)
+        return KeptBody(body.media_type, body.size_bytes, _events(text, redaction), is_cut)
+    found = None if is_cut else _document(text, redaction, is_cut=False)
+    if found is None:  # of who has broken off it is the beginning
+        found, is_cut = _document(text, redaction, is_cut=True), True
     if found is None:
         return nothing("It is not JSON, and could not be redacted.")
     return KeptBody(body.media_type, body.size_bytes, found, is_cut)
@@ -72,13 +75,13 @@ def _document(text: str, redaction: Redaction, *, is_cut: bool) -> str | None:
     return write_document(redaction.document(document))
 
 
-def _events(text: str, redaction: Redaction, *, is_cut: bool) -> str:
+def _events(text: str, redaction: Redaction) -> str:
     """Line by line: what is JSON in them is redacted, of what is none only what streams say of themselves
-    stays. The last line may be half.
+    stays. What comes after the last end of a line may be half of one.
     """
     lines = re.split(r"\r\n|\r|\n", text)
     found = [_line(line, redaction, is_cut=False) for line in lines[:-1]]
-    return "\n".join([*found, _line(lines[-1], redaction, is_cut=is_cut)])
+    return "\n".join([*found, _line(lines[-1], redaction, is_cut=True)])
 
 
 def _line(line: str, redaction: Redaction, *, is_cut: bool) -> str:

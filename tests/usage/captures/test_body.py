@@ -92,3 +92,29 @@ def test_half_a_character_at_the_cut_is_left_out() -> None:
     data = json.dumps({"a": "ä ö ü ß"}, ensure_ascii=False).encode()
     for length in range(6, len(data)):
         assert keep(data, max_bytes=length).text is not None
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b'{"a": [1, {"b": "sk-1234', '{"a":[1,{"b":""}]}'),
+        (b'{"a": "caf\xc3', '{"a":""}'),
+        (b'{"a": "one caf\xc3\xa9 tw', '{"a":"one café "}'),
+    ],
+)
+def test_of_a_document_that_breaks_off_its_beginning_is_kept(data: bytes, text: str) -> None:
+    found = keep(data)
+    assert (found.text, found.is_cut) == (text, True)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b'data: {"a": 1}\n\ndata: {"b": "caf\xc3', 'data: {"a":1}\n\ndata: {"b":""}'),
+        (b'data: {"a": 1}\n\ndata: {"b": "sk-12', 'data: {"a":1}\n\ndata: {"b":""}'),
+        (b'data: {"a": 1}\n\nid: sk-12', 'data: {"a":1}\n\n'),
+        (b'data: {"a": 1}\n\ndata: [DONE]', 'data: {"a":1}\n\ndata: [DONE]'),
+    ],
+)
+def test_of_a_stream_that_breaks_off_all_is_kept_that_came(data: bytes, text: str) -> None:
+    assert keep(data, "text/event-stream").text == text

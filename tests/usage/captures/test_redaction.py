@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_proxy_site.secret_forms import REDACTED
 from tests.usage.captures.test_prefix import DOCUMENTS, TEXTS
 from usage.captures.body import KeptBody, kept
 from usage.captures.raw import RawBody
-from usage.captures.redaction import REDACTED, Redaction, is_secret
+from usage.captures.redaction import Redaction, is_secret
 
 MARKER = "Xyzzy0123456789"
 """What must not be kept."""
