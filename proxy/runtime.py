@@ -146,13 +146,13 @@ class Runtime:
             return
         runtime, cls._current = cls._current, None
         await runtime.running.stop()
-        if runtime.metrics is not None:
-            runtime.metrics.stop()
         runtime.database.read_no_more()
         await runtime.transport.aclose()
         await runtime.socket_transport.aclose()
         runtime._access_log.flush()
         await runtime.loop.run_in_executor(None, runtime._stop_threads)
+        if runtime.metrics is not None:
+            runtime.metrics.stop()
         await runtime.key_health.stop()
         await runtime.limits.flush()  # with what the ledger's last batch has corrected
         await runtime.limits.aclose()

@@ -121,7 +121,9 @@ class Ledger:
         """Write what is pending and end the thread. The number of records that are lost with the process."""
         self._stopping.set()
         self._thread.join(timeout=timeout_seconds)
-        return len(self._memory)
+        unwritten = len(self._memory)
+        self.lost += unwritten
+        return unwritten
 
     def _run(self) -> None:
         pause = self._write_what_is_there()

@@ -48,8 +48,10 @@ class Metrics:
         self._task = asyncio.create_task(self._refresh_now_and_then())
 
     def stop(self) -> None:
+        """Once nothing is counted any more: others tell what this process has counted last."""
         if self._task is not None:
             self._task.cancel()
+        self._state.add_totals(self._runtime)
 
     async def text(self) -> bytes:
         """As Prometheus reads it, of all workers."""

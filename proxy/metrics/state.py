@@ -35,7 +35,7 @@ class WorkerState:
         facts = self._facts(runtime)
         for index, value in enumerate(facts):
             self._board.values[self._place + index] = value
-        self._add_totals(runtime)
+        self.add_totals(runtime)
         self._write_breakers(runtime)
 
     def _facts(self, runtime: "Runtime") -> WorkerFacts:
@@ -57,7 +57,7 @@ class WorkerState:
             start_time_seconds=self._started_at,
         )
 
-    def _add_totals(self, runtime: "Runtime") -> None:
+    def add_totals(self, runtime: "Runtime") -> None:
         """What others have added in this place stays: they may be dead."""
         cpu_seconds, lost = time.process_time(), runtime.ledger.lost
         self._board.values[self._totals] += cpu_seconds - self._cpu_seconds

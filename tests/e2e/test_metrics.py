@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import time
 from collections import Counter
@@ -291,3 +292,24 @@ def test_a_head_has_no_body(pair: LiveProxy) -> None:
     assert answer.status_code == 200
     assert answer.content == b""
     assert int(answer.headers["content-length"]) > 1000
+
+
+def test_what_a_worker_loses_at_its_end_is_told_by_the_next(
+    redis_url: str, django_db_setup: None, transactional_db: None, tmp_path: Path
+) -> None:
+    """Neither the spool takes it, nor the database."""
+    plain = issue_token()[1]
+    with (
+        serving(tmp_path, WORKERS="2", REDIS_URL=redis_url, METRICS_TOKEN=TOKEN) as live,
+        table_away(UsageRecord),
+    ):
+        shutil.rmtree(tmp_path / "spool", ignore_errors=True)
+        (tmp_path / "spool").touch()
+        ask_some(live, plain)
+        eventually(lambda: scrape(live)["llm_proxy_ledger_memory_records"][()] == 20)
+        old = psutil.Process(live.process.pid).children()
+        live.process.send_signal(signal.SIGHUP)
+        eventually(lambda: not any(worker.is_running() for worker in old), within_seconds=60)
+        after = scrape(live)
+    assert after["llm_proxy_ledger_memory_records"][()] == 0
+    assert after["llm_proxy_ledger_lost_records_total"][()] == 20

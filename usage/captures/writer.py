@@ -56,7 +56,9 @@ class CaptureWriter:
         """Write what waits, and end. How many could not be written, and are lost."""
         self._stopping.set()
         self._thread.join(timeout=STOP_SECONDS)
-        return len(self._waiting) + len(self._rows)
+        unwritten = len(self._waiting) + len(self._rows)
+        self.lost += unwritten
+        return unwritten
 
     def _run(self) -> None:
         pause = self._turn()

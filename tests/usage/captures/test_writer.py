@@ -125,3 +125,10 @@ def test_a_body_that_cannot_be_read_does_not_hold_up_the_others(desk: Desk) -> N
     assert stored() <= {deep.request_id, well.request_id}
     for row in CapturedBodies.objects.filter(pk=deep.request_id):
         assert reveal(row.ciphertext).request.text is None
+
+
+def test_what_cannot_be_written_at_the_end_is_counted(desk: Desk, fail: list[int]) -> None:
+    fail[0] = 100
+    desk.writer.start()
+    desk.put()
+    assert (desk.writer.stop(), desk.writer.lost) == (1, 1)
