@@ -31,12 +31,12 @@ MICROUSD = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the database says, or has said last."""
+    """What the database says."""
 
     projects: Mapping[str, str] = field(default_factory=dict)
-    """Names by id."""
+    """Names by id: what it has said last, while it is away."""
     budget_thresholds: Mapping[int, int] = field(default_factory=dict)
-    """How many were reached, by percent."""
+    """How many were reached, by percent; none while it is away."""
 
 
 def text(sums: Sums, told: Told, *, workers: int, spool_max_bytes: int) -> bytes:

@@ -67,7 +67,10 @@ class Metrics:
         return Sums(self._board.read())
 
     async def _ask_database(self, projects: set[str]) -> None:
-        """While it is away, what it has said last must do."""
+        """While it is away, the names that it has said last must do. Of numbers it has said more to another
+        worker, perhaps: a counter that goes backwards is taken for one that begins anew.
+        """
+        self._told = Told(self._told.projects)
         if self._runtime.reach.is_away:
             return
         try:

@@ -44,3 +44,16 @@ def test_more_projects_than_have_a_place_are_told_together(metrics: Metrics) -> 
     assert costs["gpt-4o", "known"] == 1
     assert costs["other", "other"] > 1
     assert sum(costs.values()) == USAGE.most + 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_the_database_names_stay_and_numbers_of_the_past_do_not(metrics: Metrics) -> None:
+    """Prometheus asks one worker, then another. A lower number of theirs would fire an alert."""
+    known = ProjectFactory.create(name="known")
+    metrics.count(ended(project_id=known.id, cost_microusd=1_000_000))
+    before = samples_of(asyncio.run(metrics.text()).decode())
+    metrics._runtime.reach.is_away = True
+    during = samples_of(asyncio.run(metrics.text()).decode())
+    assert before["llm_proxy_budget_thresholds_total"] == {("80",): 0, ("100",): 0}
+    assert "llm_proxy_budget_thresholds_total" not in during
+    assert before["llm_proxy_cost_usd_total"] == during["llm_proxy_cost_usd_total"]
