@@ -15,6 +15,16 @@ from llm_proxy_site.secret_forms import without_secrets
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("json", "console")
+LOWEST = {
+    "django": "INFO",  # of templates it tells all that a page shows: a token that is issued, a kept body
+    "daphne": "WARNING",
+    "asyncio": "WARNING",
+    "httpx": "WARNING",
+    "httpcore": "INFO",  # it tells headers of answers
+    "authlib": "WARNING",  # it tells verifiers of codes
+    "urllib3": "WARNING",
+}
+"""What is heard of these loggers, whatever level is configured."""
 
 _marks: dict[str, Any] = {}
 
@@ -85,12 +95,8 @@ def configure(config: dict[str, Any]) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
             "root": {"handlers": ["stderr"], "level": config["level"]},
             "loggers": {
-                "django": {"handlers": [], "propagate": True},
-                "daphne": {"level": "WARNING"},
-                "asyncio": {"level": "WARNING"},
-                "httpx": {"level": "WARNING"},
-                "authlib": {"level": "WARNING"},  # it tells verifiers of codes
-                "urllib3": {"level": "WARNING"},
+                name: {"level": max(lowest, config["level"], key=LEVELS.index), "handlers": []}
+                for name, lowest in LOWEST.items()
             },
         }
     )

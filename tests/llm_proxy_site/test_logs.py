@@ -1,13 +1,18 @@
 """Lines of the log: what must not be in them."""
 
 import logging
+from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 from django.conf import settings
+from django.template import Context, Template
 
 from llm_proxy_site import logs
+from tests.collector import Collector, collecting
 
 TOKEN = "sk-wt-0354SeFxGGFWdhkx2b6OWzZKPhK7U2TYwzRNcvcghDtXUnFJo0iMozf"
+Configure = Callable[..., None]
 KINDS = pytest.mark.parametrize("style", ["json", "console"])
 
 
@@ -42,3 +47,44 @@ def test_what_clients_say_moves_no_cursor() -> None:
 def test_a_traceback_keeps_its_lines() -> None:
     shown = logs._render(None, "error", {"event": "failed", "exception": "Traceback\n  line\x1b[2J\n"})
     assert shown.endswith("failed\nTraceback\n  line\\x1b[2J\n")
+
+
+@pytest.fixture
+def configure() -> Iterator[Configure]:
+    """What configures the log as a server of this level does."""
+    yield lambda level: logs.configure(logs.logging_config(level=level, style="json"))
+    logs.configure(settings.LOGGING)
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with collecting() as running:
+        yield running
+
+
+def test_a_page_that_shows_a_token_tells_it_to_no_log(
+    configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Django names the whole context of a page for each variable that is not there."""
+    configure("DEBUG")
+    logging.getLogger("elsewhere").debug("is heard")
+    assert Template("{{ plain }}{{ nothing }}").render(Context({"plain": TOKEN})) == TOKEN
+    said = capsys.readouterr().err
+    assert "is heard" in said
+    assert TOKEN not in said
+
+
+def test_what_others_answer_tells_no_header(
+    configure: Configure, collector: Collector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("DEBUG")
+    httpx.post(collector.url, content=b"")
+    assert "server" not in capsys.readouterr().err.lower()
+
+
+@pytest.mark.parametrize("name", logs.LOWEST)
+def test_a_library_says_no_more_than_is_configured(configure: Configure, name: str) -> None:
+    configure("ERROR")
+    assert not logging.getLogger(name).isEnabledFor(logging.WARNING)
+    configure("DEBUG")
+    assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
