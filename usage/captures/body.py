@@ -9,7 +9,12 @@ from usage.captures.prefix import read_document
 from usage.captures.raw import EVENT_STREAM, RawBody
 from usage.captures.redaction import Redaction, write_document
 
+INFLATED_BYTES = 4096
+"""At a time: what follows a member of a gzip stream is copied, and there may be many members."""
+
 _FIELD = re.compile(r"(data|event|id|retry): ?(.*)", re.DOTALL)
+_PADDING = re.compile(rb"\0*")
+"""Of some writers, after a member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +61,21 @@ def kept(body: RawBody, redaction: Redaction, max_bytes: int) -> KeptBody:
 def _inflated(data: bytes, max_bytes: int, *, is_cut: bool) -> tuple[bytes, bool]:
     """What a gzip stream holds, up to so many bytes, and whether that is not all."""
     found = bytearray()
+    begin = 0
     try:
-        while data and len(found) < max_bytes:
+        while begin < len(data) and len(found) < max_bytes:
             inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-            found += inflate.decompress(data, max_bytes - len(found))
-            if not inflate.eof:
-                return bytes(found), True
-            data = inflate.unused_data.lstrip(b"\0")  # some writers pad
+            while not inflate.eof:
+                piece = data[begin : begin + INFLATED_BYTES]
+                if not piece or len(found) == max_bytes:
+                    return bytes(found), True
+                found += inflate.decompress(piece, max_bytes - len(found))
+                begin += len(piece) - len(inflate.unused_data) - len(inflate.unconsumed_tail)
+            if padding := _PADDING.match(data, begin):
+                begin = padding.end()
     except zlib.error:
         is_cut = True
-    return bytes(found), is_cut or bool(data)
+    return bytes(found), is_cut or begin < len(data)
 
 
 def _document(text: str, redaction: Redaction, *, is_cut: bool) -> str | None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 
 import pytest
 
@@ -118,3 +119,20 @@ def test_of_a_document_that_breaks_off_its_beginning_is_kept(data: bytes, text: 
 )
 def test_of_a_stream_that_breaks_off_all_is_kept_that_came(data: bytes, text: str) -> None:
     assert keep(data, "text/event-stream").text == text
+
+
+def test_a_stream_of_many_members_takes_no_time() -> None:
+    """By the square of its length it would take so many minutes that the run would be ended."""
+    data = gzip.compress(b"") * 500_000
+    assert keep(data, coding="gzip", max_bytes=len(data)).text is None
+
+
+@pytest.mark.parametrize("words", [1, 400, 1000, 10_000])
+@pytest.mark.parametrize("members", [1, 3])
+def test_what_is_compressed_is_found_whatever_its_size(words: int, members: int) -> None:
+    said = random.Random(words)  # noqa: S311 (no secret)
+    data = json.dumps({"a": " ".join(said.randbytes(4).hex() for _ in range(words))}).encode()
+    size = -(-len(data) // members)
+    pieces = [gzip.compress(data[begin : begin + size]) for begin in range(0, len(data), size)]
+    found = keep(b"".join(pieces) + b"\0" * 5000, coding="gzip", max_bytes=300_000)
+    assert (json.loads(found.text or ""), found.is_cut) == (json.loads(data), False)
