@@ -12,6 +12,7 @@ import httpx
 import structlog
 from django.conf import settings
 
+from llm_proxy_site.secret_forms import without_secrets
 from proxy.access_log import AccessLog
 from proxy.capture import Captures
 from proxy.client import Client
@@ -176,6 +177,7 @@ class Runtime:
         """A finished request: into the log, into the ledger if it came with a token that we know, into the
         metrics, to who watches, to who traces. Not to be edited any more.
         """
+        entry.model = without_secrets(entry.model)  # upstream may have said it anew
         if self.captures.running:
             self.captures.finish(entry)
         self._access_log.write(entry, trace)

@@ -81,14 +81,18 @@ def test_a_token_in_a_path_or_in_place_of_a_model_is_written_nowhere(private_liv
         httpx.get(f"{live.base_url}/files/{plain}", headers=headers).status_code,
         httpx.get(f"{live.url}/{plain}/v1/models", headers=headers).status_code,
         httpx.get(f"{live.url}/manage/projects/{plain}", headers=headers).status_code,
+    ]
+    statuses += [
         httpx.post(
             f"{live.base_url}/chat/completions",
-            json={"model": plain, "messages": []},
-            headers={**headers, "x-fake-status": "404"},
-        ).status_code,
+            json={"model": plain, "messages": [], "stream": is_stream},
+            headers={**headers, **faults},
+        ).status_code
+        for is_stream in (False, True)
+        for faults in ({}, {"x-fake-status": "404"})
     ]
     assert set(statuses) <= {200, 401, 404}
-    eventually(lambda: UsageRecord.objects.filter(token=token).count() == 3)
+    eventually(lambda: UsageRecord.objects.filter(token=token).count() == 6)
     paths = set(UsageRecord.objects.values_list("path", "model"))
     assert paths == {
         ("/v1/[redacted]/models", ""),
