@@ -254,6 +254,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "llm_proxy_site.api.middleware.middleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "llm_proxy_site.wrong_paths.middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -108,7 +108,12 @@ class EndpointNotFound(ProxyError):
     status = 404
     type = "invalid_request_error"
     code = "endpoint_not_found"
-    message = "This endpoint does not exist or is not allowed by this proxy."
+
+    def __init__(
+        self, message: str = "This endpoint does not exist or is not allowed by this proxy."
+    ) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class MethodNotAllowed(ProxyError):

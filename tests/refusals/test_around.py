@@ -28,6 +28,7 @@ SILENT = {
     "llm_proxy_site.people.requests.middleware",
     "llm_proxy_site.api.middleware.middleware",
     "llm_proxy_site.security_headers.middleware",
+    "llm_proxy_site.wrong_paths.middleware",
     "llm_proxy_site.outages.DatabaseOutageMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
