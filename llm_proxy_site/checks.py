@@ -22,7 +22,10 @@ from proxy.providers import InvalidProvidersError, load_providers
 from proxy.tracing.sampler import SAMPLERS
 
 SHORTEST_TOKEN = 32
-SETUP_HINT = "Run `python manage.py setup`, which makes the secrets once, or set them in the environment."
+SETUP_HINT = (
+    "A new installation: run `python manage.py setup`, which makes the secrets once. One that had them: "
+    "put its secrets.env back into the data directory, or set them in the environment."
+)
 TAG = "llm_proxy"
 """Of these checks: commands need no others, and those of the pages take a second."""
 

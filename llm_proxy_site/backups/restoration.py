@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from django.conf import settings
 from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
 
 from audit import trail
 from llm_proxy_site.backups.engines import Replacement, engine
 from llm_proxy_site.backups.errors import BackupError
+from llm_proxy_site.provisioning import ensure_data_dir
 from llm_proxy_site.schema import bring_up_to_date, unapplied_migrations
 from llm_proxy_site.serving_lock import InUseError, alone
 from projects.rotation import count_by_key
@@ -33,6 +35,7 @@ def restore(file: Path, *, now: datetime, actor: str) -> Restoration:
     means = engine()
     means.verify(file)
     _refuse_newer(means.migrations(file))
+    _make_place()
     try:
         with alone():
             replacement = means.prepare(file, now)
@@ -52,6 +55,14 @@ def restore(file: Path, *, now: datetime, actor: str) -> Restoration:
         raise BackupError(f"The database says: {problem}") from None
     finally:
         connection.close()
+
+
+def _make_place() -> None:
+    """On a machine that has nothing yet."""
+    try:
+        ensure_data_dir(settings.DATA_DIR)
+    except OSError as problem:
+        raise BackupError(f"{problem.filename}: {problem.strerror}.") from None
 
 
 @contextmanager

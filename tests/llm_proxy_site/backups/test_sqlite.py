@@ -53,6 +53,26 @@ def test_wal_of_a_database_that_was_lost_is_not_played_into_the_restored_one(
     assert list(database.parent.glob("llm-proxy.db.replaced-*-wal"))
 
 
+def test_a_machine_that_has_nothing_yet_gets_the_backup(installation: dict[str, str], tmp_path: Path) -> None:
+    backup = back_up(installation)
+    folder = tmp_path / "new" / "data"
+    new = {"DATA_DIR": str(folder), "DATABASE_URL": f"sqlite:///{folder / 'llm-proxy.db'}"}
+
+    assert restore(new, backup) is None
+
+    assert projects(new) == ["before"]
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_place_that_cannot_be_made_is_a_sentence(installation: dict[str, str], tmp_path: Path) -> None:
+    backup = back_up(installation)
+    (tmp_path / "file").write_text("")
+    new = installation | {"DATA_DIR": str(tmp_path / "file" / "data")}
+
+    with pytest.raises(ChildFailedError, match="file/data: Not a directory"):
+        restore(new, backup)
+
+
 def test_what_a_killed_server_left_in_the_wal_is_in_the_database_that_is_kept(
     installation: dict[str, str], tmp_path: Path
 ) -> None:
