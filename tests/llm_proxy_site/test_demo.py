@@ -6,7 +6,9 @@ import threading
 from pathlib import Path
 
 import httpx
+import pytest
 
+from llm_proxy_site.management.commands.demo import _from_here
 from llm_proxy_site.processes import MANAGE
 from tests.live import eventually
 
@@ -38,6 +40,18 @@ def test_the_demo_prints_lines_that_work_and_ends_cleanly(tmp_path: Path) -> Non
     assert demo.stdout is not None
     demo.stdout.close()
     assert (tmp_path / "demo" / "llm-proxy.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://0.0.0.0:8000", "http://127.0.0.1:8000"),  # its admin site would refuse this name
+        ("http://[::]:8000", "http://[::1]:8000"),
+        ("http://10.0.0.1:8000", "http://10.0.0.1:8000"),
+    ],
+)
+def test_on_every_address_it_shows_one_that_can_be_opened(url: str, shown: str) -> None:
+    assert _from_here(url) == shown
 
 
 def _read_until(demo: subprocess.Popen[str], last: str) -> str:

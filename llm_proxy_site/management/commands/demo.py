@@ -58,7 +58,9 @@ class Command(BaseCommand):
         server, line = stack.enter_context(
             running(str(MANAGE), "serve", "--bind", str(bind), environment=environment)
         )
-        self.stdout.write(_welcome(line.split()[-1], account, json.loads(issued)["token"], folder))
+        self.stdout.write(
+            _welcome(_from_here(line.split()[-1]), account, json.loads(issued)["token"], folder)
+        )
         self.stdout.flush()
         if server.wait():
             raise ChildFailedError("The server ended.")
@@ -70,6 +72,11 @@ def _ensure_project(environment: dict[str, str]) -> str:
     if all(project["name"] != name for project in projects):
         manage("create_project", name, "--upstream-key", "-", environment=environment, stdin=UPSTREAM_KEY)
     return name
+
+
+def _from_here(url: str) -> str:
+    """Of a server on every address one by which its admin site answers."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def _welcome(url: str, account: dict[str, str] | None, token: str, folder: Path) -> str:
