@@ -32,7 +32,9 @@ __all__ = [
     "validate_key",
 ]
 
-validate_key = RegexValidator(r"^[\x21-\x7e]{8,512}\Z", "An upstream key is 8 to 512 printable characters.")
+validate_key = RegexValidator(
+    r"^[\x21-\x7e]{8,512}\Z", "An upstream key is 8 to 512 printable ASCII characters, without spaces."
+)
 
 validate_header_value = RegexValidator(r"^[\x21-\x7e]+\Z", "Printable ASCII characters without spaces.")
 MAX_WEIGHT = 1000

@@ -128,7 +128,9 @@ def test_upstream_key_is_not_rendered_again_after_an_error_elsewhere(ada: Client
 
 def test_refused_upstream_key_is_not_rendered_again(ada: Client) -> None:
     response = ada.post(ADD, add_form(upstream_key="two words"))
-    assert "An upstream key is 8 to 512 printable characters." in response.content.decode()
+    assert (
+        "An upstream key is 8 to 512 printable ASCII characters, without spaces." in response.content.decode()
+    )
     assert "two words" not in response.content.decode()
     assert "two words" not in stored_text()
 

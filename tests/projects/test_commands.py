@@ -81,7 +81,7 @@ NO_RULES = dict.fromkeys(RULES_AS_FACTS) | {
     "capture_redacted": [],
     "capture_redacts_addresses": True,
 }
-BAD_KEY = "An upstream key is 8 to 512 printable characters."
+BAD_KEY = "An upstream key is 8 to 512 printable ASCII characters, without spaces."
 NO_PROJECT = "There is no project 'beta'. `list_projects` shows them all."
 
 

@@ -171,7 +171,9 @@ def test_bad_name_or_address_is_refused(bad: dict[str, str], field: str) -> None
 def test_bad_upstream_key_is_refused_and_not_repeated(key: str) -> None:
     with pytest.raises(ValidationError) as caught:
         created(upstream_key=key)
-    assert caught.value.messages == ["An upstream key is 8 to 512 printable characters."]
+    assert caught.value.messages == [
+        "An upstream key is 8 to 512 printable ASCII characters, without spaces."
+    ]
     assert not Project.objects.exists()
     assert not AuditEvent.objects.exists()
 

@@ -99,7 +99,7 @@ def test_printable_key_is_permitted(key: str) -> None:
     "key", ["k" * 7, "k" * 513, "", "k" * 8 + "\n", "k\0" * 8, "key key key", "clé-clé-clé"]
 )
 def test_other_keys_are_not(key: str) -> None:
-    with pytest.raises(ValidationError, match="8 to 512 printable characters"):
+    with pytest.raises(ValidationError, match="8 to 512 printable ASCII characters, without spaces"):
         validate_key(key)
 
 

@@ -212,8 +212,8 @@ def test_all_that_is_wrong_with_a_file_is_told_at_once_and_nothing_secret(origin
         [
             f"The project 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa… with the id {long_name}: name: "
             "Ensure this value has at most 100 characters (it has 101). Rename it in the original.",
-            "The project web: upstream key: An upstream key is 8 to 512 printable characters. "
-            "Give the project its right one in the original.",
+            "The project web: upstream key: An upstream key is 8 to 512 printable ASCII characters, "
+            "without spaces. Give the project its right one in the original.",
             f"The token {token_id}: expires_at: 'soon' is an instant that cannot be read. "
             "Mend it in the original.",
             f"The token {token_id}: max_requests: Ensure this value is greater than or equal to 0. "
