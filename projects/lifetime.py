@@ -16,7 +16,7 @@ _UNITS = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
-_OUT_OF_BOUNDS = "A token lives at least 1 minute and at most 365 days, or never expires."
+_OUT_OF_BOUNDS = "A lifetime is at least 1 minute and at most 365 days, or the word never."
 _PERIOD = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 
 

@@ -14,6 +14,7 @@ from llm_proxy_site.api.schemas import (
     Instant,
     Limits,
     Name,
+    Period,
     ShownLimits,
     Text,
     Usd,
@@ -51,7 +52,7 @@ class ProjectFields(Body, Limits):
     capture_policy: Annotated[CapturePolicy, Field(strict=False)] = CapturePolicy.OFF
     capture_sample: Annotated[float, Field(ge=0, le=1, strict=False)] = 1.0
     capture_max_bytes: Annotated[int, Field(ge=MIN_BYTES, le=2**31 - 1)] = 64 * 1024
-    capture_retention: EndingLifetime = DEFAULT_RETENTION
+    capture_retention: Period = DEFAULT_RETENTION
     capture_redacted: Annotated[list[CapturedName], Field(max_length=MAX_NAMES)] = []
     capture_redacts_addresses: bool = True
 

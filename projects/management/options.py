@@ -95,7 +95,7 @@ def _add_capture_options(parser: ArgumentParser) -> None:
     add("capture_policy", choices=CapturePolicy.values, help="of which requests")
     add("capture_sample", type=share, metavar="0.1", help="of those the share, from 0 to 1")
     add("capture_max_bytes", type=positive, metavar="N", help="of each body at most")
-    add("capture_retention", type=_ending, metavar="7d", help="then they are deleted")
+    add("capture_retention", type=period, metavar="7d", help="then they are deleted")
     add(
         "capture_redacted", type=_names, metavar="NAMES|none", help="members, such as messages[].content,user"
     )

@@ -216,7 +216,7 @@ def test_project_is_added_with_its_policy_limits_and_budgets(ada: Client) -> Non
         ),
         (
             {"longest_ttl": "366d"},
-            {"longest_ttl": ["A token lives at least 1 minute and at most 365 days, or never expires."]},
+            {"longest_ttl": ["A lifetime is at least 1 minute and at most 365 days, or the word never."]},
         ),
         ({"unpriced_policy": "flat"}, {"flat_price_microusd": ["Charging a flat price needs one."]}),
         (

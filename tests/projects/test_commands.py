@@ -255,7 +255,7 @@ def test_update_project_to_what_it_is_changes_nothing() -> None:
             ["alpha", "--default-ttl", "never"],
             "argument --default-ttl: must end; --permit-never says whether",
         ),
-        (["alpha", "--longest-ttl", "366d"], "argument --longest-ttl: A token lives at least 1 minute"),
+        (["alpha", "--longest-ttl", "366d"], "argument --longest-ttl: A lifetime is at least 1 minute"),
         (["alpha", "--permit-never", "maybe"], "argument --permit-never: must be yes or no"),
         (["alpha", "--when-dead", "linger"], "argument --when-dead: invalid choice: 'linger'"),
         (["alpha", "--unpriced", "flat"], "flat_price_microusd: Charging a flat price needs one."),

@@ -50,7 +50,7 @@ def test_policy_that_makes_sense_is_permitted(policy: dict[str, Any]) -> None:
         ),
         (
             {"longest_ttl": MAX_TTL + DAY},
-            {"longest_ttl": ["A token lives at least 1 minute and at most 365 days, or never expires."]},
+            {"longest_ttl": ["A lifetime is at least 1 minute and at most 365 days, or the word never."]},
         ),
         (
             {"default_ttl": NEVER},

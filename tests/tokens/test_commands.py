@@ -175,11 +175,11 @@ def test_create_token_is_audited_as_the_one_who_ran_it() -> None:
         (["beta"], NO_PROJECT),
         (["off"], "The project off is not active. `activate_project` switches it on."),
         (["alpha", "--ttl", "tomorrow"], "A lifetime is a number and a unit, such as 15m, 24h or 7d"),
-        (["alpha", "--ttl", "10s"], "A token lives at least 1 minute and at most 365 days"),
-        (["alpha", "--ttl", "366d"], "A token lives at least 1 minute and at most 365 days"),
+        (["alpha", "--ttl", "10s"], "A lifetime is at least 1 minute and at most 365 days"),
+        (["alpha", "--ttl", "366d"], "A lifetime is at least 1 minute and at most 365 days"),
         (["alpha", "--ttl", "never"], "The project alpha does not permit tokens that never expire."),
         (["alpha", "--ttl", "300d"], "The project alpha permits a lifetime of at most 7d."),
-        (["alpha", "--idle-ttl", "10s"], "argument --idle-ttl: A token lives at least 1 minute"),
+        (["alpha", "--idle-ttl", "10s"], "argument --idle-ttl: A lifetime is at least 1 minute"),
         (["alpha", "--total-budget", "0"], "argument --total-budget: An amount of US dollars is above 0"),
         (["alpha", "--daily-budget", "five"], "argument --daily-budget: An amount is a number of US dollars"),
         (["alpha", "--max-concurrent-requests", "0"], "argument --max-concurrent-requests: must be a whole"),
@@ -196,7 +196,7 @@ def test_create_token_is_audited_as_the_one_who_ran_it() -> None:
         ),
         pytest.param(
             ["alpha", "--ttl", "999999999w"],
-            "A token lives at least 1 minute and at most 365 days",
+            "A lifetime is at least 1 minute and at most 365 days",
         ),
     ],
 )

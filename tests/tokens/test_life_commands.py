@@ -106,7 +106,7 @@ def test_reactivate_token_twice_is_no_error_and_no_change() -> None:
             {},
             "The project alpha does not permit tokens that never expire.",
         ),
-        (["extend_token", "--ttl", "0d"], {}, "argument --ttl: A token lives at least 1 minute"),
+        (["extend_token", "--ttl", "0d"], {}, "argument --ttl: A lifetime is at least 1 minute"),
         (["extend_token"], {}, "the following arguments are required: --ttl"),
     ],
 )
