@@ -1,6 +1,7 @@
 """System checks: everything that can be wrong with the configuration, with an id and a hint."""
 
 import os
+import re
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from proxy.providers import InvalidProvidersError, load_providers
 from proxy.tracing.sampler import SAMPLERS
 
 SHORTEST_TOKEN = 32
+HOST = re.compile(r"[^/:]+|\[[^/]+\]")
+"""As Django compares it with a request's: without a port, IPv6 in brackets."""
 SETUP_HINT = (
     "A new installation: run `python manage.py setup`, which makes the secrets once. One that had them: "
     "put its secrets.env back into the data directory, or set them in the environment."
@@ -39,6 +42,10 @@ def check_values(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
         problems.append(f"LOG_FORMAT: must be one of {', '.join(FORMATS)}")
     if settings.TRACES_SAMPLER not in SAMPLERS:
         problems.append(f"OTEL_TRACES_SAMPLER: must be one of {', '.join(SAMPLERS)}")
+    if not all(map(HOST.fullmatch, settings.ALLOWED_HOSTS)):
+        problems.append(
+            "ALLOWED_HOSTS: must be names or addresses (IPv6 in brackets) without scheme and port"
+        )
     if settings.BREAKER_FAILURE_PERCENT > 100:
         problems.append("BREAKER_FAILURE_PERCENT: must be at most 100; 0 is never")
     return [
@@ -98,13 +105,24 @@ def check_data_dir(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
     directories = {"DATA_DIR": settings.DATA_DIR, "SPOOL_DIR": settings.SPOOL_DIR}
     return [
         Error(
-            f"The directory {directory} is not writable.",
+            f"The directory {directory} is not writable."
+            if directory.is_dir()
+            else f"The directory {directory} is not there, and cannot be made.",
             hint=f"Give it to the user who runs the proxy, or set {name}.",
             id="llm_proxy.E004",
         )
         for name, directory in directories.items()
-        if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK)
+        if not _is_writable(_nearest(directory))
     ]
+
+
+def _nearest(directory: Path) -> Path:
+    """That one, or the first above it that is there: in it the others would be made."""
+    return next(path for path in (directory, *directory.absolute().parents) if path.exists())
+
+
+def _is_writable(directory: Path) -> bool:
+    return directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)
 
 
 @register(TAG)

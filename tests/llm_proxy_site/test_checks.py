@@ -90,6 +90,35 @@ def test_secrets_that_others_can_read_are_a_warning(settings: Settings, tmp_path
     assert run() == []
 
 
+@pytest.mark.parametrize("name", ["DATA_DIR", "SPOOL_DIR"])
+def test_a_directory_that_cannot_be_made_is_an_error(settings: Settings, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    setattr(settings, name, tmp_path / "new" / "folder")
+    assert run() == []
+
+    setattr(settings, name, tmp_path / "file" / "folder")
+    (message,) = run()
+    assert message.id == "llm_proxy.E004"
+    assert "cannot be made" in message.msg
+    assert message.hint is not None
+    assert name in message.hint
+
+
+@pytest.mark.parametrize(
+    "host", ["https://proxy.example.com", "proxy.example.com:8000", "proxy.example.com/", "[::1]:8000", "::1"]
+)
+def test_an_allowed_host_that_no_request_can_have_is_an_error(settings: Settings, host: str) -> None:
+    settings.ALLOWED_HOSTS = ["localhost", host]
+    (message,) = run()
+    assert message.id == "llm_proxy.E001"
+    assert message.msg.startswith("ALLOWED_HOSTS: ")
+
+
+def test_names_and_addresses_are_allowed_hosts(settings: Settings) -> None:
+    settings.ALLOWED_HOSTS = ["*", ".example.com", "llm_proxy", "10.0.0.1", "[::1]"]
+    assert run() == []
+
+
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
 def test_a_database_file_that_can_only_be_read_is_an_error(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, suffix: str
