@@ -129,13 +129,18 @@ class Chart:
         return parts
 
     def _path(self, values: Sequence[float | None]) -> str:
-        """One that is interrupted where there is no value; a lone point is a short dash."""
-        steps, is_down = [], False
+        """One that is interrupted where there is no value; a lone point is a dash, as wide as a column."""
+        steps = []
         for number, value in enumerate(values):
-            if value is not None:
-                x = number * COLUMN + COLUMN // 2
-                steps.append(f"{'L' if is_down else 'M'}{x} {self._y(value)}" + ("" if is_down else "h1"))
-            is_down = value is not None
+            if value is None:
+                continue
+            y, x = self._y(value), number * COLUMN + COLUMN // 2
+            is_first = not number or values[number - 1] is None
+            is_last = number + 1 == len(values) or values[number + 1] is None
+            if is_first and is_last:
+                steps.append(f"M{number * COLUMN + GAP // 2} {y}h{COLUMN - GAP}")
+            else:
+                steps.append(f"{'M' if is_first else 'L'}{x} {y}")
         return "".join(steps)
 
     def _y(self, value: float) -> int:

@@ -73,7 +73,7 @@ def _tiles(totals: Sums) -> list[Tile]:
         Tile(
             "Cost",
             usd(totals.cost_microusd),
-            f"{totals.unpriced:,} requests have no price" if totals.unpriced else "all requests have a price",
+            f"{totals.unpriced:,} without a price" if totals.unpriced else "all requests have a price",
         ),
     ]
 

@@ -162,6 +162,15 @@ def test_it_shows_breakers_and_keys_that_rest(ada: Client, monkeypatch: pytest.M
     assert "invalid_api_key" in line.note
 
 
+def test_it_says_when_there_is_nothing_to_say_of_upstreams(
+    ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ProjectFactory()
+    with data_plane(monkeypatch):
+        html = ada.get("/admin/").content.decode()
+    assert "None was asked just now, and no key has failed within a day." in html
+
+
 def test_members_see_their_projects_only(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     budget = {"daily_budget_microusd": 1_000_000}
     mine, other = ProjectFactory(name="mine", **budget), ProjectFactory(name="other", **budget)
