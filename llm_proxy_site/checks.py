@@ -17,7 +17,8 @@ from django.db import Error as DatabaseError
 
 from llm_proxy_site.environment import SQLITE
 from llm_proxy_site.logs import FORMATS, LEVELS
-from projects.models import Project, validate_base_url
+from projects.encryption import position_of
+from projects.models import Project, UpstreamKey, validate_base_url
 from proxy.configuration import provider_names
 from proxy.providers import InvalidProvidersError, load_providers
 from proxy.tracing.sampler import SAMPLERS
@@ -206,6 +207,29 @@ def check_projects(
             id="llm_proxy.W002",
         )
         for project in orphans
+    ]
+
+
+@register(checks.Tags.database)
+def check_upstream_keys(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    if not databases or not all(map(_is_fernet_key, settings.ENCRYPTION_KEYS)):
+        return []
+    try:
+        ciphertexts = list(UpstreamKey.objects.filter(is_active=True).values_list("ciphertext", flat=True))
+    except DatabaseError:  # told by others
+        return []
+    unreadable = sum(position_of(ciphertext) is None for ciphertext in ciphertexts)
+    if not unreadable:
+        return []
+    return [
+        checks.Warning(
+            f"No key in ENCRYPTION_KEYS decrypts {unreadable} of {len(ciphertexts)} upstream keys.",
+            hint="Requests that have no other are refused with 503. Put back the secrets.env that they were "
+            "stored with; if it is lost: docs/runbook.md.",
+            id="llm_proxy.W003",
+        )
     ]
 
 

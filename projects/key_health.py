@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
+from projects.encryption import position_of
 from projects.models import UpstreamKey
 
 
@@ -23,6 +24,8 @@ class Health(Protocol):
 
 def health_text(key: UpstreamKey, now: datetime) -> str:
     """In one line."""
+    if position_of(key.ciphertext) is None:
+        return "no key in ENCRYPTION_KEYS decrypts it"
     if key.last_failed_at is None:
         return "well"
     failed_at = key.last_failed_at.isoformat(timespec="seconds").replace("+00:00", "Z")

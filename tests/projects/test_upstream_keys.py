@@ -4,13 +4,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 from uuid_utils.compat import uuid7
 
 from audit.models import AuditEvent
+from llm_proxy_site.checks import check_upstream_keys
 from projects.key_health import health_text, store_health
 from projects.lifecycle import add_upstream_key, update_upstream_key
 from projects.models import UpstreamKey
@@ -145,3 +148,19 @@ def test_health_is_stored_without_an_edit() -> None:
     assert health_text(stored, NOW) == "rests for 60 s; 401 at 2030-01-02T03:04:05Z"
     store_health([KeyHealth(key.id, "401", failed_at, 0.0)])
     assert UpstreamKey.objects.get().cooling_until is None
+
+
+def test_keys_that_no_encryption_key_decrypts_are_told_at_start_and_in_lists(
+    settings: Settings,
+) -> None:
+    key = ProjectFactory.create().upstream_keys.get()
+    ProjectFactory.create().upstream_keys.update(is_active=False)
+    assert check_upstream_keys(None, databases=["default"]) == []
+    assert health_text(key, NOW) == "well"
+
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    (warning,) = check_upstream_keys(None, databases=["default"])
+    assert warning.id == "llm_proxy.W003"
+    assert warning.msg == "No key in ENCRYPTION_KEYS decrypts 1 of 1 upstream keys."
+    assert health_text(key, NOW) == "no key in ENCRYPTION_KEYS decrypts it"
+    assert check_upstream_keys(None) == []
