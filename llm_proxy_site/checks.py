@@ -104,6 +104,8 @@ def check_secrets_file(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
 @register(TAG)
 def check_data_dir(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     directories = {"DATA_DIR": settings.DATA_DIR, "SPOOL_DIR": settings.SPOOL_DIR}
+    if _nearest(settings.SPOOL_DIR) == _nearest(settings.DATA_DIR):
+        del directories["SPOOL_DIR"]  # the same is told of once
     return [
         Error(
             f"The directory {directory} is not writable."

@@ -104,6 +104,14 @@ def test_a_directory_that_cannot_be_made_is_an_error(settings: Settings, tmp_pat
     assert name in message.hint
 
 
+def test_a_data_directory_that_cannot_be_made_is_told_once(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings.DATA_DIR = tmp_path / "file" / "data"
+    settings.SPOOL_DIR = settings.DATA_DIR / "spool"
+    (message,) = run()
+    assert message.id == "llm_proxy.E004"
+
+
 @pytest.mark.parametrize(
     "host", ["https://proxy.example.com", "proxy.example.com:8000", "proxy.example.com/", "[::1]:8000", "::1"]
 )

@@ -69,7 +69,7 @@ def test_a_place_that_cannot_be_made_is_a_sentence(installation: dict[str, str],
     (tmp_path / "file").write_text("")
     new = installation | {"DATA_DIR": str(tmp_path / "file" / "data")}
 
-    with pytest.raises(ChildFailedError, match="file/data: Not a directory"):
+    with pytest.raises(ChildFailedError, match="file/data is not there, and cannot be made"):
         restore(new, backup)
 
 
