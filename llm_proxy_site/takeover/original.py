@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,12 @@ from llm_proxy_site.takeover.row import MAX_SHOWN, Row, shown
 from tokens.format import digest, is_of_original, prefix_of_original
 
 PATIENCE_SECONDS = 5
+NEEDS_WRITING = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY_CANTINIT,
+    sqlite3.SQLITE_READONLY_DIRECTORY,
+}
+"""As SQLite says that it cannot make or write the files beside the database."""
 ENCRYPTED = "enc:v1:"
 """Before base64 of a nonce of 12 bytes and what AES-256-GCM made of the key."""
 NONCE_BYTES = 12
@@ -119,13 +125,17 @@ def read(file: Path, encryption_key: str = "") -> Original:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[sqlite3.Connection]:
-    if not file.is_file():
-        raise OriginalError(f"{file} is not a file.")
-    address = f"{file.absolute().as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE_SECONDS)) as database:
+        if not file.is_file():
+            raise OriginalError(f"{file} is not a file.")
+        file.open("rb").close()
+    except OSError as problem:
+        raise OriginalError(f"{file} cannot be read: {problem.strerror}.") from None
+    try:
+        with closing(_connected(file)) as database:
             database.isolation_level = None
             database.row_factory = _by_name
+            database.text_factory = _text
             database.execute("BEGIN")
             yield database
     except sqlite3.OperationalError as problem:
@@ -136,8 +146,46 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
         raise OriginalError(f"{file} is no SQLite database, or it is damaged: {problem}.") from None
 
 
+def _connected(file: Path) -> sqlite3.Connection:
+    """Even to read a database with a write-ahead log SQLite makes files beside it. Where it cannot, and the
+    log is empty or not there, it is read as one that nobody changes.
+    """
+    address = f"{file.absolute().as_uri()}?mode=ro"
+    database = sqlite3.connect(address, uri=True, timeout=PATIENCE_SECONDS)
+    try:
+        database.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as problem:
+        database.close()
+        if problem.sqlite_errorcode not in NEEDS_WRITING:
+            raise
+        if _has_log(file):
+            raise OriginalError(
+                f"{file} cannot be read where it lies, for its write-ahead log needs a folder that can be "
+                "written. Copy it to one, with the files beside it whose names begin like its own."
+            ) from None
+        return sqlite3.connect(f"{address}&immutable=1", uri=True)
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database
+
+
+def _has_log(file: Path) -> bool:
+    """A write-ahead log with something in it."""
+    log = file.resolve().with_name(f"{file.resolve().name}-wal")
+    return log.is_file() and log.stat().st_size > 0
+
+
+def _text(raw: bytes) -> str | bytes:
+    """What is not UTF-8 is no text, and is told as such."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
+
+
 def _check_columns(file: Path, database: sqlite3.Connection, table: str) -> None:
-    columns = {row["name"] for row in database.execute(f"PRAGMA table_info({table})")}
+    columns = {str(row["name"]) for row in database.execute(f"PRAGMA table_info({table})")}
     if not columns:
         raise OriginalError(f"{file} is no database of the Go original: it has no table {table}.")
     if missing := NEEDED[table] - columns:
@@ -156,8 +204,7 @@ def _by_name(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
 
 def _sha256(file: Path, database: sqlite3.Connection) -> str:
     """The file's, as it is when its write-ahead log is merged into it."""
-    log = file.resolve().with_name(f"{file.resolve().name}-wal")
-    if log.is_file() and log.stat().st_size:
+    if _has_log(file):
         return sha256(database.serialize()).hexdigest()
     with file.open("rb") as content:
         return file_digest(content, "sha256").hexdigest()
@@ -171,9 +218,9 @@ def _project(values: dict[str, Any], decrypt: "_Decryption", problems: list[str]
         id=project_id,
         name=row.text("name"),
         upstream_key=decrypt(row),
-        is_active=_is_active(values),
+        is_active=row.flag("is_active", missing=True),
         deactivated_at=row.instant("deactivated_at"),
-        created_at=row.instant("created_at") or datetime.now(UTC),
+        created_at=row.needed_instant("created_at"),
     )
 
 
@@ -202,12 +249,12 @@ def _token(values: dict[str, Any], problems: list[str]) -> OriginalToken | None:
         prefix=prefix_of_original(stored),
         last_four=last_four,
         expires_at=row.instant("expires_at"),
-        is_active=_is_active(values),
+        is_active=row.flag("is_active", missing=True),
         deactivated_at=row.instant("deactivated_at"),
         request_count=max(row.number("request_count") or 0, 0),
         max_requests=cap or None,
         cap_was_zero=cap == 0,
-        created_at=row.instant("created_at") or datetime.now(UTC),
+        created_at=row.needed_instant("created_at"),
         last_used_at=row.instant("last_used_at"),
     )
 
@@ -225,10 +272,6 @@ def _id(value: object) -> UUID:
         return UUID(str(value))
     except ValueError:
         return uuid5(NAMESPACE, str(value))
-
-
-def _is_active(values: dict[str, Any]) -> bool:
-    return str(values.get("is_active", 1)).lower() in ("1", "true")
 
 
 class _Decryption:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 MAX_SHOWN = 40
+FLAGS = {"1": True, "true": True, "0": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Row:
     def instant(self, field: str) -> datetime | None:
         """As Go's driver writes them, or SQLite's CURRENT_TIMESTAMP, which is UTC."""
         value = self.values.get(field)
-        if not value:
+        if value is None:
             return None
         try:
             instant = datetime.fromisoformat(value)
@@ -47,6 +48,20 @@ class Row:
         except (TypeError, ValueError, OverflowError):
             self.tell(field, f"{shown(value)} is an instant that cannot be read. Mend it in the original.")
             return None
+
+    def needed_instant(self, field: str) -> datetime:
+        """Where there is none, some instant: then the row is refused."""
+        if self.values[field] is None:
+            self.tell(field, "There is none. Mend it in the original.")
+        return self.instant(field) or datetime.now(UTC)
+
+    def flag(self, field: str, *, missing: bool) -> bool:
+        """`missing`: where the table has no such column."""
+        value = self.values.get(field, missing)
+        known = FLAGS.get(str(value).lower())
+        if known is None:
+            self.tell(field, f"{shown(value)} is neither 1 nor 0. Mend it in the original.")
+        return bool(known)
 
 
 def problem_text(label: str, field: str, problem: str) -> str:

@@ -14,6 +14,7 @@ from audit.actors import of_command_line
 from llm_proxy_site.commands import FactsCommand
 from llm_proxy_site.takeover.importer import import_all
 from llm_proxy_site.takeover.original import OriginalError, read
+from llm_proxy_site.takeover.row import shown
 
 
 class Command(FactsCommand):
@@ -61,10 +62,9 @@ class Command(FactsCommand):
             lines.append(
                 f"Left out, for the original could not have accepted them: {facts['unusable_tokens']}."
             )
-        lines += [
-            f"The project {name} had no upstream key: `add_upstream_key` gives it one."
-            for name in facts["without_key"]
-        ]
+        for name in facts["without_key"]:
+            named = name if name.isprintable() else shown(name)
+            lines.append(f"The project {named} had no upstream key: `add_upstream_key` gives it one.")
         return "\n".join(lines)
 
 

@@ -60,11 +60,9 @@ class OriginalDatabase:
 
     def add_project(self, name: str, key: str = KEY, **columns: Any) -> str:
         """Its id."""
-        project_id = str(uuid.uuid4())
-        self.insert(
-            "projects", id=project_id, name=name, created_at=CREATED, **{self._key_column: key}, **columns
-        )
-        return project_id
+        row = {"id": str(uuid.uuid4()), "name": name, "created_at": CREATED, self._key_column: key, **columns}
+        self.insert("projects", **row)
+        return str(row["id"])
 
     def add_token(self, project_id: str, plain: str = "", *, is_hashed: bool = False, **columns: Any) -> str:
         """Its plain text."""

@@ -2,7 +2,11 @@
 
 import base64
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
+import uuid
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,9 +17,12 @@ import pytest
 from django.core.management.base import CommandError
 
 from audit.models import AuditEvent
+from llm_proxy_site.processes import MANAGE, ChildFailedError, manage
 from projects.models import Project
 from tests.commands import in_a_process, run, run_json
+from tests.databases import execute
 from tests.factories import ProjectFactory, stored_text
+from tests.installations import Installation
 from tests.live import LiveProxy
 from tests.llm_proxy_site.takeover.originals import (
     CREATED,
@@ -240,6 +247,45 @@ def test_names_that_differ_by_spaces_only_are_told(original: OriginalDatabase) -
         run("import_llm_proxy", str(original.file))
 
 
+def test_what_is_in_the_file_twice_is_told(original: OriginalDatabase) -> None:
+    one = original.add_project("one")
+    other = str(uuid.uuid4())
+    original.add_project("two", id=other)
+    original.add_project("three", id=other.upper())
+    plain = original.add_token(one)
+    original.add_token(one, plain, is_hashed=True)
+    with pytest.raises(CommandError) as refused:
+        run("import_llm_proxy", str(original.file))
+    told = str(refused.value)
+    assert "The project two: id: Another one in the file has the same." in told
+    assert "The project three: id: Another one in the file has the same." in told
+    assert told.count(": token: Another one in the file has the same.") == 2
+    assert plain not in told
+
+
+@pytest.mark.mysql
+def test_names_that_the_database_does_not_tell_apart_are_told(
+    original: OriginalDatabase, mysql_installation: Installation
+) -> None:
+    """As in a database whose tables were not made by `setup`."""
+    url = mysql_installation["DATABASE_URL"]
+    execute(url, "ALTER TABLE projects_project MODIFY name varchar(100) COLLATE utf8mb4_general_ci NOT NULL")
+    for name in ("web", "WEB", "other"):
+        original.add_project(name)
+    with pytest.raises(ChildFailedError) as refused:
+        manage("import_llm_proxy", str(original.file), environment=mysql_installation)
+    first, *told = str(refused.value).splitlines()
+    assert first.endswith("Nothing was imported. What is to be mended first:")
+    assert [line.partition(", but")[0] for line in told] == [
+        f"The project {name}: name: Another one in the file has that name" for name in ("web", "WEB")
+    ]
+
+
+def test_a_name_commands_no_terminal(original: OriginalDatabase) -> None:
+    original.add_project("\x1b[31mweb", key="")
+    assert r"The project '\x1b[31mweb' had no upstream key" in run("import_llm_proxy", str(original.file))
+
+
 def test_tokens_whose_cap_was_0_are_counted(original: OriginalDatabase) -> None:
     web = original.add_project("web")
     for cap in (0, 0, None, 5):
@@ -295,6 +341,11 @@ def test_the_hash_of_a_file_at_rest_is_its_own(original: OriginalDatabase) -> No
         ),
         ("UPDATE projects SET name = ' '", "name: This field cannot be blank. Rename it in the original"),
         ("UPDATE projects SET name = x'00'", "name: It is no text"),
+        ("UPDATE projects SET name = CAST(x'ff' AS TEXT)", "name: It is no text"),
+        ("UPDATE tokens SET expires_at = ''", "expires_at: '' is an instant that cannot be read"),
+        ("UPDATE tokens SET expires_at = 0", "expires_at: 0 is an instant that cannot be read"),
+        ("UPDATE tokens SET is_active = 2", "is_active: 2 is neither 1 nor 0"),
+        ("UPDATE tokens SET created_at = ''", "created_at: '' is an instant that cannot be read"),
         ("UPDATE tokens SET max_requests = 'few'", "max_requests: 'few' is no whole number. Mend it"),
         ("UPDATE tokens SET request_count = 1.5", "request_count: 1.5 is no whole number"),
         (
@@ -331,6 +382,48 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="is not a file"):
         run("import_llm_proxy", str(tmp_path / "missing.db"))
     assert not (tmp_path / "missing.db").exists()
+
+
+def test_a_file_in_a_folder_that_cannot_be_written_is_read(original: OriginalDatabase) -> None:
+    original.add_project("web")
+    assert _read_without_rights(original.file, 0o500) == "['web']"
+
+
+def test_a_log_in_a_folder_that_cannot_be_written_is_told(original: OriginalDatabase, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(original.file)) as other:
+        other.execute("SELECT * FROM projects").fetchall()  # which opens it
+        original.add_project("web")
+        folder = tmp_path / "copied"
+        folder.mkdir()
+        for name in ("old.db", "old.db-wal"):
+            shutil.copy(tmp_path / name, folder)
+    assert "Copy it to one, with the files beside it" in _read_without_rights(folder / "old.db", 0o500)
+
+
+def test_a_file_in_a_folder_that_cannot_be_entered_is_told(original: OriginalDatabase) -> None:
+    told = _read_without_rights(original.file, 0o600)
+    assert told == f"{original.file} cannot be read: Permission denied."
+
+
+def _read_without_rights(file: Path, mode: int) -> str:
+    """The projects, or why they cannot be read, where the folder has this mode: of root, too."""
+    script = (
+        "import sys; from pathlib import Path; from llm_proxy_site.takeover.original import *\n"
+        "try: print([project.name for project in read(Path(sys.argv[1])).projects])\n"
+        "except OriginalError as problem: print(problem)"
+    )
+    as_others = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    file.parent.chmod(mode)
+    try:
+        done = subprocess.run(
+            [*as_others, sys.executable, "-c", script, str(file)],
+            cwd=MANAGE.parent,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        file.parent.chmod(0o700)
+    return done.stdout.strip() or done.stderr
 
 
 def test_a_locked_file_is_refused(original: OriginalDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
