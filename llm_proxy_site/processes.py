@@ -17,6 +17,15 @@ class ChildFailedError(Exception):
     """A child ended before it was ready; the message is its last words."""
 
 
+def end_as_by_ctrl_c() -> None:
+    """SIGTERM, and a terminal that goes away, raise KeyboardInterrupt too: so what was started here is ended.
+    What nohup has switched off stays off.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
 def manage(*arguments: str, environment: dict[str, str], stdin: str | None = None) -> str:
     """Run one of our commands to its end. Its standard output. Raises ChildFailedError."""
     done = subprocess.run(  # noqa: S603 (our own interpreter and file)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from llm_proxy_site.processes import running
+from llm_proxy_site.processes import end_as_by_ctrl_c, running
 from tests.postgres import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,6 +122,7 @@ class Typed:
 
 
 def main() -> None:
+    end_as_by_ctrl_c()
     with tempfile.TemporaryDirectory(prefix="llm-proxy-newcomer-") as folder:
         newcomer = Newcomer(Path(folder))
         repository = newcomer.home / "origin.git"

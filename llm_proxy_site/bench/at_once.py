@@ -30,9 +30,12 @@ class AtOnce:
     """So many streams, of which a chunk is sent every 100 ms."""
 
     streams: int
-    begun: int
+    begun: int | None
+    """None: see `problem`."""
     chunk_p50_ms: float | None
     chunk_p99_ms: float | None
+    problem: str = ""
+    """Why it was broken off: a stream was refused, or did not come to its end."""
 
     @property
     def is_served(self) -> bool:
@@ -41,12 +44,20 @@ class AtOnce:
 
 
 def streams_at_once(target: Target, steps: Sequence[int], seconds: float) -> tuple[AtOnce, ...]:
-    """Each step, measured for `seconds`, up to the first that is not served. Raises LoadFailedError."""
+    """Each step, measured for `seconds`, up to the first that is not served.
+
+    Raises LoadFailedError if that is broken off at the very first: then it is not for their number.
+    """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     seen = []
     for streams in steps:
-        seen.append(asyncio.run(_measure(target, streams, seconds)))
+        try:
+            seen.append(asyncio.run(_measure(target, streams, seconds)))
+        except LoadFailedError as problem:
+            if not seen:
+                raise
+            seen.append(AtOnce(streams, None, None, None, str(problem)))
         if not seen[-1].is_served:
             break
     return tuple(seen)

@@ -17,6 +17,7 @@ import psutil
 
 from llm_proxy_site.bench.cases import CASES, PATH
 from llm_proxy_site.bench.targets import Target, running_proxy
+from llm_proxy_site.processes import end_as_by_ctrl_c
 
 EVERY_MS = 10_000
 AT_ONCE = 50
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=30)
     options = parser.parse_args()
+    end_as_by_ctrl_c()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     streams = str(options.streams + 10)

@@ -71,8 +71,9 @@ class Comparison:
     case: str
     target: str
     base: str
-    requests_per_second_ratio: float
-    requests_per_second_ratio_range: tuple[float, float]
+    requests_per_second_ratio: float | None
+    requests_per_second_ratio_range: tuple[float, float] | None
+    """None: on its schedule the base had answered nothing, in all or in a round, when the time was over."""
     added_p50_ms: float
     added_p50_percent: float
     added_first_chunk_p50_ms: float | None
@@ -145,15 +146,16 @@ def _median(values: Sequence[float | None]) -> float | None:
 def compare(cell: Cell, base: Cell) -> Comparison:
     ours, theirs = cell.figures, base.figures
     ratios = [
-        one.requests_per_second / other.requests_per_second
+        _quotient(one.requests_per_second, other.requests_per_second)
         for one, other in zip(cell.rounds, base.rounds, strict=True)
     ]
+    known = [ratio for ratio in ratios if ratio is not None]
     return Comparison(
         case=cell.case,
         target=cell.target,
         base=base.target,
-        requests_per_second_ratio=ours.requests_per_second / theirs.requests_per_second,
-        requests_per_second_ratio_range=(min(ratios), max(ratios)),
+        requests_per_second_ratio=_quotient(ours.requests_per_second, theirs.requests_per_second),
+        requests_per_second_ratio_range=(min(known), max(known)) if len(known) == len(ratios) else None,
         added_p50_ms=ours.p50_ms - theirs.p50_ms,
         added_p50_percent=(ours.p50_ms / theirs.p50_ms - 1) * 100,
         added_first_chunk_p50_ms=_difference(ours.first_chunk_p50_ms, theirs.first_chunk_p50_ms),

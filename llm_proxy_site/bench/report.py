@@ -128,17 +128,17 @@ def _shown(figures: Figures, columns: Columns) -> list[str]:
 
 
 def _ratios_row(comparison: Comparison) -> list[str]:
-    low, high = comparison.requests_per_second_ratio_range
+    rates = comparison.requests_per_second_ratio_range
     return [
         comparison.case,
         comparison.target,
         comparison.base,
-        f"x {comparison.requests_per_second_ratio:.2f}",
-        f"({low:.2f}-{high:.2f})",
+        _times(comparison.requests_per_second_ratio),
+        "-" if rates is None else f"({rates[0]:.2f}-{rates[1]:.2f})",
         f"{comparison.added_p50_ms:+.2f} ms ({comparison.added_p50_percent:+.0f} %)",
         _added(comparison.added_first_chunk_p50_ms),
         f"{_added(comparison.added_chunk_p50_ms)}, {_added(comparison.added_chunk_p99_ms)}",
-        "-" if comparison.cpu_ratio is None else f"x {comparison.cpu_ratio:.2f}",
+        _times(comparison.cpu_ratio),
     ]
 
 
@@ -162,6 +162,10 @@ def _late(seen: Sequence[AtOnce], streams: int) -> str:
             late = "-" if step.chunk_p99_ms is None else f"{step.chunk_p99_ms:.1f}"
             return late if step.is_served else f"{late} (not served)"
     return "-"
+
+
+def _times(ratio: float | None) -> str:
+    return "-" if ratio is None else f"x {ratio:.2f}"
 
 
 def _added(milliseconds: float | None) -> str:

@@ -21,6 +21,7 @@ import psutil
 from llm_proxy_site.bench.asking import LoadFailedError
 from llm_proxy_site.bench.cases import CASES, PATH
 from llm_proxy_site.bench.targets import Target, running_proxy
+from llm_proxy_site.processes import end_as_by_ctrl_c
 from tokens.format import generate
 
 SAMPLES = 100
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--output", type=Path, help="a JSON file for all samples")
     options = parser.parse_args()
+    end_as_by_ctrl_c()
     with (
         tempfile.TemporaryDirectory(prefix="llm-proxy-soak-") as folder,
         # A line for each request would fill the disk.

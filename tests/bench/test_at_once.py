@@ -54,6 +54,32 @@ async def test_a_refusal_fails() -> None:
             await _try(base_url, 2, key="not-a-key")
 
 
+async def test_a_refusal_of_more_streams_is_where_it_ends() -> None:
+    """What was measured until then, by this and by all other cases, is told."""
+    open_streams = 0
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal open_streams
+        if open_streams == 4:
+            raise web.HTTPServiceUnavailable(text="full")
+        open_streams += 1
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(int(request.headers["x-fake-chunks"])):
+            await response.write(stamped(BLANK.encode()))
+            await asyncio.sleep(0.1)
+        await response.write(DONE)
+        open_streams -= 1
+        return response
+
+    async with answering(answer) as base_url:
+        few, many = await _try(base_url, 2, 8, 16)
+
+    assert few.is_served
+    assert (many.streams, many.begun, many.is_served) == (8, None, False)
+    assert "answered 503: full" in many.problem
+
+
 async def _try(base_url: str, *steps: int, key: str = "sk-test") -> tuple[AtOnce, ...]:
     target = Target("some", base_url, key, pid=0)
     return await asyncio.to_thread(streams_at_once, target, steps, 0.3)

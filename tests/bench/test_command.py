@@ -90,7 +90,17 @@ def test_looking_whether_files_can_be_written_changes_none(tmp_path: Path) -> No
     assert path.read_text() == "{}"
 
 
-@pytest.mark.parametrize("arguments", [["--seconds=0"], ["--seconds=soon"], ["--rounds=0"], ["--only=chess"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--seconds=0"],
+        ["--seconds=soon"],
+        ["--rounds=0"],
+        ["--only=chess"],
+        ["--output=x.csv"],  # which would be written over the JSON
+        ["--output=x.svg"],
+    ],
+)
 def test_senseless_options_are_refused(arguments: list[str]) -> None:
     with pytest.raises(CommandError, match="argument"):
         call_command("bench", *arguments)

@@ -99,5 +99,14 @@ def test_paced_streams_are_compared_by_the_way_of_their_chunks() -> None:
     assert (comparison.added_chunk_p50_ms, comparison.added_chunk_p99_ms) == (0.5, 4)
 
 
+def test_no_ratio_against_a_base_that_answered_nothing_in_time() -> None:
+    never, once = {"requests_per_second": 0.0}, {"requests_per_second": 10.0}
+    ours = cell("proxy", {}, {}, {})
+    assert compare(ours, cell("pass-through", never, never, never)).requests_per_second_ratio is None
+    comparison = compare(ours, cell("pass-through", never, once, once))
+    assert comparison.requests_per_second_ratio == 100
+    assert comparison.requests_per_second_ratio_range is None
+
+
 def test_no_cpu_ratio_against_a_base_that_used_none() -> None:
     assert compare(cell("proxy"), cell("upstream", {"cpu_seconds_per_1000": 0})).cpu_ratio is None

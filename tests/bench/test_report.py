@@ -42,6 +42,12 @@ def test_the_text_has_a_line_for_each_cell_and_each_comparison() -> None:
     assert "x 1.50" in ratios.splitlines()[1]
 
 
+def test_what_answered_nothing_in_time_is_told_with_no_ratio() -> None:
+    cells = [cell(name, {"requests_per_second": 0.0}, case="open-json-20") for name in TARGETS]
+    ratios = report.text(Results(cells)).split("\n\n")[1]
+    assert ratios.splitlines()[1].split()[:5] == ["open-json-20", "proxy", "pass-through", "-", "-"]
+
+
 def test_a_second_server_is_compared_with_its_like_there_and_with_the_first() -> None:
     second = [cell(f"{name}@uvicorn") for name in ("pass-through", "proxy", "limited")]
     told = [(one.target, one.base) for one in report.comparisons([*CELLS, *second])]

@@ -1,7 +1,6 @@
 """`manage.py bench`: what the proxy costs, against a bare pass-through and upstream itself."""
 
 import json
-import signal
 import tempfile
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from llm_proxy_site.bench.peers import PEERS, installed
 from llm_proxy_site.bench.plan import NAMES, STREAMS_AT_ONCE, Plan, plan
 from llm_proxy_site.bench.results import Results
 from llm_proxy_site.bench.table import csv_text
-from llm_proxy_site.processes import ChildFailedError
+from llm_proxy_site.processes import ChildFailedError, end_as_by_ctrl_c
 from llm_proxy_site.server.choice import DAPHNE, SERVERS
 
 
@@ -85,7 +84,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--output",
-            type=Path,
+            type=_json_file,
             help="a JSON file, with .csv and .svg beside it (default: bench-results/<time>.json)",
         )
 
@@ -104,6 +103,7 @@ class Command(BaseCommand):
         database: list[str],
         **options: Any,
     ) -> None:
+        end_as_by_ctrl_c()
         if ledger is not None:
             costs = _measure_ledgers(ledger, database)
             self.stdout.write(ledger_sizes.text(ledger, costs))
@@ -117,7 +117,6 @@ class Command(BaseCommand):
         path = output or Path("bench-results") / f"{began:%Y%m%dT%H%M%SZ}.json"
         with _told_unless_written(path):
             files.prepare(path)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         machine = machine_facts()
         peers = self._installed(peer)
         servers = list(dict.fromkeys(server or [DAPHNE]))
@@ -190,6 +189,14 @@ def _measure_ledgers(sizes: list[int], databases: list[str]) -> dict[str, list[l
             return ledger_sizes.measure(sizes, databases, Path(folder))
     except ChildFailedError as problem:
         raise CommandError(f"The ledger could not be measured. {problem}") from None
+    except KeyboardInterrupt:
+        raise CommandError("The benchmark was interrupted.") from None
+
+
+def _json_file(text: str) -> Path:
+    if Path(text).suffix in files.SUFFIXES:
+        raise ArgumentTypeError("is the JSON file; what ends in .csv and .svg is written beside it")
+    return Path(text)
 
 
 def _positive(text: str) -> float:

@@ -1,7 +1,6 @@
 """`manage.py demo`: the whole product in one command, on embedded defaults and a fake upstream."""
 
 import json
-import signal
 import tempfile
 from argparse import ArgumentParser
 from contextlib import ExitStack
@@ -11,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from llm_proxy_site.addresses import Address, parse_address
-from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
+from llm_proxy_site.processes import MANAGE, ChildFailedError, end_as_by_ctrl_c, manage, running
 
 UPSTREAM_KEY = "sk-demo-upstream-key"
 LIMITS = ("--max-requests-per-minute", "60", "--daily-budget", "1")
@@ -29,8 +28,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, bind: Address, data_dir: Path | None, **options: Any) -> None:
-        for number in (signal.SIGTERM, signal.SIGHUP):  # to the server alone SIGHUP means to reload
-            signal.signal(number, signal.default_int_handler)
+        end_as_by_ctrl_c()  # to the server alone SIGHUP means to reload
         with ExitStack() as stack:
             folder = data_dir or Path(
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-proxy-demo-"))
