@@ -12,6 +12,9 @@ if __name__ == "__main__":
     if "serve" in sys.argv[1:2]:
         # Who asks for a reload while the server starts has it, and must not end it: a start takes a second.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        if os.getpid() == 1:
+            # The first process of a container gets no signal that it does not handle: there is no server yet.
+            signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number))
 
 from django.core.management import execute_from_command_line
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -132,6 +133,29 @@ def test_from_the_steps_to_the_first_answer_and_to_a_graceful_end(image: Image) 
         assert not is_healthy(image, url)
 
     assert {path: path.stat().st_mtime_ns for path in (image.root / "app").rglob("*")} == before
+
+
+def test_it_ends_while_it_starts(image: Image) -> None:
+    """The first process of a container gets no signal that it does not handle."""
+    if not can_contain():
+        pytest.skip("only root can contain a process")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgres://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        process = started(image, *image.command("serve", "--bind", "127.0.0.1:0"), DATABASE_URL=url)
+        try:
+            eventually(lambda: handles(first_process(process), signal.SIGTERM))
+            first_process(process).send_signal(signal.SIGTERM)
+            assert process.wait(3) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def handles(process: psutil.Process, number: signal.Signals) -> bool:
+    (caught,) = re.findall(
+        r"^SigCgt:\s+(\w+)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE
+    )
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def is_healthy(image: Image, url: str) -> bool:
