@@ -2,16 +2,16 @@
 a run of many minutes. Both functions raise OSError.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 SUFFIXES = (".csv", ".svg")
 
 
-def prepare(path: Path) -> None:
-    """Makes the folder; what is in the files already stays."""
+def prepare(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
+    """Makes the folder; what is in the files already stays. `suffixes`: of what is written beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for file in (path, *map(path.with_suffix, SUFFIXES)):
+    for file in (path, *map(path.with_suffix, suffixes)):
         was_there = file.exists()
         file.open("ab").close()
         if not was_there:

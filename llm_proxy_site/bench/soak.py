@@ -18,6 +18,7 @@ from pathlib import Path
 import aiohttp
 import psutil
 
+from llm_proxy_site.bench import files
 from llm_proxy_site.bench.asking import LoadFailedError
 from llm_proxy_site.bench.cases import CASES, PATH
 from llm_proxy_site.bench.targets import Target, running_proxy
@@ -47,6 +48,11 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--output", type=Path, help="a JSON file for all samples")
     options = parser.parse_args()
+    if options.output is not None:
+        try:
+            files.prepare(options.output, ())
+        except OSError as problem:
+            parser.error(f"{options.output} cannot be written: {problem.strerror}.")
     end_as_by_ctrl_c()
     with (
         tempfile.TemporaryDirectory(prefix="llm-proxy-soak-") as folder,

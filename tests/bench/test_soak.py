@@ -1,11 +1,13 @@
 """Short runs of the long measurements."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
 
 from llm_proxy_site.bench import idle_streams
+from llm_proxy_site.bench import soak as soak_module
 from llm_proxy_site.bench.soak import MAX_GROWTH, SPARE_FILES, growth, soak
 from llm_proxy_site.bench.targets import running_proxy
 
@@ -22,6 +24,16 @@ def test_the_proxy_does_not_grow_by_requests(tmp_path: Path, monkeypatch: pytest
 
     assert growth(samples) < MAX_GROWTH / 2
     assert samples[-1].files <= samples[len(samples) // 10].files + SPARE_FILES
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text").write_text("")
+    monkeypatch.setattr(sys, "argv", ["soak", "--output", str(tmp_path / "text" / "x.json")])
+    with pytest.raises(SystemExit):
+        soak_module.main()
+    assert "x.json cannot be written" in capsys.readouterr().err
 
 
 def test_idle_streams_are_measured(tmp_path: Path) -> None:
