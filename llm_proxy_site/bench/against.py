@@ -29,9 +29,16 @@ class _Facts(msgspec.Struct):
 def read_cells(file: Path) -> list[Cell]:
     """What an earlier run has written. Raises OSError and ValueError."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=_Facts).cells
+        cells = msgspec.json.decode(file.read_bytes(), type=_Facts).cells
+        pairs(cells)
     except msgspec.MsgspecError as problem:
         raise ValueError(f"{file} is no result of this benchmark: {problem}") from None
+    except KeyError as missing:
+        raise ValueError(f"{file} is not whole: it has no cell of {missing}.") from None
+    rounds = {len(cell.rounds) for cell in cells}
+    if len(rounds) > 1 or 0 in rounds:
+        raise ValueError(f"{file} is not whole: its cells have not all the same rounds.")
+    return cells
 
 
 def text(now: Iterable[Cell], then: Iterable[Cell]) -> str:

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from llm_proxy_site.bench import against, report
@@ -44,6 +45,22 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
     file.write_text(content)
 
     with pytest.raises(ValueError, match="is no result of this benchmark"):
+        against.read_cells(file)
+
+
+@pytest.mark.parametrize(
+    ("cells", "sentence"),
+    [
+        ([cell("upstream"), cell("proxy")], r"is not whole: it has no cell of .*'pass-through'"),
+        ([cell("upstream"), cell("pass-through", {}, {})], "have not all the same rounds"),
+        ([Cell("json-1", "upstream", ())], "have not all the same rounds"),
+    ],
+)
+def test_a_file_that_is_not_whole_is_refused(tmp_path: Path, cells: list[Cell], sentence: str) -> None:
+    file = tmp_path / "earlier.json"
+    described = [{"case": one.case, "target": one.target, "rounds": one.rounds} for one in cells]
+    file.write_bytes(msgspec.json.encode({"cells": described}))
+    with pytest.raises(ValueError, match=sentence):
         against.read_cells(file)
 
 
