@@ -307,6 +307,7 @@ def test_what_a_worker_loses_at_its_end_is_told_by_the_next(
         (tmp_path / "spool").touch()
         ask_some(live, plain)
         eventually(lambda: scrape(live)["llm_proxy_ledger_memory_records"][()] == 20)
+        (tmp_path / "spool").unlink()  # else no new worker would start
         old = psutil.Process(live.process.pid).children()
         live.process.send_signal(signal.SIGHUP)
         eventually(lambda: not any(worker.is_running() for worker in old), within_seconds=60)

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
+import structlog
 from django.conf import settings
 from django.template import Context, Template
 
@@ -16,15 +18,26 @@ Configure = Callable[..., None]
 KINDS = pytest.mark.parametrize("style", ["json", "console"])
 
 
+@contextmanager
+def as_it_was() -> Iterator[None]:
+    """Afterwards the log is configured as before: loggers keep the very list of processors with which they
+    were first used, and tests listen to that.
+    """
+    before = structlog.get_config()
+    try:
+        yield
+    finally:
+        logs.configure(settings.LOGGING)
+        structlog.configure(**before)
+
+
 def line_of(style: str, message: str, *arguments: object) -> str:
     """As a library's line goes out, of a logger of the standard library."""
-    logs.configure(logs.logging_config(level="INFO", style=style))
-    try:
+    with as_it_was():
+        logs.configure(logs.logging_config(level="INFO", style=style))
         record = logging.LogRecord("django.request", logging.WARNING, "", 1, message, arguments, None)
         (handler,) = logging.getLogger().handlers[:1]
         return handler.format(record)
-    finally:
-        logs.configure(settings.LOGGING)
 
 
 @KINDS
@@ -52,8 +65,8 @@ def test_a_traceback_keeps_its_lines() -> None:
 @pytest.fixture
 def configure() -> Iterator[Configure]:
     """What configures the log as a server of this level does."""
-    yield lambda level: logs.configure(logs.logging_config(level=level, style="json"))
-    logs.configure(settings.LOGGING)
+    with as_it_was():
+        yield lambda level: logs.configure(logs.logging_config(level=level, style="json"))
 
 
 @pytest.fixture(scope="module")
