@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 from proxy.errors import ProxyError
 from proxy.events_sent import EventsSent, is_plain_event_stream
@@ -58,26 +57,11 @@ class Client(Incoming):
         """Since the request began."""
         return time.perf_counter() - self._began
 
-    @contextmanager
-    def failure_cancels(self) -> Iterator[None]:
+    def failure_cancels(self) -> "_FailureCancels":
         """Within, a hang-up cancels what the current task awaits and becomes ClientDisconnected; a cut does
         so with its error. Raises ClientDisconnected at once where the client has left before.
         """
-        if self._has_left:
-            raise self._failed(ClientDisconnected())
-        self._task = asyncio.current_task()
-        if self.body_ended:
-            self._watch_soon()
-        try:
-            yield
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self.failure is None or task is None:
-                raise
-            task.uncancel()
-            raise self.failure from None
-        finally:
-            self._unwatch()
+        return _FailureCancels(self)
 
     def cut(self, error: ProxyError) -> None:
         """End the running request with this error: now, or where it can be said, between two events."""
@@ -206,6 +190,20 @@ class Client(Incoming):
     def _body_is_read(self) -> None:
         self._watch_soon()
 
+    def _cancel_with_failure(self) -> None:
+        if self._has_left:
+            raise self._failed(ClientDisconnected())
+        self._task = asyncio.current_task()
+        if self.body_ended:
+            self._watch_soon()
+
+    def _raise_what_cancelled(self) -> None:
+        """If it was the failure that has cancelled the current task."""
+        task = asyncio.current_task()
+        if self.failure is not None and task is not None:
+            task.uncancel()
+            raise self.failure from None
+
     def _watch_soon(self) -> None:
         # A task for an answer that is over in a moment would be a waste.
         if self._task is not None and self._watch_timer is None:
@@ -235,6 +233,23 @@ class Client(Incoming):
         if self._task is not None and self.failure is None:
             self.failure = failure
             self._task.cancel()
+
+
+class _FailureCancels:
+    """Not made by contextlib: a frame of its own would hold the cancellation, whose traceback would hold that
+    frame, and the body with them would wait for the collector.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __enter__(self) -> None:
+        self._client._cancel_with_failure()
+
+    def __exit__(self, kind: type[BaseException] | None, raised: BaseException | None, where: object) -> None:
+        self._client._unwatch()
+        if isinstance(raised, asyncio.CancelledError):
+            self._client._raise_what_cancelled()
 
 
 def _nothing_to_do(coming_bytes: int) -> None:

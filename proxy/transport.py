@@ -100,18 +100,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         read = timeout.get("read")
         first_byte = timeout.get("first_byte", read)
         dialing = Dialing.begin(request.extensions.get("on_connected"))
+        outgoing = None
         try:
             outgoing = Outgoing(request, read, first_byte)
             connection = await self._connect(request.url, timeout.get("connect"))
             call = _Call(connection, outgoing)
             await call.run(request.method == "HEAD", first_byte)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as problem:
-            error = _mapped(problem)
-            if isinstance(error, httpx.ConnectTimeout) and not dialing.is_dialing:
-                error = httpx.PoolTimeout(str(error))
-            elif isinstance(error, httpx.ReadTimeout) and outgoing.is_under_way:
-                error = httpx.WriteTimeout(str(error))
-            raise error from problem.with_traceback(None)
+            raise _named(problem, dialing, outgoing) from problem.with_traceback(None)
         finally:
             dialing.end()
         if first_byte != read or outgoing.is_under_way:
@@ -243,6 +239,16 @@ class _ResponseStream(httpx.AsyncByteStream):
 def _timeout(seconds: float | None) -> aiohttp.ClientTimeout:
     # `connect` bounds the wait for a free connection too.
     return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds)
+
+
+def _named(problem: Exception, dialing: Dialing, outgoing: Outgoing | None) -> httpx.TransportError:
+    """As `_mapped` says, and which wait has been too long."""
+    error = _mapped(problem)
+    if isinstance(error, httpx.ConnectTimeout) and not dialing.is_dialing:
+        return httpx.PoolTimeout(str(error))
+    if isinstance(error, httpx.ReadTimeout) and outgoing is not None and outgoing.is_under_way:
+        return httpx.WriteTimeout(str(error))
+    return error
 
 
 def _mapped(problem: Exception) -> httpx.TransportError:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ from proxy.bill import Bill
 from proxy.client import Client
 from proxy.configuration import configured_providers
 from proxy.endpoints import Endpoint
-from proxy.errors import UpstreamUnreachable
+from proxy.errors import UpstreamTimeout, UpstreamUnreachable
 from proxy.exchange import Exchange
 from proxy.facts import Facts
 from proxy.incoming import ClientDisconnected
@@ -201,6 +202,26 @@ async def test_a_request_that_upstream_fails_does_not_wait_for_the_collector(wor
         upstream = Failing()
         kept = weakref.ref(upstream)
         await fail(upstream)
+        del upstream
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+async def test_a_request_whose_time_is_over_does_not_wait_for_the_collector(world: World) -> None:
+    async def run_out(upstream: Upstream) -> None:
+        running = asyncio.create_task(world.run(upstream))
+        await world.was_asked.wait()
+        world.client.expire(UpstreamTimeout())
+        with suppress(UpstreamTimeout):
+            await running
+        world.client.forget_failure()
+
+    gc.disable()
+    try:
+        upstream = Upstream(world)
+        kept = weakref.ref(upstream)
+        await run_out(upstream)
         del upstream
         assert kept() is None
     finally:

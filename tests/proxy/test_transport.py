@@ -369,15 +369,16 @@ async def test_information_before_an_answer_is_none(transport: AiohttpTransport)
     assert response.status_code == 204
 
 
+class Told:
+    """Whoever is told of a connection holds the request, with its body."""
+
+    def __call__(self) -> None:
+        pass
+
+
 async def test_a_connection_that_waits_for_the_next_request_keeps_nothing_of_the_last(
     transport: AiohttpTransport,
 ) -> None:
-    class Told:
-        """Whoever is told of a connection holds the request, with its body."""
-
-        def __call__(self) -> None:
-            pass
-
     async def ask(url: str, told: Told) -> None:
         response = await transport.handle_async_request(
             httpx.Request(
@@ -399,5 +400,29 @@ async def test_a_connection_that_waits_for_the_next_request_keeps_nothing_of_the
             del told, asking
             await asyncio.sleep(0)
             assert kept() is None
+    finally:
+        gc.enable()
+
+
+async def test_a_request_that_fails_does_not_wait_for_the_collector(transport: AiohttpTransport) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def fail(url: str, told: Told) -> None:
+        request = httpx.Request("GET", url, extensions={"on_connected": told})
+        with pytest.raises(httpx.TransportError):
+            await transport.handle_async_request(request)
+
+    gc.disable()
+    try:
+        async with listening(hang_up) as url:
+            for upstream_url in (url, "http://127.0.0.1:1"):
+                told = Told()
+                kept = weakref.ref(told)
+                failing = asyncio.create_task(fail(upstream_url, told))
+                await failing
+                del told, failing
+                await asyncio.sleep(0)
+                assert kept() is None, upstream_url
     finally:
         gc.enable()
