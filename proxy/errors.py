@@ -20,6 +20,7 @@
     ├── UpstreamTimeout         504
     ├── ServiceUnavailable      503
     ├── IssuerUnavailable       503
+    ├── Restarting              500
     └── InternalError           500
 
 No message ever contains a token or a key, not even part of one.
@@ -265,6 +266,17 @@ class IssuerUnavailable(ProxyError):
     code = "issuer_unavailable"
     message = "The keys of the subject token's issuer cannot be read at the moment."
     retry_after_ms = 15_000
+
+
+class Restarting(ProxyError):
+    """The server stops, and waits no longer for the request's end. Upstream may have worked on it, which a
+    gateway between us and the client would take a 503 to deny.
+    """
+
+    status = 500
+    code = "restarting"
+    message = "The proxy restarts, and could not wait for the end of this request. Ask again."
+    retry_after_ms = 1000
 
 
 class InternalError(ProxyError):

@@ -10,7 +10,7 @@ from proxy.attempts import Attempts
 from proxy.bill import Bill, finished
 from proxy.client import Client
 from proxy.endpoints import Endpoint
-from proxy.errors import ProxyError, UpstreamTimeout
+from proxy.errors import ProxyError, Restarting, UpstreamTimeout
 from proxy.headers import first, media_type, to_client
 from proxy.incoming import ClientDisconnected
 from proxy.limit_headers import tell
@@ -113,6 +113,9 @@ class Exchange:
     def drain_no_more(self) -> None:
         self._may_drain = False
         self._client.drain_no_more()
+
+    def interrupt(self) -> None:
+        self.cut(Restarting())
 
     def _bound_time(self, endpoint: Endpoint) -> asyncio.TimerHandle | None:
         seconds = endpoint.timeout.get("total")

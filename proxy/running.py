@@ -55,6 +55,10 @@ class Running(Protocol):
         """The server is about to stop: end what has no client, or must tell it."""
         ...
 
+    def interrupt(self) -> None:
+        """The server waits no longer: end it, and tell its client."""
+        ...
+
 
 class RunningRequests:
     """All exchanges of this process, in the order in which they began."""
@@ -112,6 +116,11 @@ class RunningRequests:
         self._is_stopping = True
         for exchange in self:
             exchange.drain_no_more()
+
+    def interrupt(self) -> None:
+        """The server waits no longer."""
+        for exchange in self:
+            exchange.interrupt()
 
     def apply(self, changes: Changes) -> None:
         """Read the grants of the requests that these changes concern anew, each as soon as can be."""

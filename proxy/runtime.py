@@ -141,6 +141,12 @@ class Runtime:
             cls._current._drain()
 
     @classmethod
+    def interrupt_current(cls) -> None:
+        """The server waits no longer: requests and WebSockets that still run end, and say why."""
+        if cls._current is not None:
+            cls._current.running.interrupt()
+
+    @classmethod
     async def stop_current(cls) -> None:
         """Close connections, end the threads, and write what the ledger holds."""
         if cls._current is None:

@@ -8,7 +8,7 @@ import uuid_utils
 
 from llm_proxy_site.secret_forms import without_secrets
 from proxy.client import Client
-from proxy.errors import InternalError, ProxyError, RequestTooLarge
+from proxy.errors import InternalError, ProxyError, RequestTooLarge, Restarting
 from proxy.incoming import ClientDisconnected
 from proxy.passage import Passage
 from proxy.record import Record
@@ -70,6 +70,8 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
 def _outcome_of(error: ProxyError, client: Client) -> Outcome:
     if error.is_upstreams:
         return Outcome.UPSTREAM_FAILED
+    if isinstance(error, Restarting):
+        return Outcome.INTERRUPTED
     return (
         Outcome.CUT if error is client.failure and not isinstance(error, RequestTooLarge) else Outcome.REFUSED
     )

@@ -29,6 +29,8 @@ start, and what comes beyond is dropped or reset.
 """
 FLUSH_SECONDS = 0.1
 """For what was said last to those who were cut off, such as the close frames of WebSockets."""
+TELL_SECONDS = 1.5
+"""For those who are cut off to be told why: streams come to the end of an event first (`proxy/client.py`)."""
 CANCEL_SECONDS = 5.0
 """For requests that are cancelled to end: a thread that waits for the database cannot be."""
 USUAL_GRACE = Grace(stop=30.0)
@@ -50,6 +52,8 @@ class Duties:
     """Called once the event loop runs."""
     on_drain: Callable[[], object] = lambda: None
     """Called when the server is about to end."""
+    on_cut_off: Callable[[], object] = lambda: None
+    """Called when it waits no longer for what runs, which may tell its clients so before it is cancelled."""
     on_stop: Callable[[], Awaitable[None]] | None = None
     """After the last request."""
     on_reload: Callable[[], Awaitable[None]] | None = None
@@ -171,7 +175,13 @@ class Service:
         if not await draining.quickly():
             grace_seconds = self.duties.grace.stop
             log.warning("requests were cut off", requests=len(self.running), grace_seconds=grace_seconds)
-            await self._cancel_running()
+            await self._cut_off()
+
+    async def _cut_off(self) -> None:
+        self.duties.on_cut_off()
+        if self.running:
+            await asyncio.wait(list(self.running), timeout=TELL_SECONDS)
+        await self._cancel_running()
 
     async def _cancel_running(self) -> None:
         running = list(self.running)

@@ -98,6 +98,9 @@ class Conversation:
     def drain_no_more(self) -> None:
         self.restart()
 
+    def interrupt(self) -> None:
+        self._end(endings.restarting())
+
     def restart(self) -> None:
         """The server stops: end now, or after the turns that run."""
         self._is_restarting = True

@@ -60,6 +60,9 @@ class Turn:
     def drain_no_more(self) -> None:
         """It has a client as long as its conversation has."""
 
+    def interrupt(self) -> None:
+        """It ends with its conversation."""
+
     def reprice(self, bill: Bill, model: str) -> None:
         """Once it is certain which model answers."""
         self._bill = bill

@@ -1,6 +1,7 @@
 """Slow readers, large bodies, hang-ups and endings: what a client's pace does to the server."""
 
 import hashlib
+import json
 import select
 import signal
 import socket
@@ -13,6 +14,7 @@ import pytest
 from openai import OpenAI
 
 from llm_proxy_site.fake_upstream import pattern_sha256
+from proxy.errors import Restarting
 from tests.factories import issue_token
 from tests.live import LiveProxy, eventually
 from usage.models import UsageRecord
@@ -230,21 +232,39 @@ def test_a_head_that_has_begun_before_sigterm_is_waited_for(private_live: LivePr
 
 
 @pytest.mark.parametrize("private_live", [{"SHUTDOWN_GRACE_SECONDS": "0.5"}], indirect=True)
-def test_a_stream_that_outlasts_the_grace_is_cut_and_recorded(private_live: LiveProxy) -> None:
+def test_what_outlasts_the_grace_is_told_so_and_recorded(private_live: LiveProxy) -> None:
     live = private_live
     token, plain = issue_token()
-    headers = {"authorization": f"Bearer {plain}", "x-fake-chunk-delay-ms": "100", "x-fake-chunks": "600"}
-    with (
-        httpx.Client(headers=headers) as client,
-        client.stream("POST", f"{live.base_url}/chat/completions", json=STREAM) as answer,
-    ):
-        chunks = answer.iter_raw()  # dropping it would close the connection
-        next(chunks)
+    slowly = ("x-fake-chunk-delay-ms: 100", "x-fake-chunks: 600")
+    with _asking(live, plain, *slowly) as stream, _asking(live, plain, "x-fake-delay-ms: 60000") as silent:
+        received = stream.recv(65536)
+        eventually(lambda: live.upstream_stats()["running"] == 2)
         live.process.send_signal(signal.SIGTERM)
+        received += _rest_of(stream)
+        answer = _rest_of(silent)
 
-        assert live.process.wait(10) == 0
+    assert live.process.wait(10) == 0
+    assert received.count(b'"chat.completion.chunk"') > 1
+    assert received.endswith(Restarting().event() + b"\r\n0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"\r\nretry-after: 1\r\n" in answer.lower()
+    assert answer.endswith(Restarting().body())
+    records = UsageRecord.objects.filter(token=token).values_list("outcome", "error_code")
+    assert list(records) == [("interrupted", "restarting")] * 2
 
-    assert UsageRecord.objects.get(token=token).outcome == "interrupted"
+
+def _asking(live: LiveProxy, plain: str, *headers: str) -> socket.socket:
+    """A connection on which a chat has been asked for, as a stream."""
+    body = json.dumps(STREAM).encode()
+    lengths = ("content-type: application/json", f"content-length: {len(body)}")
+    connection = _sent(live, "POST /v1/chat/completions HTTP/1.1", plain, *lengths, *headers)
+    connection.sendall(body)
+    return connection
+
+
+def _rest_of(connection: socket.socket) -> bytes:
+    """What comes until the server closes it."""
+    return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def _connected(live: LiveProxy) -> socket.socket:

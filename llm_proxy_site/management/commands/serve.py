@@ -129,6 +129,7 @@ def serve(
         on_ready=on_ready,
         on_start=Runtime.current,  # so that what earlier processes have left is written at once
         on_drain=Runtime.drain_current,
+        on_cut_off=Runtime.interrupt_current,
         on_stop=Runtime.stop_current,
         on_reload=Runtime.reload_providers,
         max_drain_seconds=MAX_DRAIN_SECONDS + 60,
