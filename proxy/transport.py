@@ -107,7 +107,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             call = _Call(connection, outgoing)
             await call.run(request.method == "HEAD", first_byte)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as problem:
-            raise _named(problem, dialing, outgoing) from problem.with_traceback(None)
+            raise _named(problem, dialing, outgoing) from _without_frames(problem)
         finally:
             dialing.end()
         if first_byte != read or outgoing.is_under_way:
@@ -226,7 +226,7 @@ class _ResponseStream(httpx.AsyncByteStream):
         try:
             chunk = await self._call.content.readany()
         except (aiohttp.ClientError, ConnectionError) as problem:
-            raise _mapped(problem) from problem.with_traceback(None)
+            raise _mapped(problem) from _without_frames(problem)
         if not chunk:
             raise StopAsyncIteration
         return chunk
@@ -252,11 +252,19 @@ def _named(problem: Exception, dialing: Dialing, outgoing: Outgoing | None) -> h
 
 
 def _mapped(problem: Exception) -> httpx.TransportError:
-    """Raise it `from problem.with_traceback(None)`: aiohttp keeps the problem with the connection, and its
-    frames would keep both, and the request.
-    """
     kind = next(to for from_, to in _ERRORS if isinstance(problem, from_))
     return kind(_reason(problem))
+
+
+def _without_frames(problem: Exception) -> Exception:
+    """aiohttp keeps the problem with the connection, and what caused it is kept in frames that it has passed:
+    those would keep the request.
+    """
+    error: BaseException | None = problem
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+    return problem
 
 
 def _reason(problem: Exception) -> str:
