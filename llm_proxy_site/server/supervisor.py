@@ -197,7 +197,9 @@ class Supervisor:
         log.info("old worker has ended", worker=worker.number, worker_pid=worker.pid, exit_code=code)
 
     async def _stop(self, worker: Worker) -> None:
-        assert worker.grace is not None
+        if worker.grace is None:  # a restart has just killed it, while it was starting
+            await worker.ended()
+            return
         worker.tell(Order.STOP)
         code = await worker.ends_within(worker.grace.stop + STOP_SECONDS)
         if code:

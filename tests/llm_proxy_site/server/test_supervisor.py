@@ -1,6 +1,8 @@
 """The supervisor with workers that are none: what it says, and what it does when nothing starts."""
 
+import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +15,11 @@ from typing import Any
 import psutil
 import pytest
 
+from llm_proxy_site.addresses import Address
 from llm_proxy_site.server.orders import Grace, read_ready, say_ready
+from llm_proxy_site.server.supervisor import Supervisor, listen
+from llm_proxy_site.server.worker import Worker
+from proxy.metrics.board import open_memory
 from tests.live import eventually
 
 PATIENCE_SECONDS = 60
@@ -88,6 +94,18 @@ def test_many_restarts_keep_few_old_workers(tmp_path: Path) -> None:
                 supervisor.process.send_signal(signal.SIGHUP)
         assert supervisor.said("old worker has ended") == 4
         assert supervisor.end() == 0
+
+
+async def test_sigterm_while_a_worker_is_dying_that_a_restart_has_killed_is_no_failure() -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with listen(Address("127.0.0.1", 0)) as listening, os.fdopen(open_memory(1), "rb") as counts:
+        supervisor = Supervisor(command, listening, 1, counts.fileno())
+        worker = await Worker.start(1, command, listening, counts.fileno())
+        stopping = asyncio.create_task(supervisor._stop(worker))
+        worker.kill()
+        await asyncio.wait_for(stopping, PATIENCE_SECONDS)
+
+    assert supervisor.exit_code == 0
 
 
 @dataclass(frozen=True)
