@@ -45,9 +45,9 @@ def table() -> dict[str, str]:
 def licence(name: str) -> str:
     """Raises PackageNotFoundError."""
     told = metadata(name)
-    if told["License-Expression"]:
-        return str(told["License-Expression"])
-    words = (told["License"] or "").strip()
+    if "License-Expression" in told:
+        return told["License-Expression"]
+    words = told["License"].strip() if "License" in told else ""
     if words and "\n" not in words and not words.startswith("Copyright") and words != "BSD":
         return OF_WORDS.get(words, words)
     classified = [

@@ -153,7 +153,7 @@ def test_a_restart_that_is_asked_for_during_the_start_does_not_end_it(
             assert server.poll() is None, log_file.read_text()
             time.sleep(0.1)
         server.terminate()
-        assert server.wait(60) == 0
+        assert server.wait(60) == 0, log_file.read_text()
     finally:
         if server.poll() is None:
             for child in psutil.Process(server.pid).children():
