@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=30)
     options = parser.parse_args()
+    if options.streams < 1 or options.seconds <= 0:
+        parser.error("It takes a stream, and some time.")
     end_as_by_ctrl_c()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -48,6 +48,10 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--output", type=Path, help="a JSON file for all samples")
     options = parser.parse_args()
+    if min(options.requests, options.streams) < 0 or options.requests + options.streams < SAMPLES:
+        parser.error(f"Less than {SAMPLES} requests and streams show nothing.")
+    if options.connections < 1:
+        parser.error("It takes a connection at least.")
     if options.output is not None:
         try:
             files.prepare(options.output, ())

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,29 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_asked(
     with pytest.raises(SystemExit):
         soak_module.main()
     assert "x.json cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("main", "options", "why"),
+    [
+        (soak_module.main, ["--requests", "0", "--streams", "0"], "Less than 100 requests and streams"),
+        (soak_module.main, ["--streams", "-1"], "Less than 100 requests and streams"),
+        (soak_module.main, ["--connections", "0"], "It takes a connection"),
+        (idle_streams.main, ["--streams", "0"], "It takes a stream"),
+        (idle_streams.main, ["--seconds", "0"], "It takes a stream, and some time"),
+    ],
+)
+def test_what_would_measure_nothing_is_refused(
+    main: Callable[[], None],
+    options: list[str],
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["measure", *options])
+    with pytest.raises(SystemExit):
+        main()
+    assert why in capsys.readouterr().err
 
 
 def test_idle_streams_are_measured(tmp_path: Path) -> None:
