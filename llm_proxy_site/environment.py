@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import environ
 
+from llm_proxy_site.files import is_file
 from projects.lifetime import parse_period
 
 SQLITE = "django.db.backends.sqlite3"
@@ -41,7 +42,7 @@ class Environment:
     def read_file(self, path: Path) -> None:
         """Take variables from a KEY=value file, where there is one; the process's environment wins."""
         try:
-            if path.is_file():
+            if is_file(path):
                 self._env.read_env(path)
         except (OSError, UnicodeDecodeError):
             self.problems.append(f"{path} cannot be read as a file of KEY=value lines in UTF-8")

@@ -19,6 +19,7 @@ from uuid import UUID, uuid5
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from llm_proxy_site.files import is_file
 from llm_proxy_site.takeover.row import MAX_SHOWN, Row, shown
 from tokens.format import digest, is_of_original, prefix_of_original
 
@@ -126,7 +127,7 @@ def read(file: Path, encryption_key: str = "") -> Original:
 @contextmanager
 def _opened(file: Path) -> Iterator[sqlite3.Connection]:
     try:
-        if not file.is_file():
+        if not is_file(file):
             raise OriginalError(f"{file} is not a file.")
         file.open("rb").close()
     except OSError as problem:

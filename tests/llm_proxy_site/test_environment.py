@@ -7,6 +7,7 @@ import pytest
 
 from llm_proxy_site.environment import Environment
 from llm_proxy_site.processes import MANAGE
+from tests.rights import run_without_rights
 
 
 @pytest.fixture
@@ -107,6 +108,17 @@ def test_a_file_gives_what_the_environment_does_not(env: Environment, tmp_path: 
 
     assert env.text("A_TEXT") == "seven"
     assert env.text("FROM_FILE") == "yes"
+
+
+def test_a_file_in_a_folder_that_cannot_be_entered_is_not_taken_for_none(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    file.write_text("A_TEXT=secret\n")
+    script = (
+        "import sys; from pathlib import Path; from llm_proxy_site.environment import Environment\n"
+        "env = Environment(); env.read_file(Path(sys.argv[1])); print(*env.problems)"
+    )
+    said = run_without_rights(script, file, folder_mode=0o600)
+    assert said == f"{file} cannot be read as a file of KEY=value lines in UTF-8"
 
 
 def _explode(value: str) -> None:

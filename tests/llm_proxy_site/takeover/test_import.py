@@ -4,8 +4,6 @@ import base64
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import uuid
 from contextlib import closing
 from datetime import UTC, datetime
@@ -17,7 +15,7 @@ import pytest
 from django.core.management.base import CommandError
 
 from audit.models import AuditEvent
-from llm_proxy_site.processes import MANAGE, ChildFailedError, manage
+from llm_proxy_site.processes import ChildFailedError, manage
 from projects.models import Project
 from tests.commands import in_a_process, run, run_json
 from tests.databases import execute
@@ -33,6 +31,7 @@ from tests.llm_proxy_site.takeover.originals import (
     new_plain,
     sealed,
 )
+from tests.rights import run_without_rights
 from tokens.lifecycle import rotate
 from tokens.lifetime import NEVER
 from tokens.models import AccessToken
@@ -406,24 +405,13 @@ def test_a_file_in_a_folder_that_cannot_be_entered_is_told(original: OriginalDat
 
 
 def _read_without_rights(file: Path, mode: int) -> str:
-    """The projects, or why they cannot be read, where the folder has this mode: of root, too."""
+    """The projects, or why they cannot be read, where the folder has this mode."""
     script = (
         "import sys; from pathlib import Path; from llm_proxy_site.takeover.original import *\n"
         "try: print([project.name for project in read(Path(sys.argv[1])).projects])\n"
         "except OriginalError as problem: print(problem)"
     )
-    as_others = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
-    file.parent.chmod(mode)
-    try:
-        done = subprocess.run(
-            [*as_others, sys.executable, "-c", script, str(file)],
-            cwd=MANAGE.parent,
-            capture_output=True,
-            text=True,
-        )
-    finally:
-        file.parent.chmod(0o700)
-    return done.stdout.strip() or done.stderr
+    return run_without_rights(script, file, folder_mode=mode)
 
 
 def test_a_locked_file_is_refused(original: OriginalDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
