@@ -75,13 +75,14 @@ class MySQL:
     def load(self, file: Path) -> None:
         """Not in one transaction: these databases have none for tables."""
         program = find_program("mariadb", "mysql")
-        with connection.cursor() as cursor:
-            cursor.execute("SET FOREIGN_KEY_CHECKS = 0")
-            for table in connection.introspection.table_names(cursor):
-                cursor.execute(f"DROP TABLE {connection.ops.quote_name(table)}")
-        connection.close()
-        with _login() as login, file.open(encoding="utf-8") as script:
-            run_program(program, login, _name(), stdin=script)
+        with _login() as login:
+            with connection.cursor() as cursor:
+                cursor.execute("SET FOREIGN_KEY_CHECKS = 0")
+                for table in connection.introspection.table_names(cursor):
+                    cursor.execute(f"DROP TABLE {connection.ops.quote_name(table)}")
+            connection.close()
+            with file.open(encoding="utf-8") as script:
+                run_program(program, login, _name(), stdin=script)
 
 
 def _name() -> str:
@@ -95,11 +96,20 @@ def _login() -> Iterator[str]:
     where = "socket" if str(told["HOST"]).startswith("/") else "host"
     values = {where: told["HOST"], "port": told["PORT"], "user": told["USER"], "password": told["PASSWORD"]}
     lines = [f"{name}={_quoted(str(value))}" for name, value in values.items() if value]
+    if not _is_encrypted():
+        lines += ["[client-mariadb]", "skip-ssl"]  # MariaDB's programs insist on TLS since 11.4
     with tempfile.TemporaryDirectory(prefix="llm-proxy-") as folder:
         path = Path(folder) / "login.cnf"
         with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write("\n".join(["[client]", *lines, ""]))
         yield f"--defaults-extra-file={path}"
+
+
+def _is_encrypted() -> bool:
+    """Whether the server and we speak TLS."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW STATUS LIKE 'Ssl_cipher'")
+        return bool(cursor.fetchone()[1])
 
 
 def _quoted(value: str) -> str:

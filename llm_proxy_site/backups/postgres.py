@@ -25,6 +25,10 @@ VARIABLES = {
     "service": "PGSERVICE",
 }
 """Options of a connection that libpq takes from the environment."""
+NEW_IN_17 = re.compile(rb"^SET( transaction_timeout = 0;)$", re.MULTILINE)
+"""Among the first lines of what newer programs write, and unknown to servers before."""
+HEAD_BYTES = 64 * 1024
+"""In which they are, behind the names of all tables."""
 
 
 @dataclass(slots=True)
@@ -83,26 +87,41 @@ class PostgreSQL:
         """All or nothing. Tables go first that the backup may not know of."""
         with connection.cursor() as cursor:
             tables = connection.introspection.table_names(cursor)
+        is_older = _server_version() < 17
         connection.close()
-        with tempfile.TemporaryFile("w+") as script:
+        with tempfile.TemporaryDirectory(prefix="llm-proxy-") as folder:
+            script = Path(folder) / "script.sql"
             if tables:
-                script.write(f"DROP TABLE {', '.join(map(connection.ops.quote_name, tables))} CASCADE;\n")
-                script.flush()
+                names = ", ".join(map(connection.ops.quote_name, tables))
+                script.write_text(f"DROP TABLE {names} CASCADE;\n", encoding="utf-8")
             arguments = ("--no-owner", "--no-privileges", "--file=-", str(file))
-            run_program(find_program("pg_restore"), *arguments, stdout=script)
-            script.seek(0)
-            quietly = ("--no-psqlrc", "--quiet", "--no-password", "--output=/dev/null")
+            with script.open("ab") as end:
+                run_program(find_program("pg_restore"), *arguments, stdout=end)
+            if is_older:
+                _forget_what_is_new(script)
+            quietly = ("--no-psqlrc", "--quiet", "--no-password", f"--file={script}", "--output=/dev/null")
             atomically = ("--single-transaction", "--set=ON_ERROR_STOP=1")
-            run_program(find_program("psql"), *quietly, *atomically, environment=_environment(), stdin=script)
+            run_program(find_program("psql"), *quietly, *atomically, environment=_environment())
 
     def _refuse_too_old(self, program: str) -> None:
         found = re.search(r"(\d+)", run_program(program, "--version").replace("PostgreSQL", ""))
-        connection.ensure_connection()
-        server = connection.connection.info.server_version // 10_000
+        server = _server_version()
         if found and int(found[1]) < server:
             raise BackupError(
                 f"pg_dump {found[1]} is older than the server: PostgreSQL {server}'s is needed."
             )
+
+
+def _server_version() -> int:
+    connection.ensure_connection()
+    return int(connection.connection.info.server_version) // 10_000
+
+
+def _forget_what_is_new(script: Path) -> None:
+    with script.open("r+b") as file:
+        head = file.read(HEAD_BYTES)
+        file.seek(0)
+        file.write(NEW_IN_17.sub(rb"-- \1", head))  # as long as before
 
 
 def _environment() -> dict[str, str]:

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from typing import IO
+from typing import IO, Any
 
 from llm_proxy_site.backups.errors import BackupError
 
@@ -23,8 +23,8 @@ def find_program(*names: str) -> str:
 def run_program(
     *arguments: str,
     environment: dict[str, str] | None = None,
-    stdin: IO[str] | None = None,
-    stdout: IO[str] | None = None,
+    stdin: IO[Any] | None = None,
+    stdout: IO[Any] | None = None,
     is_stopping: Callable[[], bool] = lambda: False,
 ) -> str:
     """What it prints, unless that goes to a file. Raises BackupError."""

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from llm_proxy_site.backups.programs import find_program
 from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
 from tests.databases import execute
 from tests.installations import Installation
@@ -67,6 +68,22 @@ def test_load_that_fails_is_told_once_and_changes_nothing(
     path = {"PATH": f"{programs}:/usr/bin:/bin"}
     with pytest.raises(ChildFailedError, match=r"psql failed: the disk is full$"):
         manage("restore_db", str(backup), environment={**installation, **path})
+    assert projects(installation) == ["before"]
+
+
+def test_programs_of_17_restore_into_a_server_before_it(installation: dict[str, str], tmp_path: Path) -> None:
+    backup = back_up(installation)
+    manage("create_project", "after", "--upstream-key", "-", environment=installation, stdin=KEY)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "pg_restore").write_text(
+        "#!/bin/sh\n"
+        'echo "SET statement_timeout = 0;"\n'
+        'echo "SET transaction_timeout = 0;"\n'
+        f'exec {find_program("pg_restore")} "$@"\n'
+    )
+    (programs / "pg_restore").chmod(0o700)
+    manage("restore_db", str(backup), environment={**installation, "PATH": f"{programs}:/usr/bin:/bin"})
     assert projects(installation) == ["before"]
 
 
