@@ -152,8 +152,10 @@ class Directory:
             if len(self._loading) >= MAX_LOADS:
                 raise DirectoryUnavailableError
             task = self._begin_load(digest)
-        # A client that hangs up must not take the load away from those who wait for it too.
-        return await asyncio.shield(task)
+        # A client that hangs up must not take the load away from those who wait for it too. Not `shield`: on
+        # Python 3.14 it logs the failure of what its waiter has left.
+        await asyncio.wait([task])
+        return task.result()
 
     def _begin_load(self, digest: str) -> asyncio.Task[Grant | None]:
         task = self._loading[digest] = asyncio.create_task(self._load_and_keep(digest))

@@ -21,13 +21,17 @@ class TallyReader:
         task = self._reading.get(key)
         if task is None:
             task = self._reading[key] = asyncio.create_task(self._load(subject))
-            task.add_done_callback(lambda _: self._reading.pop(key))
+            task.add_done_callback(lambda task: self._has_ended(key, task))
         # A client that hangs up must not take the tally away from those who wait for it too.
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return await asyncio.shield(task)
-        except TimeoutError:
-            raise LimitsUnavailableError from None
+        ended, _ = await asyncio.wait([task], timeout=PATIENCE_SECONDS)
+        if not ended:
+            raise LimitsUnavailableError
+        return task.result()
+
+    def _has_ended(self, key: tuple[UUID, Periods], task: asyncio.Task[Tally]) -> None:
+        del self._reading[key]
+        if not task.cancelled():
+            task.exception()  # taken note of: perhaps nobody waits for it any more
 
     async def _load(self, subject: Subject) -> Tally:
         return await self._load_tally(subject)
