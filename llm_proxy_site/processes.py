@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from types import FrameType
+from typing import IO, Any
 
 MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
 STOP_SECONDS = 40
@@ -17,27 +18,58 @@ class ChildFailedError(Exception):
     """A child ended before it was ready; the message is its last words."""
 
 
+class _Interruption:
+    """Signals that raise KeyboardInterrupt, but not while a child is being made: one that nobody knows of yet
+    would not be ended.
+    """
+
+    def __init__(self) -> None:
+        self._waits = False
+        self._has_come = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self._waits:
+            raise KeyboardInterrupt
+        self._has_come = True
+
+    @contextmanager
+    def put_off(self) -> Iterator[None]:
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+        if self._has_come:
+            self._has_come = False
+            raise KeyboardInterrupt
+
+
+_interruption = _Interruption()
+
+
 def end_as_by_ctrl_c() -> None:
     """SIGTERM, and a terminal that goes away, raise KeyboardInterrupt too: so what was started here is ended.
     What nohup has switched off stays off.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _interruption)
 
 
 def manage(*arguments: str, environment: dict[str, str], stdin: str | None = None) -> str:
     """Run one of our commands to its end. Its standard output. Raises ChildFailedError."""
-    done = subprocess.run(  # noqa: S603 (our own interpreter and file)
-        [sys.executable, "-P", str(MANAGE), *arguments],
+    command = [sys.executable, "-P", str(MANAGE), *arguments]
+    with _child(
+        command,
         env=_with(environment),
-        input=stdin,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise ChildFailedError(done.stderr.strip())
-    return done.stdout
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        printed, complaints = child.communicate(stdin)
+    if child.returncode:
+        raise ChildFailedError(complaints.strip())
+    return printed
 
 
 @contextmanager
@@ -51,22 +83,18 @@ def running(
 
     `arguments` follow the interpreter. Raises ChildFailedError if it prints nothing and ends.
     """
-    child = subprocess.Popen(  # noqa: S603 (our own interpreter)
+    with _child(
         [sys.executable, "-P", *arguments],
         env=_with(environment or {}),
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        text=True,
-    )
-    try:
+    ) as child:
         assert child.stdout is not None
         line = child.stdout.readline().strip()
         if not line:
             raise ChildFailedError(f"{' '.join(arguments)} ended with exit code {child.wait()}")
         yield child, line
-    finally:
-        _stop(child)
 
 
 @contextmanager
@@ -74,13 +102,21 @@ def running_program(
     command: Sequence[str], *, folder: Path, log: IO[str], environment: dict[str, str]
 ) -> Iterator[subprocess.Popen[str]]:
     """A program of others, in this folder. All that it prints goes to `log`. Ended by SIGTERM."""
-    child = subprocess.Popen(  # noqa: S603 (the caller's own choice)
-        command, cwd=folder, env=_with(environment), stdout=log, stderr=log, text=True
-    )
+    with _child(command, cwd=folder, env=_with(environment), stdout=log, stderr=log) as child:
+        yield child
+
+
+@contextmanager
+def _child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Stopped at the end, if it has not ended."""
+    child: subprocess.Popen[str] | None = None
     try:
+        with _interruption.put_off():
+            child = subprocess.Popen(command, text=True, **options)  # noqa: S603 (our own, or the caller's choice)
         yield child
     finally:
-        _stop(child)
+        if child is not None:
+            _stop(child)
 
 
 def _stop(child: subprocess.Popen[str]) -> None:
@@ -91,7 +127,7 @@ def _stop(child: subprocess.Popen[str]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-    for stream in (child.stdin, child.stdout):
+    for stream in (child.stdin, child.stdout, child.stderr):
         if stream is not None:
             stream.close()
 

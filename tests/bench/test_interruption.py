@@ -36,11 +36,11 @@ def test_an_interrupted_measurement_leaves_nothing(name: str, number: signal.Sig
     try:
         started = eventually(lambda: _children(process, at_least=1 if name == "ledger" else 2))
         process.send_signal(number)
-        process.communicate(timeout=60)
+        _, complaints = process.communicate(timeout=60)
         assert process.returncode != 0
         _, alive = psutil.wait_procs(started, timeout=5)  # what was killed need not be gone at once
         assert alive == []
-        assert list(folder.iterdir()) == []
+        assert list(folder.iterdir()) == [], complaints
     finally:
         for child in _children(process, at_least=0):
             child.kill()
