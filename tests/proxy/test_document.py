@@ -11,6 +11,7 @@ from projects.ruleset import Names, name_tree
 from proxy.document import NO_DOCUMENT, read_document, read_json, values_at
 from proxy.errors import BadRequest
 from proxy.types import Headers
+from tests.depths import TOO_DEEP
 
 NAMES: Names = name_tree(["model", "max_tokens", "tools[].type", "reasoning.effort"])
 JSON: Headers = [(b"content-type", b"application/json")]
@@ -68,7 +69,7 @@ BAD = [
     b'{"model":"a\xff"}',
     b'{"x":"\xc0","model":"a"}',
     b'{"model":"a","tools":' + b"[" * 20 + b"]" * 20 + b"}",
-    b'{"x":' + b"[" * 1_000_000 + b"]" * 1_000_000 + b',"model":"a"}',
+    b'{"x":' + b"[" * TOO_DEEP + b"]" * TOO_DEEP + b',"model":"a"}',
     b'{"x":' + b'{"y":' * 100_000,
 ]
 

@@ -1,7 +1,6 @@
 """The request while it runs, with an upstream that answers when it suits the test."""
 
 import asyncio
-import gc
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -26,6 +25,7 @@ from proxy.tracing.trace import Trace
 from proxy.types import Message
 from proxy.upstream import UpstreamCut
 from proxy.upstreams import Upstreams
+from tests.garbage import no_collection
 from tests.grants import make_grant
 from tokens.limits.memory import MemoryStore
 from tokens.limits.values import NOTHING, Lease, Subject, Tally
@@ -197,15 +197,12 @@ async def test_a_request_that_upstream_fails_does_not_wait_for_the_collector(wor
             return
         raise AssertionError
 
-    gc.disable()
-    try:
+    with no_collection():
         upstream = Failing()
         kept = weakref.ref(upstream)
         await fail(upstream)
         del upstream
         assert kept() is None
-    finally:
-        gc.enable()
 
 
 async def test_a_request_whose_time_is_over_does_not_wait_for_the_collector(world: World) -> None:
@@ -217,15 +214,12 @@ async def test_a_request_whose_time_is_over_does_not_wait_for_the_collector(worl
             await running
         world.client.forget_failure()
 
-    gc.disable()
-    try:
+    with no_collection():
         upstream = Upstream(world)
         kept = weakref.ref(upstream)
         await run_out(upstream)
         del upstream
         assert kept() is None
-    finally:
-        gc.enable()
 
 
 async def test_what_the_proxy_adds_is_told_from_the_waits_for_upstream_and_client(world: World) -> None:

@@ -1,6 +1,5 @@
 """What is recorded is what was true before the client could see the end, and is recorded once."""
 
-import gc
 import weakref
 from typing import Any
 
@@ -11,6 +10,7 @@ from proxy.errors import ServiceUnavailable
 from proxy.record import Record
 from proxy.tracing.trace import Trace
 from proxy.types import Message
+from tests.garbage import no_collection
 from usage.entry import UsageEntry
 
 
@@ -86,9 +86,6 @@ async def test_a_request_that_is_over_is_freed_without_the_collector() -> None:
     await client.start(200, [])
     client.announce_end(4)
     freed = weakref.ref(client)
-    gc.disable()
-    try:
+    with no_collection():
         del client, record
         assert freed() is None, "requests would pile up until the collector runs"
-    finally:
-        gc.enable()

@@ -1,7 +1,6 @@
 """The transport against the fake upstream and against sockets that misbehave."""
 
 import asyncio
-import gc
 import hashlib
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,6 +11,7 @@ import pytest
 
 from llm_proxy_site.fake_upstream import create_app, running
 from proxy.transport import AiohttpTransport
+from tests.garbage import no_collection
 from tests.live import eventually_async
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -390,8 +390,7 @@ async def test_a_connection_that_waits_for_the_next_request_keeps_nothing_of_the
         )
         assert [chunk async for chunk in response.stream]
 
-    gc.disable()
-    try:
+    with no_collection():
         async with running(create_app()) as url:
             told = Told()
             kept = weakref.ref(told)
@@ -400,8 +399,6 @@ async def test_a_connection_that_waits_for_the_next_request_keeps_nothing_of_the
             del told, asking
             await asyncio.sleep(0)
             assert kept() is None
-    finally:
-        gc.enable()
 
 
 async def test_a_request_that_fails_does_not_wait_for_the_collector(transport: AiohttpTransport) -> None:
@@ -413,8 +410,7 @@ async def test_a_request_that_fails_does_not_wait_for_the_collector(transport: A
         with pytest.raises(httpx.TransportError):
             await transport.handle_async_request(request)
 
-    gc.disable()
-    try:
+    with no_collection():
         async with listening(hang_up) as url:
             for upstream_url in (url, "http://127.0.0.1:1"):
                 told = Told()
@@ -424,5 +420,3 @@ async def test_a_request_that_fails_does_not_wait_for_the_collector(transport: A
                 del told, failing
                 await asyncio.sleep(0)
                 assert kept() is None, upstream_url
-    finally:
-        gc.enable()

@@ -47,6 +47,19 @@ def test_program_that_is_missing_costs_no_table(installation: dict[str, str], tm
     assert projects(installation) == ["before"]
 
 
+def test_no_encryption_is_asked_of_a_server_that_has_none(
+    installation: dict[str, str], tmp_path: Path
+) -> None:
+    """MariaDB's programs do so since 11.4, unless told not to. This one says what it was told."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    fake = programs / "mariadb-dump"
+    fake.write_text('#!/bin/sh\ncat "${1#--defaults-extra-file=}" >&2\nexit 3\n')
+    fake.chmod(0o700)
+    with pytest.raises(ChildFailedError, match=r"\[client-mariadb\] skip-ssl$"):
+        back_up({**installation, "PATH": f"{programs}:/usr/bin:/bin"})
+
+
 def test_backup_restores_what_was_once_nobody_serves(installation: dict[str, str]) -> None:
     backup = back_up(installation)
     manage("create_project", "after", "--upstream-key", "-", environment=installation, stdin=KEY)

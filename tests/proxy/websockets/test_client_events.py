@@ -16,6 +16,7 @@ from proxy.websockets.client_events import (
     UnreadableEvent,
     read_event,
 )
+from tests.depths import TOO_DEEP
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -156,7 +157,7 @@ def test_a_name_that_stands_twice_is_refused(name: str) -> None:
         '{"type": "session.update", "session": {"audio": {"input": {}, "input": {}}}}',
         '{"type": "\\u0073ession.updat\\u0065", "session": {"model": 1}}',
         "{" + ",".join(f'"n{i}": 0' for i in range(MAX_MEMBERS)) + ', "type": "session.update"}',
-        '{"type": "response.create", "x": ' + "[" * 1_000_000 + "]" * 1_000_000 + "}",
+        '{"type": "response.create", "x": ' + "[" * TOO_DEEP + "]" * TOO_DEEP + "}",
         '{"type":"response.create"}'.encode("utf-16-le"),
         '{"type":"response.create"}'.encode("utf-32-be"),
     ],
