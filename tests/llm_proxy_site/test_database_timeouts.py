@@ -21,15 +21,28 @@ def options(url: str, directory: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("url", "name", "value"),
+    ("query", "name", "value"),
     [
-        ("postgres://proxy@127.0.0.1:1/proxy", "keepalives_idle", 10),
-        ("postgres://proxy@127.0.0.1:1/proxy?keepalives_idle=60", "keepalives_idle", 60),
-        ("postgres://proxy@127.0.0.1:1/proxy?keepalives_idle=60", "connect_timeout", 5),
-        ("mysql://proxy@127.0.0.1:1/proxy", "read_timeout", 600),
-        ("mysql://proxy@127.0.0.1:1/proxy?read_timeout=60", "read_timeout", 60),
-        ("mysql://proxy@127.0.0.1:1/proxy", "charset", "utf8mb4"),
+        ("", "keepalives_idle", 10),
+        ("?keepalives_idle=60", "keepalives_idle", 60),
+        ("?keepalives_idle=60", "connect_timeout", 5),
     ],
 )
-def test_time_outs_are_set_and_can_be_set_in_the_url(url: str, name: str, value: Any, tmp_path: Path) -> None:
-    assert options(url, tmp_path)[name] == value
+def test_time_outs_of_postgresql_can_be_set_in_the_url(
+    query: str, name: str, value: Any, tmp_path: Path
+) -> None:
+    assert options(f"postgres://proxy@127.0.0.1:1/proxy{query}", tmp_path)[name] == value
+
+
+@pytest.mark.mysql
+@pytest.mark.usefixtures("mysql_installation")  # there is a driver
+@pytest.mark.parametrize(
+    ("query", "name", "value"),
+    [
+        ("", "read_timeout", 600),
+        ("?read_timeout=60", "read_timeout", 60),
+        ("", "charset", "utf8mb4"),
+    ],
+)
+def test_time_outs_of_mysql_can_be_set_in_the_url(query: str, name: str, value: Any, tmp_path: Path) -> None:
+    assert options(f"mysql://proxy@127.0.0.1:1/proxy{query}", tmp_path)[name] == value
