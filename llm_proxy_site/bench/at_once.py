@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,8 +47,6 @@ def streams_at_once(target: Target, steps: Sequence[int], seconds: float) -> tup
 
     Raises LoadFailedError if that is broken off at the very first: then it is not for their number.
     """
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     seen = []
     for streams in steps:
         try:

@@ -5,7 +5,6 @@ So many streams are opened, each says a word every ten seconds, and nothing else
 
 import argparse
 import asyncio
-import resource
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ import aiohttp
 import psutil
 
 from llm_proxy_site.bench.cases import CASES, PATH
+from llm_proxy_site.bench.room import raise_file_limit
 from llm_proxy_site.bench.targets import Target, running_proxy
 from llm_proxy_site.processes import end_as_by_ctrl_c
 
@@ -32,15 +32,13 @@ def main() -> None:
     if options.streams < 1 or options.seconds <= 0:
         parser.error("It takes a stream, and some time.")
     end_as_by_ctrl_c()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_file_limit()
     streams = str(options.streams + 10)
     with (
         tempfile.TemporaryDirectory(prefix="llm-proxy-streams-") as folder,
         running_proxy(
             Path(folder),
             MAX_CONNECTIONS=streams,
-            MAX_CONNECTIONS_PER_ADDRESS="0",
             UPSTREAM_MAX_CONNECTIONS=streams,
         ) as target,
     ):

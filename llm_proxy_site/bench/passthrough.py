@@ -12,14 +12,15 @@ import httpx
 
 from llm_proxy_site.addresses import Address, parse_address
 from llm_proxy_site.bench import UPSTREAM_KEY
+from llm_proxy_site.bench.room import MAX_CONNECTIONS
 from llm_proxy_site.server.choice import DAPHNE, SERVERS, server_on
+from llm_proxy_site.server.client_limits import ClientLimits
 from llm_proxy_site.server.service import Duties
 from proxy.headers import HOP_BY_HOP
 from proxy.transport import AiohttpTransport
 from proxy.types import Headers, Receive, Scope, Send
 
 # As in the proxy's default settings.
-MAX_CONNECTIONS = 1000
 TIMEOUT = {"connect": 10.0, "read": 600.0}
 
 _REPLACED = frozenset({b"authorization", b"host"})
@@ -33,7 +34,8 @@ def main() -> None:
     parser.add_argument("--server", choices=SERVERS, default=DAPHNE)
     options = parser.parse_args()
     application = PassThrough(options.upstream)
-    duties = Duties(on_ready=_announce, on_stop=application.transport.aclose)
+    limits = ClientLimits(max_connections=MAX_CONNECTIONS, max_connections_per_address=0)
+    duties = Duties(on_ready=_announce, on_stop=application.transport.aclose, client_limits=limits)
     server = server_on(options.bind, options.server, application, duties)
     server.run()
     if server.failure:

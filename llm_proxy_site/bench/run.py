@@ -10,12 +10,14 @@ from llm_proxy_site.bench.measurement import Cell
 from llm_proxy_site.bench.peers import PEERS
 from llm_proxy_site.bench.plan import Plan
 from llm_proxy_site.bench.results import Results
+from llm_proxy_site.bench.room import raise_file_limit
 from llm_proxy_site.bench.rounds import measure
 from llm_proxy_site.bench.targets import LIMITED, Target, our_servers, running_upstream, started
 
 
 def run(plan: Plan, say: Callable[[str], None]) -> Results:
     """`say` is told what is done next. Raises ChildFailedError and LoadFailedError."""
+    raise_file_limit()
     with tempfile.TemporaryDirectory(prefix="llm-proxy-bench-") as folder, running_upstream() as upstream:
         servers = [
             *our_servers(upstream, Path(folder), plan.servers),

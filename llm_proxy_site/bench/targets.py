@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from llm_proxy_site.bench import UPSTREAM_KEY
 from llm_proxy_site.bench.cases import CASES, PATH
+from llm_proxy_site.bench.room import MAX_CONNECTIONS
 from llm_proxy_site.processes import MANAGE, ChildFailedError, manage, running
 from llm_proxy_site.server.choice import DAPHNE
 
@@ -170,6 +171,9 @@ def proxy(upstream: Target, folder: Path, **more: str) -> Server:
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "INFO",
         "WORKERS": "1",
+        "MAX_CONNECTIONS": str(MAX_CONNECTIONS),
+        "MAX_CONNECTIONS_PER_ADDRESS": "0",
+        "UPSTREAM_MAX_CONNECTIONS": str(MAX_CONNECTIONS),
         "UPSTREAM_BASE_URL": upstream.base_url,
         **more,
     }

@@ -8,14 +8,17 @@ from urllib.parse import urlsplit
 
 from llm_proxy_site.bench import UPSTREAM_KEY
 from llm_proxy_site.bench.peers.program import Program, free_port, output_of, serving
+from llm_proxy_site.bench.room import MAX_CONNECTIONS
 from llm_proxy_site.bench.targets import Server, Target
 
 NAME = "nginx"
+OWN = 64
+"""Connections besides those of clients and to upstream: where it listens, and more."""
 _CONFIGURATION = """
 daemon off;
 master_process off;
 pid {folder}/nginx.pid;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {connections}; }}
 http {{
     access_log off;
     client_body_temp_path {folder}/body;
@@ -25,7 +28,7 @@ http {{
     scgi_temp_path {folder}/scgi;
     client_max_body_size 32m;
     keepalive_requests 1000000;
-    upstream fake {{ server {upstream}; keepalive 1000; keepalive_requests 1000000; }}
+    upstream fake {{ server {upstream}; keepalive {keepalive}; keepalive_requests 1000000; }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         location / {{
@@ -54,7 +57,12 @@ def _start(upstream: Target, folder: Path) -> AbstractContextManager[list[Target
     file = folder / "nginx.conf"
     file.write_text(
         _CONFIGURATION.format(
-            folder=folder, upstream=urlsplit(upstream.base_url).netloc, port=port, key=UPSTREAM_KEY
+            folder=folder,
+            upstream=urlsplit(upstream.base_url).netloc,
+            port=port,
+            key=UPSTREAM_KEY,
+            connections=2 * MAX_CONNECTIONS + OWN,
+            keepalive=MAX_CONNECTIONS,
         )
     )
     command = (_program(), "-p", str(folder), "-e", "stderr", "-c", str(file))
