@@ -14,7 +14,7 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from llm_proxy_site.schema import unapplied_migrations
+from llm_proxy_site.schema import lacking_migrations
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.version import __version__
 
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 OK = "ok"
 LIMITS_ARE_LOCAL = "unreachable, limits are local"
-"""Said of Redis where the settings permit to go on without it: such a process is ready."""
+"""Said of Redis where the settings permit to go on without it."""
+LIMITED_ARE_REFUSED = "unreachable, limited tokens are refused"
+"""Said of Redis where they do not: all else goes on."""
+UNREACHABLE = "unreachable"
 IN_GRACE = "unreachable, known tokens go on"
 """Said of the database. To take all processes out of service would make its outage one of everything."""
 UNKNOWN = "unknown"
-_known: set[str] = set()
 
 
 def middleware(
@@ -75,8 +77,8 @@ def _status(checks: dict[str, str]) -> str:
 
 
 def _is_borne(name: str, result: str) -> bool:
-    """Whether requests go on as they should. Usage waits in the spool."""
-    return result == IN_GRACE or name == "spool" or (name == "ledger" and not _is_dead(result))
+    """Whether this process goes on with what it can do, as well as others could. Usage waits in the spool."""
+    return name in ("redis", "spool") or result == IN_GRACE or (name == "ledger" and not _is_dead(result))
 
 
 def _is_dead(result: str) -> bool:
@@ -100,33 +102,34 @@ def run_checks() -> dict[str, str]:
 
 def _database() -> str:
     runtime = _runtime()
-    if runtime is not None and runtime.reach.is_away:  # a probe need not wait for it
-        return IN_GRACE if runtime.reach.is_in_grace else "unreachable"
+    if runtime is None:
+        return OK if _database_answers() else UNREACHABLE
+    reach = runtime.reach
+    if not reach.is_away:
+        if reach.is_heard:  # a probe need not wait for an answer that may not come
+            return OK
+        if _database_answers():
+            reach.answered()
+            return OK
+        reach.keeps_waiting()
+    return IN_GRACE if reach.is_in_grace else UNREACHABLE
+
+
+def _database_answers() -> bool:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except Error:
-        return IN_GRACE if runtime is not None and runtime.reach.is_in_grace else "unreachable"
-    if runtime is not None:
-        runtime.reach.answered()
-    return OK
+        return False
+    return True
 
 
 def _migrations() -> str:
-    """Once they are applied they stay so: another look would cost a walk through all of them."""
-    if "migrated" in _known:
-        return OK
-    runtime = _runtime()
-    if runtime is not None and runtime.reach.is_away:
-        return UNKNOWN
     try:
-        waiting = unapplied_migrations()
+        lacking = lacking_migrations()
     except Error:
         return UNKNOWN
-    if waiting:
-        return f"{waiting} not applied"
-    _known.add("migrated")
-    return OK
+    return f"{lacking} not applied" if lacking else OK
 
 
 def _serving() -> str:
@@ -144,7 +147,7 @@ def _redis() -> str:
         ) as redis:
             redis.ping()
     except (RedisError, OSError):
-        return LIMITS_ARE_LOCAL if settings.LIMITS_WITHOUT_REDIS == "local" else "unreachable"
+        return LIMITS_ARE_LOCAL if settings.LIMITS_WITHOUT_REDIS == "local" else LIMITED_ARE_REFUSED
     return OK
 
 

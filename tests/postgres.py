@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 USER = "postgres"
 
 
@@ -27,6 +29,19 @@ class OwnPostgres:
     def stop(self) -> None:
         """At once: connections break."""
         self._run("pg_ctl", "-D", str(self._data), "-w", "-m", "fast", "stop")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It takes connections, and says nothing."""
+        first = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        processes = [first, *first.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
 
     def init(self) -> None:
         self._run("initdb", "-D", str(self._data), "-U", USER, "-A", "trust", "--no-sync")

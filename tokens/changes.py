@@ -84,7 +84,8 @@ class ChangePoller:
         while not self._stopping.wait(pause):
             pause = self._interval_seconds
             try:
-                self.poll()
+                with self._reach.awaiting():
+                    self.poll()
                 failing = False
                 self._reach.answered()
             except Exception as problem:  # the thread's edge: a poller that died would let revocations pass

@@ -100,6 +100,21 @@ def test_a_database_that_goes_away_is_noticed_by_nobody_whose_token_is_known(sit
     print(f"{len(seen.ids)} requests, {dict(seen.turns)} turns, slowest {seen.slowest_seconds:.2f} s")  # noqa: T201
 
 
+def test_a_database_that_says_nothing_takes_no_process_out_of_service(site: Site) -> None:
+    """As a load balancer asks: within 5 s, again and again."""
+    assert site.get("/v1/models", site.known).status_code == 200
+    with site.postgres.frozen():
+        statuses = []
+        for _ in range(40):
+            answer = httpx.get(site.url + "/ready", timeout=5)
+            statuses.append((answer.status_code, answer.json()["status"]))
+            time.sleep(0.25)
+        assert site.get("/v1/models", site.known).status_code == 200
+
+    assert set(statuses) == {(200, "ok"), (200, "degraded")}
+    eventually(lambda: site.get("/ready").json()["status"] == "ok", within_seconds=30)
+
+
 def test_connections_that_have_died_are_replaced_unnoticed(site: Site) -> None:
     """Those of all the threads that ask for tokens."""
     before, after = ([site.new_token() for _ in range(3)] for _ in range(2))

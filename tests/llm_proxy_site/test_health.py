@@ -6,10 +6,10 @@ from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from llm_proxy_site import health
+from llm_proxy_site import health, schema
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.version import __version__
-from tokens.reach import Reach
+from tokens.reach import SILENT_SECONDS, Reach
 
 
 @pytest.mark.django_db
@@ -26,7 +26,7 @@ def test_a_sound_process_is_ready(client: Client) -> None:
 
 @pytest.mark.django_db
 def test_missing_migrations_are_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "_known", set())
+    monkeypatch.setattr(schema, "_seen", set())
     with connection.cursor() as cursor:
         cursor.execute("SELECT MAX(name) FROM django_migrations WHERE app = 'usage'")
         cursor.execute("DELETE FROM django_migrations WHERE app = 'usage' AND name = %s", cursor.fetchone())
@@ -70,6 +70,23 @@ def test_a_database_that_a_probe_has_reached_is_believed_for_the_grace(
     assert reach.is_in_grace
 
 
+def test_no_probe_waits_for_a_database_that_has_just_answered_or_is_awaited_in_vain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is not asked here: this test may not."""
+    now = 0.0
+    reach = Reach(grace_seconds=60, clock=lambda: now)
+    monkeypatch.setattr(health, "_runtime", lambda: SimpleNamespace(reach=reach))
+    reach.answered()
+    now = SILENT_SECONDS + 1
+    with reach.awaiting():
+        assert health._database() == "ok"
+        now += SILENT_SECONDS + 0.1
+        assert health._database() == health.IN_GRACE
+        now = 61
+        assert health._database() == "unreachable"
+
+
 @pytest.mark.django_db
 @pytest.mark.redis
 def test_a_redis_that_answers_is_ok(client: Client, settings: Settings, redis_url: str) -> None:
@@ -81,15 +98,20 @@ def test_a_redis_that_answers_is_ok(client: Client, settings: Settings, redis_ur
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("without_redis", "status", "said"),
-    [("refuse", 503, "unreachable"), ("local", 200, "unreachable, limits are local")],
+    [
+        ("refuse", "degraded", "unreachable, limited tokens are refused"),
+        ("local", "ok", "unreachable, limits are local"),
+    ],
 )
-def test_a_process_without_its_redis_is_ready_if_it_may_go_on(
-    client: Client, settings: Settings, without_redis: str, status: int, said: str
+def test_a_process_without_its_redis_stays_in_service(
+    client: Client, settings: Settings, without_redis: str, status: str, said: str
 ) -> None:
+    """What needs no limits goes on, and to all others it says itself why they must wait."""
     settings.REDIS_URL, settings.LIMITS_WITHOUT_REDIS = "redis://:secret@127.0.0.1:1", without_redis
     answer = client.get("/ready")
 
-    assert (answer.status_code, answer.json()["checks"]["redis"]) == (status, said)
+    assert (answer.status_code, answer.json()["status"]) == (200, status)
+    assert answer.json()["checks"]["redis"] == said
     assert client.get("/health").json()["checks"]["redis"] == said
 
 

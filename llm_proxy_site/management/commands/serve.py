@@ -15,7 +15,7 @@ from llm_proxy_site.environment import BadValueError, parse_workers
 from llm_proxy_site.logs import mark_lines
 from llm_proxy_site.processes import MANAGE
 from llm_proxy_site.scheduler import scheduling
-from llm_proxy_site.schema import unapplied_migrations
+from llm_proxy_site.schema import lacking_migrations
 from llm_proxy_site.server.choice import SERVERS, server_on
 from llm_proxy_site.server.supervision import Supervision
 from llm_proxy_site.server_checks import problems_of_server, problems_of_workers
@@ -157,10 +157,10 @@ def _workers(text: str) -> int:
 
 def _refuse_unmigrated() -> None:
     try:
-        waiting = unapplied_migrations()
+        lacking = lacking_migrations()
     except Error as problem:
         raise CommandError(f"The database cannot be reached: {problem}") from None
     finally:
         connection.close()
-    if waiting:
+    if lacking:
         raise CommandError("The database is not set up for this version. Run `python manage.py setup` first.")
