@@ -39,29 +39,35 @@ class _Interruption:
             yield
         finally:
             self._waits = False
-        if self._has_come:
-            self._has_come = False
-            raise KeyboardInterrupt
+            if self._has_come:
+                self._has_come = False
+                raise KeyboardInterrupt
 
 
 _interruption = _Interruption()
 
 
 def end_as_by_ctrl_c() -> None:
-    """SIGTERM, and a terminal that goes away, raise KeyboardInterrupt too: so what was started here is ended.
-    What nohup has switched off stays off.
+    """SIGTERM, and a terminal that goes away, raise KeyboardInterrupt, as Ctrl-C does: so what was started
+    here is ended. What nohup has switched off stays off.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interruption)
 
 
 def manage(*arguments: str, environment: dict[str, str], stdin: str | None = None) -> str:
     """Run one of our commands to its end. Its standard output. Raises ChildFailedError."""
-    command = [sys.executable, "-P", str(MANAGE), *arguments]
+    return output_of(str(MANAGE), *arguments, environment=environment, stdin=stdin)
+
+
+def output_of(*arguments: str, environment: dict[str, str] | None = None, stdin: str | None = None) -> str:
+    """Run a Python child to its end. Its standard output. `arguments` follow the interpreter. Raises
+    ChildFailedError with what it has complained of.
+    """
     with _child(
-        command,
-        env=_with(environment),
+        [sys.executable, "-P", *arguments],
+        env=_with(environment or {}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,8 +1,6 @@
 """Rounds of every case on every target in turn, so that the noise of a shared machine hits all alike."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -14,7 +12,7 @@ from llm_proxy_site.bench.asking import LoadFailedError
 from llm_proxy_site.bench.cases import Case
 from llm_proxy_site.bench.measurement import Cell, Figures, Observation
 from llm_proxy_site.bench.targets import Target, rotated
-from llm_proxy_site.processes import MANAGE
+from llm_proxy_site.processes import ChildFailedError, output_of
 
 MAX_SETTLE_SECONDS = 1.0
 """After the load: what a target puts off, as the proxy does its ledger, is done then, and counted."""
@@ -57,20 +55,14 @@ def _measure_one(target: Target, case: Case, seconds: float) -> Figures:
 
 def _run_load(target: Target, case: Case, seconds: float) -> Observation:
     """From a process of its own, so that nothing here slows it down."""
-    done = subprocess.run(  # noqa: S603 (our own interpreter and module)
-        [
-            sys.executable,
-            *("-m", "llm_proxy_site.bench.load", target.base_url),
-            *("--case", case.name, "--seconds", str(seconds)),
-        ],
-        cwd=MANAGE.parent,
-        input=json.dumps(target.headers),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise LoadFailedError(f"{case.name} on {target.name} failed. {done.stderr.strip()}")
-    return msgspec.json.decode(done.stdout, type=Observation)
+    module = ("-m", "llm_proxy_site.bench.load", target.base_url)
+    try:
+        printed = output_of(
+            *module, "--case", case.name, "--seconds", str(seconds), stdin=json.dumps(target.headers)
+        )
+    except ChildFailedError as problem:
+        raise LoadFailedError(f"{case.name} on {target.name} failed. {problem}") from None
+    return msgspec.json.decode(printed, type=Observation)
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
