@@ -13,6 +13,7 @@ from proxy.breathing import breathe
 from proxy.client import Client
 from proxy.cors import allowance
 from proxy.endpoints import Endpoint
+from proxy.errors import Restarting
 from proxy.exchange import Exchange
 from proxy.facts import Facts
 from proxy.providers import Provider
@@ -107,6 +108,8 @@ class Passage:
         if self._runtime.directory.generation != self._generation:
             running.doubt(exchange)
         try:
+            if running.is_interrupted:
+                raise Restarting
             if self._grant.capture is not None:
                 self._capture(exchange)
             asked = ask_for_usage(self._request, self._endpoint, self._facts, self._body)

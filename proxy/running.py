@@ -76,6 +76,8 @@ class RunningRequests:
         self._exchanges: dict[UUID, Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
+        self.is_interrupted = False
+        """Whether the server waits no longer: what has not begun yet need not."""
 
     def start(self) -> None:
         """Each watch has a task of its own: a database or a Redis that is slow must not stop the others."""
@@ -119,6 +121,7 @@ class RunningRequests:
 
     def interrupt(self) -> None:
         """The server waits no longer."""
+        self.is_interrupted = True
         for exchange in self:
             exchange.interrupt()
 

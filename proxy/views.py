@@ -1,5 +1,6 @@
 """The data plane's one view: every request under /v1 takes this path, so that nothing escapes the meter."""
 
+import asyncio
 import time
 import uuid
 
@@ -58,6 +59,9 @@ async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         entry.outcome = Outcome.CLIENT_CLOSED
     except UpstreamCut:
         entry.outcome = Outcome.UPSTREAM_CUT
+        raise
+    except asyncio.CancelledError:  # the server waits no longer, and for a body perhaps in vain
+        await _refuse(client, Restarting(), entry)
         raise
     except Exception:  # the outermost edge: the client is told, and the request is recorded
         log.exception("request failed", request_id=str(entry.id))

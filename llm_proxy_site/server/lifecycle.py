@@ -1,7 +1,8 @@
-"""Whether this process is on its way out: set once by the server, asked by `/ready`."""
+"""Whether this process is on its way out, and how far: set by the server, asked by `/ready` and others."""
 
 _leaving = False
 _draining = False
+_cutting_off = False
 
 
 def begin_leaving() -> None:
@@ -22,3 +23,13 @@ def begin_draining() -> None:
 
 def is_draining() -> bool:
     return _draining
+
+
+def begin_cutting_off() -> None:
+    """And nothing is waited for any more: a connection ends with its answer, whatever was said of it."""
+    global _cutting_off
+    _cutting_off = True
+
+
+def is_cutting_off() -> bool:
+    return _cutting_off

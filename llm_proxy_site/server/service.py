@@ -8,6 +8,7 @@ A worker has a supervisor that tells it the same, and when to make room for its 
 import asyncio
 import gc
 import signal
+import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -178,6 +179,8 @@ class Service:
             await self._cut_off()
 
     async def _cut_off(self) -> None:
+        lifecycle.begin_cutting_off()
+        self.clients.close_quiet(before=time.monotonic())
         self.duties.on_cut_off()
         if self.running:
             await asyncio.wait(list(self.running), timeout=TELL_SECONDS)

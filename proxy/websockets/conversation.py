@@ -125,8 +125,10 @@ class Conversation:
         """What was heard when the end came."""
         if self._hearing is None or self._hearing.done():
             return
-        await asyncio.wait([self._hearing], timeout=HEAR_SECONDS)
-        self._hearing.cancel()
+        try:
+            await asyncio.wait([self._hearing], timeout=HEAR_SECONDS)
+        finally:
+            self._hearing.cancel()
         (problem,) = await asyncio.gather(self._hearing, return_exceptions=True)
         if isinstance(problem, Exception):
             log.error("websocket failed", request_id=str(self.lease.id), exc_info=problem)
@@ -136,6 +138,9 @@ class Conversation:
         try:
             await self._hear_out()
             await self._turns.end_all(ending.turn_outcome)
+        except asyncio.CancelledError:  # the server waits no longer: but for what they have cost
+            await self._turns.end_all(ending.turn_outcome)
+            raise
         finally:
             try:
                 self._before_close(ending)

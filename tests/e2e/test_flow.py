@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -253,6 +254,36 @@ def test_what_outlasts_the_grace_is_told_so_and_recorded(private_live: LiveProxy
     assert list(records) == [("interrupted", "restarting")] * 2
 
 
+@pytest.mark.parametrize("private_live", [{"SHUTDOWN_GRACE_SECONDS": "0.5"}], indirect=True)
+@pytest.mark.parametrize("rest", [b"", b"}".rjust(99)])
+def test_nothing_begins_once_the_grace_is_over(private_live: LiveProxy, rest: bytes) -> None:
+    """Neither a request whose body then comes, or does not, nor another one behind a stream that was told."""
+    live = private_live
+    token, plain = issue_token()
+    chat = "POST /v1/chat/completions HTTP/1.1"
+    declared = ("content-type: application/json", "content-length: 100", "x-marker: late")
+    slowly = ("x-fake-chunk-delay-ms: 100", "x-fake-chunks: 600")
+    with _asking(live, plain, *slowly) as stream, _sent(live, chat, plain, *declared) as coming:
+        coming.sendall(b"{")
+        eventually(lambda: live.upstream_stats()["running"] == 1)
+        live.process.send_signal(signal.SIGTERM)
+        received = b""
+        while not received.endswith(Restarting().event() + b"\r\n0\r\n\r\n"):
+            received += stream.recv(65536) or pytest.fail("the stream broke off")
+        coming.sendall(rest)
+        with suppress(OSError):
+            stream.sendall(_head(chat, plain, *declared) + b"{}".rjust(100))
+            assert _rest_of(stream) == b""
+        answer = _rest_of(coming)
+
+    assert live.process.wait(10) == 0
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert answer.endswith(Restarting().body())
+    assert live.upstream_requests("late") == []
+    records = UsageRecord.objects.filter(token=token).values_list("outcome", "error_code")
+    assert list(records) == [("interrupted", "restarting")] * 2
+
+
 def _asking(live: LiveProxy, plain: str, *headers: str) -> socket.socket:
     """A connection on which a chat has been asked for, as a stream."""
     body = json.dumps(STREAM).encode()
@@ -275,9 +306,12 @@ def _connected(live: LiveProxy) -> socket.socket:
 def _sent(live: LiveProxy, line: str, plain: str, *headers: str) -> socket.socket:
     """A connection on which the head of a request has been sent."""
     connection = _connected(live)
-    head = "\r\n".join([line, "host: proxy", f"authorization: Bearer {plain}", *headers, "", ""])
-    connection.sendall(head.encode())
+    connection.sendall(_head(line, plain, *headers))
     return connection
+
+
+def _head(line: str, plain: str, *headers: str) -> bytes:
+    return "\r\n".join([line, "host: proxy", f"authorization: Bearer {plain}", *headers, "", ""]).encode()
 
 
 def _is_readable(connection: socket.socket, *, seconds: float) -> bool:

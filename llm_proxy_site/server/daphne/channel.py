@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from llm_proxy_site.server import lifecycle
 from llm_proxy_site.server.client_limits import ClientLimits
 from llm_proxy_site.server.connection import ClientConnection, says_close
 from llm_proxy_site.server.daphne.framing import StrictChannel
@@ -103,6 +104,7 @@ class StreamingChannel(StrictChannel, ClientConnection):
         if not self.is_receiving:
             self.paused_since = None  # reading goes on, whatever was not taken of the body
             self.clock.change(Turn.IDLE, time.monotonic())
+            self.persistent = self.persistent and not lifecycle.is_cutting_off()
             super().requestDone(request)
             return
         # Closing now, with unread data in the socket, would reset the connection and could take our answer

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from llm_proxy_site.server import lifecycle
 from llm_proxy_site.server.client_limits import ClientLimits
 from llm_proxy_site.server.connection import ClientConnection, says_close
 from llm_proxy_site.server.gate import WriteGate
@@ -163,7 +164,7 @@ class UvicornConnection(StrictProtocol, ClientConnection):
             # answer from the client. Read on for a moment, and forget what comes.
             self.linger(self.close)
             exchange.body.discard()
-        elif not self._persists:
+        elif not self._persists or lifecycle.is_cutting_off():
             self.close()
         else:
             self.clock.change(Turn.IDLE, time.monotonic())

@@ -9,11 +9,12 @@ import aiohttp
 import pytest
 from uuid_utils.compat import uuid7
 
+from llm_proxy_site.server.service import TELL_SECONDS
 from proxy.websockets.client import SocketClient
 from proxy.websockets.conversation import Conversation
 from proxy.websockets.endings import Ending
 from tests.proxy.websockets.test_ledger import TRANSCRIBED, USAGE, World
-from tokens.limits.values import Estimate, Lease, Subject
+from tokens.limits.values import Charge, Estimate, Lease, Subject
 
 
 class Call:
@@ -94,6 +95,73 @@ async def test_the_last_event_comes_before_the_cut() -> None:
         call.answer("response.created", response={"id": response_id})
     await call.end
     assert [message["type"] for message in call.sent] == ["websocket.send"] * 2 + ["websocket.close"]
+
+
+async def test_a_running_turn_ends_at_once_where_the_server_waits_no_longer() -> None:
+    world = World()
+    call = await _in_a_turn(world)
+    call.conversation.interrupt()
+    async with asyncio.timeout(TELL_SECONDS / 2):
+        await call.end
+    assert [ending.code for ending in call.endings] == [1012]
+    assert [row.outcome for row in world.rows] == ["interrupted"]
+
+
+async def test_what_a_turn_has_cost_is_booked_though_the_server_waits_no_longer_for_its_limits() -> None:
+    """Told first, and cancelled while they take their time."""
+    world = World(budgets=(10_000_000, None, None, None))
+    settle, begun = world.store.settle, asyncio.Event()
+
+    async def settle_slowly(lease: Lease, charge: Charge) -> None:
+        if not begun.is_set():
+            begun.set()
+            await asyncio.Event().wait()
+        await settle(lease, charge)
+
+    world.store.settle = settle_slowly  # type: ignore[method-assign]
+    call = await _in_a_turn(world)
+    call.conversation.interrupt()
+    await begun.wait()
+    await _cancelled(call)
+    (row,) = world.rows
+    assert (row.outcome, (await world.standing()).spent[0]) == ("interrupted", row.cost_microusd)
+
+
+async def test_turns_are_booked_though_the_server_waits_no_longer_for_what_was_heard_last() -> None:
+    world = World(budgets=(10_000_000, None, None, None))
+    call = await _in_a_turn(world)
+    asked = asyncio.Event()
+
+    async def never(request_id: Any, subjects: tuple[Subject, ...], estimate: Estimate) -> Lease:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    world.store.acquire = never  # type: ignore[method-assign]
+    call.answer(TRANSCRIBED, usage=USAGE)
+    await asked.wait()
+    call.conversation.interrupt()
+    await until(lambda: not call.answers.qsize())
+    await _cancelled(call)
+    assert [row.outcome for row in world.rows] == ["interrupted"]
+    assert (await world.standing()).active == 0
+
+
+async def _in_a_turn(world: World) -> Call:
+    call = Call(world)
+    call.say("response.create")
+    await until(lambda: call.passed)
+    call.answer("response.created", response={"id": "a"})
+    await until(lambda: call.sent)
+    return call
+
+
+async def _cancelled(call: Call) -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)  # until it waits
+    call.end.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call.end
 
 
 @pytest.mark.parametrize(
