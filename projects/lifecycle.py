@@ -44,6 +44,8 @@ def create_project(*, name: str, upstream_key: str, base_url: str = "", actor: s
 @transaction.atomic
 def update_project(project: Project, *, actor: str, **edits: Any) -> bool:
     """Change name, upstream, policy or limits, by field; True if that was one. Raises ValidationError."""
+    if "base_url" in edits:
+        edits["base_url"] = edits["base_url"].rstrip("/")
     changes = edit(project, edits)
     if not changes:
         return False

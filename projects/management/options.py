@@ -18,6 +18,7 @@ from projects.policy import POLICY, UPSTREAM
 from projects.rules import read_rules
 
 _UPSTREAM_TEXTS = {
+    "base_url": "as an SDK would be given it, with /v1 (none: its provider's)",
     "provider": "as PROVIDERS_FILE names it (none: the first there)",
     "upstream_organization": "sent as OpenAI-Organization",
     "upstream_project": "sent as OpenAI-Project",
@@ -38,9 +39,8 @@ def add_limit_options(parser: ArgumentParser) -> None:
 def add_upstream_options(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("upstream")
     for field, what in _UPSTREAM_TEXTS.items():
-        group.add_argument(
-            _option(field), type=_text_or_none, default=SUPPRESS, metavar="NAME|none", help=what
-        )
+        metavar = "URL|none" if field == "base_url" else "NAME|none"
+        group.add_argument(_option(field), type=_text_or_none, default=SUPPRESS, metavar=metavar, help=what)
     group.add_argument(
         "--permit-leading-past-us",
         dest="permits_leading_past_us",
@@ -113,7 +113,7 @@ def add_rules_option(parser: ArgumentParser) -> None:
 
 
 def upstream_in(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {field: options[field] for field in UPSTREAM if field in options}
+    return {field: options[field] for field in ("base_url", *UPSTREAM) if field in options}
 
 
 def limits_in(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,16 @@ def test_a_project_is_changed_and_null_takes_away(ada: Manager) -> None:
     assert actions() == ["project.changed"]
 
 
+def test_a_base_url_is_kept_without_the_slash_at_its_end(ada: Manager) -> None:
+    project = ProjectFactory(base_url="https://one.example/v1")
+    for edit, kept in (
+        ("https://one.example/v1/", "https://one.example/v1"),
+        ("http://two/v1/", "http://two/v1"),
+    ):
+        assert ada.do("PATCH", f"/projects/{project.id}", {"base_url": edit})["base_url"] == kept
+    assert actions() == ["project.changed"]
+
+
 def test_a_project_is_switched_off_and_on_but_not_deleted(ada: Manager) -> None:
     project = ProjectFactory()
     path = f"/projects/{project.id}"

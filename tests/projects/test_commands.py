@@ -16,6 +16,7 @@ from tests.factories import UPSTREAM_KEY, ProjectFactory, UpstreamKeyFactory, st
 
 pytestmark = pytest.mark.django_db
 RULES = [
+    "--base-url=http://upstream.test/v1/",
     *("--upstream-organization=org-1", "--upstream-project=proj_2", "--permit-leading-past-us=yes"),
     *("--default-ttl=12h", "--longest-ttl=7d", "--permit-never=yes", "--permit-renewal=yes"),
     *("--when-disconnected=drain", "--drain-seconds=120"),
@@ -28,6 +29,7 @@ RULES = [
     *("--monthly-budget=3", '--rules={"models": ["gpt-4o*"], "networks": ["10.0.0.0/8"]}'),
 ]
 RULES_AS_FACTS = {
+    "base_url": "http://upstream.test/v1",
     "upstream_organization": "org-1",
     "upstream_project": "proj_2",
     "permits_leading_past_us": True,
@@ -106,11 +108,11 @@ def test_create_project_gives_facts() -> None:
     assert facts == {
         "id": str(project.id),
         "name": "alpha",
-        "base_url": "http://upstream.test/v1",
         "provider": None,
         "is_active": True,
         "upstream_keys": ["…WXYZ"],
         **NO_RULES,
+        "base_url": "http://upstream.test/v1",
         "created_at": project.created_at.isoformat(),
     }
 
@@ -204,7 +206,6 @@ def test_list_projects_gives_facts() -> None:
         {
             "id": str(project.id),
             "name": project.name,
-            "base_url": None,
             "provider": None,
             "is_active": False,
             "upstream_keys": ["…WXYZ"],
@@ -250,6 +251,11 @@ def test_update_project_to_what_it_is_changes_nothing() -> None:
     [
         (["alpha"], "Say what to change: an option at least."),
         (["beta", "--permit-never", "yes"], NO_PROJECT),
+        (["alpha", "--base-url", "nowhere"], "base_url: Enter a valid URL."),
+        (
+            ["alpha", "--base-url", "https://ada:secret@upstream.test/v1"],
+            "base_url: A base URL has no user name",
+        ),
         (["alpha", "--default-ttl", "8d"], "default_ttl: It is longer than the longest lifetime, 7d."),
         (
             ["alpha", "--default-ttl", "never"],

@@ -30,22 +30,15 @@ class Command(FactsCommand):
             metavar="KEY|-",
             help="the upstream API key; - reads it from standard input, out of sight of `ps` and the history",
         )
-        parser.add_argument(
-            "--base-url",
-            default="",
-            metavar="URL",
-            help="as an SDK would be given it, with /v1 (default: its provider's)",
-        )
         add_upstream_options(parser)
         add_policy_options(parser)
         add_limit_options(parser)
 
-    def facts(self, *, name: str, upstream_key: str, base_url: str, **options: Any) -> dict[str, Any]:
+    def facts(self, *, name: str, upstream_key: str, **options: Any) -> dict[str, Any]:
         key = read_key(upstream_key)
         project = create_project(
             name=name,
             upstream_key=key,
-            base_url=base_url,
             actor=of_command_line(),
             **upstream_in(options),
             **policy_in(options),
