@@ -44,6 +44,13 @@ def test_events_are_exported_by_filter(event: AuditEvent) -> None:
     assert run("export_audit", "--until", today) == ""
 
 
+def test_events_are_exported_of_several_actors_and_of_all_that_begin_so() -> None:
+    for actor in ("user:a.b", "api:a.b/1", "api:a.b/2", "api:aXb/3", "api:A.B/4", "user:a.bc"):
+        trail.record_act("thing.done", "thing", actor=actor)
+    lines = run("export_audit", "--actor", "user:a.b", "--actor", "api:a.b/*").splitlines()
+    assert [json.loads(line)["actor"] for line in lines] == ["api:a.b/2", "api:a.b/1", "user:a.b"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
