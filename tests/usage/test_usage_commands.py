@@ -1,6 +1,8 @@
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
@@ -19,6 +21,17 @@ def test_requests_are_listed_the_newest_first() -> None:
     assert [each["model"] for each in run_json("list_usage")] == ["gpt-new", "gpt-old"]
     assert [each["model"] for each in run_json("list_usage", "--limit", "1")] == ["gpt-new"]
     assert len(run_json("list_usage", "--last", "3d")) == 3
+
+
+def test_the_list_says_that_there_are_more_than_it_shows() -> None:
+    for _ in range(2):
+        UsageRecordFactory()
+    listed, said = StringIO(), StringIO()
+    call_command("list_usage", "--limit", "1", stdout=listed, stderr=said)
+    assert len(listed.getvalue().splitlines()) == 2
+    assert said.getvalue() == "There are more: only the newest 1 are shown (--limit).\n"
+    assert len(run_json("list_usage", "--limit", "1")) == 1
+    assert "There are more" not in run("list_usage", "--limit", "2")
 
 
 def test_the_list_is_of_what_was_asked_for() -> None:

@@ -24,7 +24,7 @@ class Command(FactsCommand):
         super().add_arguments(parser)
         parser.add_argument("--project", help="of this project only: name or id")
         parser.add_argument("--token", help="of this access token only: id or plain text")
-        parser.add_argument("--model", help="that named this model only")
+        parser.add_argument("--model", help="of this model only, as the answer named it")
         parser.add_argument("--outcome", choices=Outcome.values, help="that ended in this way only")
         parser.add_argument(
             "--last",
@@ -34,6 +34,12 @@ class Command(FactsCommand):
             help="how far back (default: 24h)",
         )
         parser.add_argument("--limit", type=positive, default=50, metavar="N", help="default: 50")
+
+    def handle(self, *, as_json: bool, **options: Any) -> None:
+        self._has_more = False
+        super().handle(as_json=as_json, **options)
+        if self._has_more and not as_json:
+            self.stderr.write(f"There are more: only the newest {options['limit']} are shown (--limit).")
 
     def facts(
         self,
@@ -55,7 +61,9 @@ class Command(FactsCommand):
             records = records.filter(model=model)
         if outcome is not None:
             records = records.filter(unless_usual("outcome", [outcome]), outcome=outcome)
-        return [record_facts(record) for record in records[:limit]]
+        found = records[: limit + 1]
+        self._has_more = len(found) > limit
+        return [record_facts(record) for record in found[:limit]]
 
     def text(self, facts: list[dict[str, Any]]) -> Table:
         rows = [
