@@ -13,6 +13,7 @@ from django.conf import settings
 
 from llm_proxy_site.environment import Environment
 from llm_proxy_site.server.worker import STOP_SECONDS
+from proxy.held_bodies import MAX_HELD_BYTES
 from proxy.metrics import endpoint as metrics
 from proxy.metrics.catalogue import METRICS
 from tests.deployment.dockerfile import USER
@@ -28,6 +29,8 @@ OBJECTS: list[dict[str, Any]] = [
 ]
 VERSIONS = ("1.30", "1.37")
 LABELS = {"app.kubernetes.io/name": "llm-proxy"}
+IDLE_MEBIBYTES = 132
+"""Of a process that has served little (docs/scaling.md)."""
 
 
 def the(kind: str) -> dict[str, Any]:
@@ -64,9 +67,44 @@ def test_a_container_can_do_little(container: dict[str, Any]) -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/data", "/tmp"}  # noqa: S108
+    writable = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+    assert writable == {"/data", "/tmp"}  # noqa: S108
     assert set(container["resources"]["requests"]) == {"cpu", "memory"}
     assert "memory" in container["resources"]["limits"]
+
+
+def test_a_worker_may_hold_what_it_takes_on() -> None:
+    held = MAX_HELD_BYTES + settings.CAPTURE_MAX_PENDING_BYTES
+    resources = SERVER["resources"]
+
+    assert CONFIG["WORKERS"] == "1"
+    assert mebibytes(resources["requests"]["memory"]) > IDLE_MEBIBYTES
+    # What is held is copied while it goes out.
+    assert mebibytes(resources["limits"]["memory"]) > IDLE_MEBIBYTES + 2 * held / 2**20
+
+
+@pytest.mark.parametrize("container", [SERVER, SETUP], ids=["server", "setup"])
+def test_the_authority_of_the_cluster_is_where_the_documents_say(container: dict[str, Any]) -> None:
+    """Not with the token of a service account, which the pod has not."""
+    (mount,) = (each for each in container["volumeMounts"] if each.get("readOnly"))
+    (volume,) = (each for each in POD["volumes"] if each["name"] == mount["name"])
+    (item,) = volume["configMap"]["items"]
+    text = (FOLDER.parent.parent / "docs/exchange.md").read_text(encoding="utf-8")
+
+    assert f"EXCHANGE_CA_FILE={mount['mountPath']}/{item['path']}`" in text
+    assert volume["configMap"]["name"] == "kube-root-ca.crt"
+    assert volume["configMap"]["optional"]
+
+
+@pytest.mark.parametrize("name", ["ingress.yaml", "networkpolicy.yaml"])
+def test_what_stands_there_as_a_comment_is_what_kubernetes_takes(name: str) -> None:
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    described = yaml.safe_load(
+        re.sub(r"^( +)# ((?: *- | *[\w./-]+: ?).*)$", r"\1\2", text, flags=re.MULTILINE)
+    )
+
+    assert described != yaml.safe_load(text)
+    kubernetes_validate.validate(described, VERSIONS[0], strict=True)
 
 
 def test_the_pod_is_that_of_the_image_and_of_nobody_else() -> None:
@@ -164,6 +202,11 @@ def test_no_private_network_is_reached_by_https() -> None:
 
     assert block["cidr"] == "0.0.0.0/0"
     assert {"10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"} <= set(block["except"])
+
+
+def mebibytes(quantity: str) -> int:
+    number, unit = int(quantity[:-2]), quantity[-2:]
+    return number * {"Mi": 1, "Gi": 1024}[unit]
 
 
 def scraped(
