@@ -42,6 +42,11 @@ POD = the("StatefulSet")["spec"]["template"]["spec"]
 (SERVER,) = POD["containers"]
 (SETUP,) = POD["initContainers"]
 CONFIG: dict[str, str] = the("ConfigMap")["data"]
+SCRAPING, SCRAPING_TOO = (
+    yaml.safe_load(block.text)
+    for block in blocks("docs/deployment.md", "yaml")
+    if "__meta_kubernetes" in block.text
+)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -157,17 +162,47 @@ def test_prometheus_may_read_what_a_pod_tells(monkeypatch: pytest.MonkeyPatch) -
 def test_the_job_of_the_documents_scrapes_servers_by_the_name_of_the_alerts(
     prometheus: Prometheus, tmp_path: Path
 ) -> None:
-    job, also = (
-        yaml.safe_load(block.text)
-        for block in blocks("docs/deployment.md", "yaml")
-        if "__meta_kubernetes" in block.text
-    )
-    rules = job["scrape_configs"][0]["relabel_configs"]
+    """Those that are not ready, too, of which alerts tell; not those that are ending, which do not listen."""
+    (job,) = SCRAPING["scrape_configs"]
+    (role,) = (each["role"] for each in job["kubernetes_sd_configs"])
+    targets = [
+        endpoint("llm-proxy-0"),
+        endpoint("llm-proxy-1", ready="false", serving="false"),
+        endpoint("llm-proxy-2", terminating="true"),
+        endpoint("llm-proxy-0", service="llm-proxy"),
+    ]
 
-    found = scraped(prometheus, tmp_path, job["scrape_configs"][0]["job_name"], rules)
-    assert found == [{"job": "llm-proxy", "namespace": "llm-proxy", "pod": "llm-proxy-0"}]
-    assert scraped(prometheus, tmp_path, "kubernetes-pods", [*rules, *also]) == found
+    assert role == "endpointslice"
+    found = scraped(prometheus, tmp_path, job["job_name"], job["relabel_configs"], targets)
+    assert found == [
+        {"job": "llm-proxy", "namespace": "llm-proxy", "pod": f"llm-proxy-{number}"} for number in (0, 1)
+    ]
     assert 'up{job="llm-proxy"} == 0' in (FOLDER.parent / "prometheus/alerts.yml").read_text()
+
+
+def test_the_service_by_which_pods_are_scraped_has_those_that_are_not_ready() -> None:
+    (service,) = (each for each in OBJECTS if each["metadata"]["name"] == "llm-proxy-pods")
+
+    assert service["kind"] == "Service"
+    assert service["spec"]["publishNotReadyAddresses"]
+    assert [port["name"] for port in service["spec"]["ports"]] == ["http"]
+
+
+def test_a_job_that_goes_by_annotations_does_so_with_the_rules_of_the_documents(
+    prometheus: Prometheus, tmp_path: Path
+) -> None:
+    (job,) = SCRAPING["scrape_configs"]
+    rules = [*job["relabel_configs"][-2:], *SCRAPING_TOO]
+    targets = [
+        pod("llm-proxy-0"),
+        pod("llm-proxy-1", ready="false"),
+        pod("other-0", name="other", ready="false"),
+    ]
+
+    assert scraped(prometheus, tmp_path, "kubernetes-pods", rules, targets) == [
+        {"job": "llm-proxy", "namespace": "llm-proxy", "pod": "llm-proxy-0"},
+        {"job": "kubernetes-pods", "namespace": "llm-proxy", "pod": "other-0"},
+    ]
 
 
 def test_it_grows_by_what_is_going_on_in_a_pod() -> None:
@@ -209,29 +244,44 @@ def mebibytes(quantity: str) -> int:
     return number * {"Mi": 1, "Gi": 1024}[unit]
 
 
+def endpoint(of_pod: str, service: str = "llm-proxy-pods", **conditions: str) -> dict[str, str]:
+    """What Prometheus learns of it from Kubernetes: one of a Service's addresses."""
+    told = {"ready": "true", "serving": "true", "terminating": "false"} | conditions
+    return {
+        "__meta_kubernetes_namespace": "llm-proxy",
+        "__meta_kubernetes_service_name": service,
+        "__meta_kubernetes_endpointslice_port_name": "http",
+        "__meta_kubernetes_pod_name": of_pod,
+        **{f"__meta_kubernetes_endpointslice_endpoint_conditions_{name}": of for name, of in told.items()},
+    }
+
+
+def pod(of_pod: str, name: str = "llm-proxy", ready: str = "true") -> dict[str, str]:
+    """Likewise, where it looks for pods."""
+    return {
+        "__meta_kubernetes_namespace": "llm-proxy",
+        "__meta_kubernetes_pod_name": of_pod,
+        "__meta_kubernetes_pod_label_app_kubernetes_io_name": name,
+        "__meta_kubernetes_pod_ready": ready,
+    }
+
+
 def scraped(
-    prometheus: Prometheus, folder: Path, job: str, rules: list[dict[str, Any]]
+    prometheus: Prometheus,
+    folder: Path,
+    job: str,
+    rules: list[dict[str, Any]],
+    targets: list[dict[str, str]],
 ) -> list[dict[str, str]]:
-    """The labels that these rules leave to the pod's two containers, as Kubernetes tells of them."""
-    pod = {"namespace": "llm-proxy", "pod_name": "llm-proxy-0"}
-    pod |= {f"pod_label_{re.sub(r'[^a-z]', '_', name)}": of for name, of in LABELS.items()}
-    targets = [
-        {
-            "targets": [address],
-            "labels": {f"__meta_kubernetes_{name}": of for name, of in {**pod, **its}.items()},
-        }
-        for address, its in (
-            ("10.0.0.1", {}),
-            ("10.0.0.1:8000", {"pod_container_port_name": SERVER["ports"][0]["name"]}),
-        )
-    ]
+    """The labels that these rules leave to them, in their order."""
     # In place of Kubernetes, which Debian's Prometheus does not know.
-    config = {"job_name": job, "static_configs": targets, "relabel_configs": rules}
+    found = [{"targets": [f"10.0.0.{i}:8000"], "labels": labels} for i, labels in enumerate(targets)]
+    config = {"job_name": job, "static_configs": found, "relabel_configs": rules}
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump({"scrape_configs": [config]}))
     told = json.loads(prometheus.check("service-discovery", "--timeout=1s", file, job))
+    left = sorted((each["labels"] for each in told if each["labels"]), key=lambda labels: labels["instance"])
     return [
-        {name: of for name, of in each["labels"].items() if not name.startswith("__") and name != "instance"}
-        for each in told
-        if each["labels"]
+        {name: of for name, of in labels.items() if not name.startswith("__") and name != "instance"}
+        for labels in left
     ]
