@@ -123,4 +123,12 @@ def test_what_serves_starts_again_and_its_log_is_bounded(name: str) -> None:
 
 def test_every_setting_that_it_gives_exists() -> None:
     for name in OURS:
-        assert set(SERVICES[name].get("environment", {})) <= set(settings.ENVIRONMENT.names)
+        assert set(SERVICES[name]["environment"]) - {"REPLICAS"} <= set(settings.ENVIRONMENT.names)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_another_number_of_replicas_makes_no_container_anew(name: str) -> None:
+    """What is in a container's environment is: `.env` is, but for what stands in `environment`."""
+    assert SERVICES[name]["env_file"]
+    assert SERVICES[name]["environment"]["REPLICAS"] == ""
+    assert SERVICES["replica"]["deploy"]["replicas"] == "${REPLICAS:-2}"

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -128,6 +129,8 @@ def test_from_the_steps_to_the_first_answer_and_to_a_graceful_end(image: Image) 
         assert answer.json()["choices"][0]["message"]["content"]
         assert httpx.get(f"{url}/static/admin/css/base.css").status_code == 200
         assert is_healthy(image, url)
+        assert is_healthy(image, url, http_proxy="http://127.0.0.1:9")
+        assert not is_healthy(image, url, path="/v1/models")
         first_process(process).send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
         assert not is_healthy(image, url)
@@ -158,10 +161,10 @@ def handles(process: psutil.Process, number: signal.Signals) -> bool:
     return bool(int(caught, 16) >> (number - 1) & 1)
 
 
-def is_healthy(image: Image, url: str) -> bool:
+def is_healthy(image: Image, url: str, path: str = "/live", **environment: str) -> bool:
     (check,) = stages()[-1].of("HEALTHCHECK")
-    command = [word.replace("http://127.0.0.1:8000", url) for word in json.loads(check.partition("CMD ")[2])]
-    process = started(image, *command)
+    here = check.replace("127.0.0.1:8000", urlsplit(url).netloc).replace("'/live'", f"'{path}'")
+    process = started(image, *json.loads(here.partition("CMD ")[2]), **environment)
     process.communicate()
     return process.returncode == 0
 

@@ -29,6 +29,7 @@ NOT_RUN = {
     ". .venv/bin/activate": "it is active",
     "python manage.py bench": "takes minutes; tests/bench",
     "docker ": "no engine runs here; tests/deployment does what the image's steps do",
+    "old=$(docker ": "likewise",
     "kubectl ": "no cluster runs here; tests/deployment holds the manifests against the schemas",
     "kill -HUP": "tests/e2e/test_reload.py and test_rolling_restart.py do",
 }
