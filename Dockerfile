@@ -1,6 +1,9 @@
 # syntax=docker/dockerfile:1
 # A release pins its base: --build-arg PYTHON_IMAGE=python:3.12-slim-bookworm@sha256:...
-ARG PYTHON_IMAGE=python:3.12-slim-bookworm
+ARG PYTHON_IMAGE=base
+
+# In a line of its own, and not in the argument: Dependabot reads no other.
+FROM python:3.12-slim-bookworm AS base
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /app

@@ -113,8 +113,8 @@ fast: $(FAST_STAMP)  ## the faster server, for SERVER=uvicorn
 image:  ## the container image
 	docker build -t llm-proxy $(ARGS) .
 
-audit: $(AUDIT_STAMP)  ## known vulnerabilities of what the image installs (asks PyPI)
-	$(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt -r requirements-traces.txt -r requirements-fast.txt $(ARGS)
+audit: $(AUDIT_STAMP)  ## known vulnerabilities of what the images install (asks PyPI)
+	$(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt -r requirements-traces.txt -r requirements-fast.txt -r requirements-mysql.txt $(ARGS)
 
 links: $(DEV_STAMP)  ## whether pages elsewhere that the documents link to are there (asks them)
 	$(RUN) -m tests.check_links

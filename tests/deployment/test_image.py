@@ -31,8 +31,11 @@ def test_it_runs_as_somebody_who_is_not_root_by_number() -> None:
 def test_every_base_is_the_argument_that_a_release_pins() -> None:
     text = DOCKERFILE.read_text()
 
-    assert re.findall(r"^ARG (.+)", text, re.MULTILINE) == ["PYTHON_IMAGE=python:3.12-slim-bookworm"]
-    assert {line.split()[1] for line in re.findall(r"^FROM .+", text, re.MULTILINE)} == {"${PYTHON_IMAGE}"}
+    assert re.findall(r"^ARG (.+)", text, re.MULTILINE) == ["PYTHON_IMAGE=base"]
+    named, *built_on = re.findall(r"^FROM (.+)", text, re.MULTILINE)
+    assert named == "python:3.12-slim-bookworm AS base"  # which Dependabot reads, and a release pins
+    assert [line.split()[0] for line in built_on] == ["${PYTHON_IMAGE}"] * 2
+    assert stages()[0].steps == []
 
 
 def test_no_shell_stands_between_a_signal_and_the_server() -> None:
@@ -52,7 +55,8 @@ def test_what_is_installed_is_locked_by_hash_and_nothing_is_downloaded_otherwise
 
 
 def test_all_that_is_installed_is_audited() -> None:
-    runs = " ".join(run for stage in stages() for run in stage.of("RUN"))
+    all_stages = [*stages(), *stages(CONTEXT / "deploy/mysql/Dockerfile")]
+    runs = " ".join(run for stage in all_stages for run in stage.of("RUN"))
     rule = re.findall(r"^audit:.*\n\t(.+)", (CONTEXT / "Makefile").read_text(), re.MULTILINE)
 
     assert set(re.findall(r"-r (\S+)", *rule)) == set(re.findall(r"-r (\S+)", runs))
@@ -81,7 +85,7 @@ def test_what_is_private_or_needless_does_not_reach_the_builder(path: str) -> No
 
 
 def test_all_of_the_product_is_copied() -> None:
-    copied = {argument.split()[0] for argument in stages()[0].of("COPY")}
+    copied = {argument.split()[0] for argument in stages()[1].of("COPY")}
 
     locked = {"requirements.txt", "requirements-traces.txt", "requirements-fast.txt"}
     assert copied == {*locked, "manage.py", "static", *PACKAGES}
