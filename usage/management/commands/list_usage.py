@@ -16,6 +16,9 @@ from usage.models import UsageRecord
 from usage.outcomes import Outcome
 from usage.seldom import unless_usual
 
+LARGEST = 2**63 - 1
+"""That a database takes for a number of rows."""
+
 
 class Command(FactsCommand):
     help = "List the ledger's requests, the newest first."
@@ -61,7 +64,7 @@ class Command(FactsCommand):
             records = records.filter(model=model)
         if outcome is not None:
             records = records.filter(unless_usual("outcome", [outcome]), outcome=outcome)
-        found = records[: limit + 1]
+        found = records[: min(limit + 1, LARGEST)]
         self._has_more = len(found) > limit
         return [record_facts(record) for record in found[:limit]]
 
