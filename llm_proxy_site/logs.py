@@ -5,6 +5,8 @@ Django's, Daphne's and our own loggers all end here. Standard output belongs to 
 
 import logging.config
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -67,9 +69,9 @@ def configure(config: dict[str, Any]) -> None:
         processors=[*_SHARED, structlog.processors.format_exc_info, _encode if is_json else _render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(config["level"])),
         # Bytes in one write: half the price of text, and one is paid for every request.
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer)
+        logger_factory=structlog.BytesLoggerFactory(_forgiving(sys.stderr.buffer))
         if is_json
-        else structlog.WriteLoggerFactory(sys.stderr),
+        else structlog.WriteLoggerFactory(_forgiving(sys.stderr)),
         cache_logger_on_first_use=True,
     )
     logging.config.dictConfig(
@@ -126,10 +128,29 @@ def _info_processors() -> list[structlog.typing.Processor]:
 
 def write_lines(lines: list[bytes]) -> None:
     """Lines to standard error, in one write."""
-    sys.stderr.buffer.write(b"".join(line + b"\n" for line in lines))
-    sys.stderr.buffer.flush()
+    stream = _forgiving(sys.stderr.buffer)
+    stream.write(b"".join(line + b"\n" for line in lines))
+    stream.flush()
 
 
+class _Forgiving:
+    """The log's stream. On a full disk, or where its reader has gone, lines are lost, and nothing else: who
+    says that something has failed must not fail of that.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: Any) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
+_forgiving: Callable[[Any], Any] = _Forgiving
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
 

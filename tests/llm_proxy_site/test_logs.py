@@ -1,8 +1,9 @@
 """Lines of the log: what must not be in them."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import pytest
@@ -55,6 +56,23 @@ def test_what_clients_say_moves_no_cursor() -> None:
     assert "model=\\x1b[31mred\\x9b" in shown
     assert "path=/\\x00ä" in shown
     assert all(each.isprintable() or each == "\n" for each in shown)
+
+
+@KINDS
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(
+    style: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that is full, to whoever wants to say that it is."""
+    with as_it_was(), open("/dev/full", "w", buffering=1) as full:  # noqa: PTH123 (a device)
+        monkeypatch.setattr(sys, "stderr", full)
+        logs.configure(logs.logging_config(level="INFO", style=style))
+        structlog.get_logger("test").error("nothing can be written")
+        logging.getLogger("test").error("nothing can be written")
+        logs.write_lines([b"a request"])
+        monkeypatch.undo()
+        logs.configure(settings.LOGGING)
+        with suppress(OSError):  # of what is left in its buffer
+            full.close()
 
 
 def test_a_traceback_keeps_its_lines() -> None:
