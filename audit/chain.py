@@ -12,6 +12,7 @@ from audit.models import AuditChain, AuditEvent
 from audit.seal import seal
 
 READ_AT_ONCE = 2000
+SAVED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +29,19 @@ class Verdict:
         return f"Chain broken at event {self.broken_at}: {self.problem}"
 
 
-def append(event: AuditEvent) -> None:
-    """Save `event` as the chain's next. The chain's row stays locked until the caller's transaction ends, so
-    that no two events follow the same one; the event goes if that transaction does.
+def append(events: list[AuditEvent]) -> None:
+    """Save events as the chain's next. The chain's row stays locked until the caller's transaction ends, so
+    that no two events follow the same one; the events go if that transaction does.
     """
     with transaction.atomic():
         chain = locked()
-        event.sequence = chain.last_sequence + 1
-        event.previous_hash = chain.last_hash
-        event.details = json.loads(json.dumps(event.details))  # as it will be read: tuples are lists
-        event.hash = seal(event)
-        event.save(force_insert=True)
-        chain.last_sequence, chain.last_hash = event.sequence, event.hash
+        for event in events:
+            event.sequence = chain.last_sequence + 1
+            event.previous_hash = chain.last_hash
+            event.details = json.loads(json.dumps(event.details))  # as it will be read: tuples are lists
+            event.hash = seal(event)
+            chain.last_sequence, chain.last_hash = event.sequence, event.hash
+        AuditEvent.objects.bulk_create(events, batch_size=SAVED_AT_ONCE)
         chain.save(update_fields=["last_sequence", "last_hash"])
 
 

@@ -70,7 +70,8 @@ def _in_batches(
             batch = list(tokens.order_by("pk").select_for_update()[:BATCH_ROWS])
             if not batch:
                 return done
-            for token in batch:
-                trail.record(action, token, actor=actor, project_id=token.project_id, details=details(token))
+            trail.record_all(
+                action, [(token, token.project_id, details(token)) for token in batch], actor=actor
+            )
             act(AccessToken.objects.filter(pk__in=[token.pk for token in batch]))
         done += len(batch)

@@ -21,9 +21,9 @@ from tokens.reach import Reach
 
 STUCK_SECONDS = 30.0
 """A look that takes longer is told."""
-OVERLAP = timedelta(seconds=30)
-"""Each look goes back this far before the last one: for transactions that committed late, and for machines
-whose clocks differ by less."""
+OVERLAP = timedelta(minutes=2)
+"""Each look goes back this far before the last one: for transactions that committed late, as those do that
+waited for others, and for machines whose clocks differ by less."""
 
 Row = tuple[Any, ...]
 """Of a row that was edited: its id, its `updated_at`, and what else is asked for."""

@@ -72,7 +72,7 @@ def issue(
     token, plain = _draft(project, ttl=ttl, idle_ttl=idle_ttl, name=name, now=now, limits=limits, rules=rules)
     token.full_clean()
     token.save(force_insert=True)
-    _record_issue(token, actor)
+    _record("token.issued", token, actor, _terms(token))
     return token, plain
 
 
@@ -100,8 +100,8 @@ def issue_many(
     tokens = [token for token, _ in issued]
     tokens[-1].full_clean()  # they differ in their names only, and this one's is the longest
     AccessToken.objects.bulk_create(tokens)
-    for token in tokens:
-        _record_issue(token, actor)
+    acts = [(token, project.id, _terms(token)) for token in tokens]
+    trail.record_all("token.issued", acts, actor=actor)
     return issued
 
 
@@ -236,12 +236,13 @@ def _draft(
     return token, plain
 
 
-def _record_issue(token: AccessToken, actor: str) -> None:
+def _terms(token: AccessToken) -> dict[str, Any]:
+    """What it was issued with, for the audit trail."""
     bounds = {field: fact(getattr(token, field)) for field in ("idle_ttl", *LIMITS, *BUDGETS)}
     given = {field: bound for field, bound in bounds.items() if bound is not None}
     if token.rules:
         given["rules"] = token.rules
-    _record("token.issued", token, actor, {"expires_at": fact(token.expires_at), **given})
+    return {"expires_at": fact(token.expires_at), **given}
 
 
 def _lock(token: AccessToken) -> None:

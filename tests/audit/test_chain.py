@@ -14,6 +14,7 @@ from audit import trail
 from audit.chain import verify
 from audit.models import AuditEvent
 from audit.pruning import prune
+from tests.factories import AccessTokenFactory
 
 
 def record(*names: str) -> None:
@@ -42,6 +43,19 @@ def test_events_follow_each_other(abcd: None) -> None:
     assert [event.sequence for event in events] == [1, 2, 3, 4]
     assert [event.previous_hash for event in events] == ["", *(event.hash for event in events[:-1])]
     assert str(verify()) == "Chain verified: 4 events."
+
+
+def test_events_of_many_subjects_follow_each_other_too(abcd: None) -> None:
+    tokens = AccessTokenFactory.create_batch(3)
+    before = AuditEvent.objects.count()
+    trail.record_all(
+        "token.seen", [(token, token.project_id, {"at": (1, 2)}) for token in tokens], actor="user:ada"
+    )
+    seen = list(AuditEvent.objects.order_by("sequence")[before:])
+    assert [(event.subject_id, event.details) for event in seen] == [
+        (str(token.pk), {"at": [1, 2]}) for token in tokens
+    ]
+    assert str(verify()) == f"Chain verified: {before + 3} events."
 
 
 def test_empty_trail_is_whole(db: None) -> None:
