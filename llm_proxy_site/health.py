@@ -17,6 +17,7 @@ from redis.retry import Retry
 from llm_proxy_site.schema import lacking_migrations
 from llm_proxy_site.server import lifecycle
 from llm_proxy_site.version import __version__
+from tokens.limits.link import probe_key
 
 if TYPE_CHECKING:
     from proxy.runtime import Runtime
@@ -137,6 +138,10 @@ def _serving() -> str:
 
 
 def _redis() -> str:
+    away = LIMITS_ARE_LOCAL if settings.LIMITS_WITHOUT_REDIS == "local" else LIMITED_ARE_REFUSED
+    runtime = _runtime()
+    if runtime is not None and runtime.limits.is_away:
+        return away
     seconds = settings.REDIS_TIMEOUT_SECONDS
     try:
         with Redis.from_url(
@@ -145,9 +150,9 @@ def _redis() -> str:
             socket_connect_timeout=seconds,
             retry=Retry(NoBackoff(), 0),
         ) as redis:
-            redis.ping()
+            redis.set(probe_key(), b"", px=1000)
     except (RedisError, OSError):
-        return LIMITS_ARE_LOCAL if settings.LIMITS_WITHOUT_REDIS == "local" else LIMITED_ARE_REFUSED
+        return away
     return OK
 
 

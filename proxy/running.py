@@ -74,6 +74,8 @@ class RunningRequests:
         self._limits = limits
         self._keep_alive = keep_alive
         self._exchanges: dict[UUID, Running] = {}
+        self._added_at: dict[UUID, float] = {}
+        """By `time.monotonic`: what a lease says is by the clock of who keeps the limits."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
         self.is_interrupted = False
@@ -94,11 +96,13 @@ class RunningRequests:
 
     def add(self, exchange: Running) -> None:
         self._exchanges[exchange.lease.id] = exchange
+        self._added_at[exchange.lease.id] = time.monotonic()
         if self._is_stopping:
             exchange.drain_no_more()
 
     def discard(self, exchange: Running) -> None:
         self._exchanges.pop(exchange.lease.id, None)
+        self._added_at.pop(exchange.lease.id, None)
 
     def __iter__(self) -> Iterator[Running]:
         return iter(list(self._exchanges.values()))
@@ -163,11 +167,11 @@ class RunningRequests:
             self._check(exchange)
 
     async def watch_limits(self) -> None:
-        began_before_ms = (time.time() - TICK_SECONDS) * 1000
+        added_before = time.monotonic() - TICK_SECONDS
         held = {
             exchange.lease.id: exchange
             for exchange in self
-            if exchange.lease.subjects and exchange.lease.at_ms < began_before_ms
+            if exchange.lease.subjects and self._added_at[exchange.lease.id] < added_before
         }
         for exchange in held.values():
             if exchange.grant.has_budget:

@@ -5,6 +5,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
+from redis import ReadOnlyError, Redis
 
 from llm_proxy_site import health, schema
 from llm_proxy_site.server import lifecycle
@@ -113,6 +114,32 @@ def test_a_process_without_its_redis_stays_in_service(
     assert (answer.status_code, answer.json()["status"]) == (200, status)
     assert answer.json()["checks"]["redis"] == said
     assert client.get("/health").json()["checks"]["redis"] == said
+
+
+@pytest.mark.django_db
+@pytest.mark.redis
+def test_a_redis_that_takes_nothing_is_of_no_use(
+    client: Client, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica, or one without memory: it answers, and does nothing for limits."""
+    settings.REDIS_URL = redis_url
+
+    def refuse(redis: Redis, *arguments: object, **options: object) -> None:
+        raise ReadOnlyError("You can't write against a read only replica.")
+
+    monkeypatch.setattr(Redis, "set", refuse)
+
+    assert client.get("/ready").json()["checks"]["redis"] == "unreachable, limited tokens are refused"
+
+
+def test_a_redis_that_the_limits_have_lost_is_not_waited_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1"
+    monkeypatch.setattr(health, "_runtime", lambda: SimpleNamespace(limits=SimpleNamespace(is_away=True)))
+    monkeypatch.setattr(health, "Redis", None)
+
+    assert health._redis() == health.LIMITED_ARE_REFUSED
 
 
 @pytest.mark.django_db

@@ -25,7 +25,7 @@ from tests.grants import make_grant
 from tokens.directory import Changes, Directory, DirectoryUnavailableError
 from tokens.grant import Grant
 from tokens.limits.memory import MemoryStore
-from tokens.limits.values import NOTHING, Limits, LimitsUnavailableError, Subject, Tally
+from tokens.limits.values import NOTHING, Lease, Limits, LimitsUnavailableError, Subject, Tally
 from usage.entry import UsageEntry
 from usage.price_book import PriceBook
 
@@ -227,6 +227,24 @@ async def test_lowered_budget_holds_for_what_runs(world: World, monkeypatch: pyt
     assert client.cut_with is not None
     assert client.cut_with.code == "budget_exceeded"
     assert exchange.lease.subjects == lowered.subjects
+
+
+async def test_leases_are_renewed_whatever_the_stores_clock_says(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is Redis's, and may be ahead of ours by more than a lease lives."""
+    monkeypatch.setattr(running_module, "TICK_SECONDS", -1)
+    exchange, _ = await world.begin(make_grant(token_limits=Limits(max_requests=5)))
+    exchange.lease.at_ms += 60_000
+    renewed: list[Lease] = []
+
+    async def renew(leases: list[Lease]) -> list[Lease]:
+        renewed.extend(leases)
+        return []
+
+    monkeypatch.setattr(world.limits, "renew", renew)
+    await world.running.watch_limits()
+    assert renewed == [exchange.lease]
 
 
 async def test_store_that_is_away_cuts_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

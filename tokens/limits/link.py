@@ -19,11 +19,17 @@ from tokens.limits.periods import Periods
 from tokens.limits.values import Counters, LimitsUnavailableError
 from tokens.limits.verdict import Waits
 
+PREFIX = "llm-proxy"
 PROBE_SECONDS = 1.0
 ERRORS = (RedisError, OSError, TimeoutError)
 SCRIPTS = Path(__file__).parent / "scripts"
 
 log = structlog.get_logger("tokens")
+
+
+def probe_key(prefix: str = PREFIX) -> str:
+    """Is written to see that Redis is of use: a replica, or a server without memory, answers and is not."""
+    return f"{{{prefix}}}:probe"
 
 
 class RedisAwayError(LimitsUnavailableError):
@@ -63,6 +69,7 @@ class RedisLink:
         """`clock` takes the place of Redis's own."""
         self._redis = redis
         self._prefix = f"{{{prefix}}}"
+        self._probe_key = probe_key(prefix)
         self._clock = clock
         self._scripts = {name: redis.register_script(text) for name, text in _read_scripts().items()}
         self._connections = asyncio.Semaphore(redis.connection_pool.max_connections)
@@ -113,8 +120,7 @@ class RedisLink:
     async def _look(self) -> None:
         async with self._connections:
             try:
-                # A write: a replica, or a server without memory, answers but is of no use.
-                await self._redis.set(f"{self._prefix}:probe", b"", px=1000)
+                await self._redis.set(self._probe_key, b"", px=1000)
             except ERRORS:
                 return
         self.is_away = False

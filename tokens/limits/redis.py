@@ -15,7 +15,7 @@ import structlog
 from redis.asyncio import Redis
 
 from tokens.limits.amends import MAX_AMOUNT, Amends, End, facts_of
-from tokens.limits.link import Answer, NoAnswerError, RedisLink
+from tokens.limits.link import PREFIX, Answer, NoAnswerError, RedisLink
 from tokens.limits.reading import TallyReader
 from tokens.limits.values import Charge, Counters, Estimate, Lease, LimitsUnavailableError, LoadTally, Subject
 from tokens.limits.verdict import refusal
@@ -36,7 +36,7 @@ class RedisStore:
         redis: Redis,
         load_tally: LoadTally,
         *,
-        prefix: str = "llm-proxy",
+        prefix: str = PREFIX,
         lease_seconds: float = 15,
         ledger_lag_seconds: float = 2.0,
         clock: Callable[[], float] | None = None,
