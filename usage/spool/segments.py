@@ -205,11 +205,13 @@ def _segments_of(directory: Path, owner: str) -> deque[Segment]:
 def _read(segment: Segment, most: int) -> _Batch:
     with segment.path.open("rb") as file:
         file.seek(segment.position)
-        data = file.read(min(READ_BYTES, segment.size - segment.position))
+        wanted = min(READ_BYTES, segment.size - segment.position)
+        data = file.read(wanted)
     if not data:  # somebody has cut it
         return _Batch(position=segment.size, damaged_bytes=segment.size - segment.position)
     start = segment.position
-    found = read_frames(data, most, is_end=start + len(data) >= segment.size)
+    is_end = len(data) < wanted or start + len(data) >= segment.size  # somebody may have cut it here
+    found = read_frames(data, most, is_end=is_end)
     batch = _Batch(
         position=start + found.position, torn_bytes=found.torn_bytes, damaged_bytes=found.damaged_bytes
     )

@@ -299,6 +299,16 @@ def test_a_segment_that_somebody_has_cut_is_no_endless_loop(tmp_path: Path) -> N
     assert isinstance(spool._segments[0], Segment)
 
 
+def test_a_segment_that_somebody_has_cut_within_a_record_is_none_either(tmp_path: Path) -> None:
+    spool, entries = open_spool(tmp_path), [entry() for _ in range(3)]
+    assert all(map(spool.append, entries))
+    (path,) = tmp_path.glob("*.spool")
+    os.truncate(path, path.stat().st_size - 5)
+
+    assert read_all(spool) == entries[:2]
+    assert spool.peek(1) == []
+
+
 def test_a_file_that_is_gone_holds_up_none_of_the_others(tmp_path: Path) -> None:
     spool, entries = open_spool(tmp_path, segment_bytes=300), [entry() for _ in range(10)]
     assert spool.append(entries[0])
