@@ -47,6 +47,8 @@ async def relay(
             if left == 0:
                 return
     except httpx.TransportError:
+        if client.failure is not None:
+            raise client.failure from None  # of its body, which has not ended
         await _write_rest(client, traces)
         raise UpstreamCut from None
     await _write_rest(client, traces)

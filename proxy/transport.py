@@ -8,7 +8,7 @@ faster than httpx's own under concurrency.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +17,7 @@ import httpx
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
+from proxy.answering import AnsweringProtocol
 from proxy.outgoing import Outgoing, WrongLength
 
 MAX_HEADER_BYTES = 64 * 1024
@@ -159,6 +160,7 @@ class _Call:
     async def run(self, is_head: bool, seconds: float | None) -> None:
         """Until the head of the answer is there, which has so long from the request's last byte."""
         protocol = self._protocol
+        protocol.is_idle = False
         try:
             protocol.set_response_params(
                 skip_payload=is_head,
@@ -173,6 +175,7 @@ class _Call:
                 message, self.content = await protocol.read()
                 if message.code >= 200 or message.code == HTTPStatus.SWITCHING_PROTOCOLS:
                     break
+                protocol.start_timeout()  # aiohttp has taken it for the answer, and stopped it
         except BaseException:
             self.close()
             raise
@@ -200,10 +203,15 @@ class _Call:
             return
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._protocol.is_idle = True
             connection.release()
 
 
 class Connector(aiohttp.TCPConnector):
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(limit=limit)
+        self._factory: Any = partial(AnsweringProtocol, loop=asyncio.get_running_loop())
+
     async def connect(self, *arguments: Any, **options: Any) -> Any:
         connection = await super().connect(*arguments, **options)
         _dialing.get().succeed()
@@ -225,7 +233,7 @@ class _ResponseStream(httpx.AsyncByteStream):
     async def __anext__(self) -> bytes:
         try:
             chunk = await self._call.content.readany()
-        except (aiohttp.ClientError, ConnectionError) as problem:
+        except (aiohttp.ClientError, HttpProcessingError, ConnectionError) as problem:
             raise _mapped(problem) from _without_frames(problem)
         if not chunk:
             raise StopAsyncIteration

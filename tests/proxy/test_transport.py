@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+import socket
+import struct
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
@@ -325,11 +327,38 @@ async def test_an_answer_before_a_body_that_ends_short_is_cut_and_ends_its_conne
         for _ in range(2):
             request = httpx.Request("POST", url, headers={"content-length": "5"}, stream=Parts(b"1", b"2"))
             response = await transport.handle_async_request(request)
-            with pytest.raises(httpx.RemoteProtocolError):
+            with pytest.raises(httpx.LocalProtocolError):
                 [chunk async for chunk in response.stream]
             await response.aclose()
 
     assert len(connections) == 2
+
+
+async def test_a_body_that_fails_while_its_answer_comes_ends_the_answer(transport: AiohttpTransport) -> None:
+    """As one that turns out to be too large: upstream may wait for the rest of it for ever."""
+    answered, gone = asyncio.Event(), asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{}")
+        await reader.read()
+        writer.close()
+        gone.set()
+
+    class Failing(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"1"
+            await answered.wait()
+            raise ValueError("too large")
+
+    async with listening(answer) as url:
+        response = await transport.handle_async_request(httpx.Request("POST", url, stream=Failing()))
+        answered.set()
+        with pytest.raises(httpx.TransportError):
+            async with asyncio.timeout(10):
+                [chunk async for chunk in response.stream]
+        await response.aclose()
+        await gone.wait()
 
 
 async def test_an_empty_piece_is_not_the_last_chunk(transport: AiohttpTransport) -> None:
@@ -399,6 +428,101 @@ async def test_a_connection_that_waits_for_the_next_request_keeps_nothing_of_the
             del told, asking
             await asyncio.sleep(0)
             assert kept() is None
+
+
+UNASKED = (
+    b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nnobody",
+    b"HTTP/1.1 200 OK\r\nX-Half",
+    b"HTTP/1.1 103 Early Hints\r\n\r\n",
+    b"garbage",
+)
+
+
+@pytest.mark.parametrize("unasked", UNASKED)
+async def test_what_nobody_has_asked_for_is_nobodys_answer(
+    transport: AiohttpTransport, unasked: bytes
+) -> None:
+    gone, told = [], asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                name = head.split(b" ")[1]
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(name), name))
+                await told.wait()
+                writer.write(unasked)
+        gone.append(writer)
+        writer.close()
+
+    async with listening(answer) as url:
+        assert await read(transport, url + "/alice") == b"/alice"
+        told.set()
+        await eventually_async(lambda: len(gone) == 1)
+        told.clear()
+        assert await read(transport, url + "/bob") == b"/bob"
+        await transport.aclose()
+        told.set()
+        await eventually_async(lambda: len(gone) == 2)
+
+
+async def test_information_does_not_stop_the_clock(transport: AiohttpTransport) -> None:
+    gone = asyncio.Event()
+
+    async def inform(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        await reader.read()
+        writer.close()
+        gone.set()
+
+    async with listening(inform) as url:
+        request = httpx.Request("GET", url, extensions={"timeout": {"connect": 5, "read": 0.2}})
+        with pytest.raises(httpx.ReadTimeout):
+            await asyncio.wait_for(transport.handle_async_request(request), 10)
+        await gone.wait()
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(("head", "is_reset"), [(b"", True), (CHUNKED, True), (CHUNKED, False)])
+async def test_an_answer_that_breaks_off_is_not_whole(
+    transport: AiohttpTransport, head: bytes, is_reset: bool
+) -> None:
+    """Reset, or with a chunk that is none."""
+    rest, gone = asyncio.Event(), asyncio.Event()
+
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n%b\r\n5\r\nhello\r\n" % head)
+        await rest.wait()
+        if is_reset:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+        else:
+            writer.write(b"ZZ\r\n")
+            await reader.read()
+            writer.close()
+        gone.set()
+
+    async with listening(break_off) as url:
+        response = await transport.handle_async_request(httpx.Request("GET", url))
+        assert b"hello" in await anext(response.stream.__aiter__())
+        rest.set()
+        with pytest.raises(httpx.TransportError):
+            async with asyncio.timeout(10):
+                [chunk async for chunk in response.stream]
+        await response.aclose()
+        await gone.wait()
+
+
+async def read(transport: AiohttpTransport, url: str) -> bytes:
+    response = await transport.handle_async_request(httpx.Request("GET", url))
+    body = b"".join([chunk async for chunk in response.stream])
+    await response.aclose()
+    return body
 
 
 async def test_a_request_that_fails_does_not_wait_for_the_collector(transport: AiohttpTransport) -> None:
