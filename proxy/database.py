@@ -107,14 +107,16 @@ class Database:
         """Those that trust rules name. Raises django.db.Error."""
         return await self._ask(trusted_issuers)
 
-    async def load_tally(self, subject: Subject) -> Tally:
-        """Once the ledger has all that was left by processes that died. Raises LimitsUnavailableError."""
+    async def load_tally(self, subject: Subject, at_ms: int) -> Tally:
+        """As of this instant, once the ledger has all that was left by processes that died. Raises
+        LimitsUnavailableError.
+        """
         if self._reach.is_away:
             raise LimitsUnavailableError
         try:
             async with asyncio.timeout(ADOPTION_SECONDS):
                 await self.is_adopted.wait()
-            return await self.in_thread(load_tally, subject, timezone.now())
+            return await self.in_thread(load_tally, subject, at_ms)
         except Error as problem:
             log.error("the ledger cannot be read", error=str(problem))
             raise LimitsUnavailableError from None

@@ -137,7 +137,7 @@ def _acts(tokens: list[AccessToken]) -> dict[str, Callable[[], object]]:
             [_entry(tokens[n % 100], time.time()) for n in range(BATCH_ROWS)]
         ),
         "token_lookup": lambda: load_grant(token.digest),
-        "tally": lambda: load_tally(subject, _now()),
+        "tally": lambda: load_tally(subject, int(_now().timestamp() * 1000)),
         "totals_30d": lambda: rollups.totals(month),
         "series_30d": lambda: rollups.series(month),
         "series_24h": lambda: rollups.series(day),

@@ -1,4 +1,4 @@
-"""What is asked of a database that has fallen silent."""
+"""What is asked of the database, and of one that has fallen silent."""
 
 import asyncio
 import threading
@@ -8,7 +8,9 @@ import pytest
 
 from proxy import database as module
 from proxy.database import Database
+from tests.tokens.limits.world import token
 from tokens.directory import DirectoryUnavailableError
+from tokens.limits.values import Subject, Tally
 from tokens.reach import Reach
 from usage.price_book import PriceBook
 
@@ -40,4 +42,16 @@ async def test_a_preflight_does_not_wait_for_a_silent_database() -> None:
     database = Database(Reach(grace_seconds=0), PriceBook())
 
     assert await asyncio.wait_for(database.load_origins(), 5) is None
+    database.close()
+
+
+async def test_a_tally_is_as_of_the_instant_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tally_of_one_microusd_a_millisecond(subject: Subject, at_ms: int) -> Tally:
+        return Tally(spent=(at_ms, 0, 0, 0))
+
+    monkeypatch.setattr(module, "load_tally", tally_of_one_microusd_a_millisecond)
+    database = Database(Reach(grace_seconds=0), PriceBook())
+    database.is_adopted.set()
+
+    assert (await database.load_tally(token(), 86_400_000)).spent[0] == 86_400_000
     database.close()

@@ -72,7 +72,7 @@ class World:
     async def _send(self, message: Message) -> None:
         pass
 
-    async def _no_tally(self, subject: Subject) -> Tally:
+    async def _no_tally(self, subject: Subject, at_ms: int) -> Tally:
         return Tally()
 
 

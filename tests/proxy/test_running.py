@@ -85,7 +85,7 @@ class World:
             raise DirectoryUnavailableError
         return self.grant
 
-    async def _no_tally(self, subject: Subject) -> Tally:
+    async def _no_tally(self, subject: Subject, at_ms: int) -> Tally:
         return Tally()
 
     async def _keep_alive(self, token_ids: set[UUID]) -> None:

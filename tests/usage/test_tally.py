@@ -34,7 +34,7 @@ def token(db: None) -> AccessToken:
 def test_subject_that_never_asked_for_anything_has_an_empty_tally(
     token: AccessToken, subject_of: Callable[[AccessToken], Subject]
 ) -> None:
-    assert load_tally(subject_of(token), NOW) == Tally()
+    assert load_tally(subject_of(token), NOW_MS) == Tally()
 
 
 @of_either
@@ -51,7 +51,7 @@ def test_spend_is_summed_over_the_periods_of_now(
     }
     for day, cost in costs.items():
         DailySpendFactory.create(subject=subject_of(token), day=day, cost_microusd=cost, requests=2)
-    tally = load_tally(subject_of(token), NOW)
+    tally = load_tally(subject_of(token), NOW_MS)
     assert tally.spent == (111_111, 10, 1_111, 111)
     assert tally.requests == 12
 
@@ -59,7 +59,7 @@ def test_spend_is_summed_over_the_periods_of_now(
 def test_projects_tally_is_of_all_its_tokens_and_a_tokens_of_it_alone(token: AccessToken) -> None:
     sibling, stranger = AccessTokenFactory.create(project=token.project), AccessTokenFactory.create()
     write_batch([costing(token, 1), costing(sibling, 20), costing(sibling, 300), costing(stranger, 4_000)])
-    of_token, of_project = (load_tally(subject_of(token), NOW) for subject_of in SUBJECTS)
+    of_token, of_project = (load_tally(subject_of(token), NOW_MS) for subject_of in SUBJECTS)
     assert of_token == Tally(1, ((NOW_MS, 1),), (1, 1, 1, 1))
     assert (of_project.requests, of_project.spent) == (3, (321, 321, 321, 321))
     assert sorted(of_project.recent) == [(NOW_MS, 1), (NOW_MS, 20), (NOW_MS, 300)]
@@ -85,7 +85,7 @@ def test_last_minutes_admitted_requests_are_recent_the_oldest_first(
             token=token, started_at=NOW - timedelta(seconds=seconds), input_tokens=7, output_tokens=30
         )
     UsageRecordFactory.create(token=token, started_at=NOW, is_admitted=False)
-    assert load_tally(subject_of(token), NOW).recent == ((NOW_MS - 59_999, 37), (NOW_MS - 1, 37))
+    assert load_tally(subject_of(token), NOW_MS).recent == ((NOW_MS - 59_999, 37), (NOW_MS - 1, 37))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_model_tokens_that_are_unknown_count_as_none(
     UsageRecordFactory.create(
         token=token, started_at=NOW, input_tokens=input_tokens, output_tokens=output_tokens
     )
-    assert load_tally(SUBJECTS[0](token), NOW).recent == ((NOW_MS, known),)
+    assert load_tally(SUBJECTS[0](token), NOW_MS).recent == ((NOW_MS, known),)
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan is SQLite's")
@@ -106,7 +106,7 @@ def test_tally_is_two_queries_that_read_no_more_than_an_index_points_to(
     token: AccessToken, subject_of: Callable[[AccessToken], Subject]
 ) -> None:
     with CaptureQueriesContext(connection) as queries:
-        load_tally(subject_of(token), NOW)
+        load_tally(subject_of(token), NOW_MS)
     plans = [plan_of(query["sql"]) for query in queries]
     assert len(plans) == 2
     assert all(step.startswith("SEARCH") and "USING INDEX" in step for plan in plans for step in plan)

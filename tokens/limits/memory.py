@@ -186,13 +186,14 @@ class MemoryStore:
         return accounts
 
     async def _open_account(self, subject: Subject) -> None:
-        periods, corrections = periods_at(self._now_ms()), self._corrections
-        tally = await self._tallies.read(subject, periods)
+        at_ms, corrections = self._now_ms(), self._corrections
+        tally = await self._tallies.read(subject, at_ms)
         if subject.id in self._accounts:  # another request has opened it meanwhile
             return
         if corrections != self._corrections:  # the tally may not have them in it: it is read again
             return
-        if periods == periods_at(self._now_ms()):  # if not, it was midnight: what was spent is another day's
+        periods = periods_at(self._now_ms())
+        if periods == periods_at(at_ms):  # if not, it was midnight: what was spent is another day's
             self._forget_oldest(room_for=1)
             self._accounts[subject.id] = Account(tally, periods)
 

@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID
 
-from tokens.limits.periods import Periods
+from tokens.limits.periods import Periods, periods_at
 from tokens.limits.values import LimitsUnavailableError, LoadTally, Subject, Tally
 
 PATIENCE_SECONDS = 10.0
@@ -15,12 +15,12 @@ class TallyReader:
         self._load_tally = load_tally
         self._reading: dict[tuple[UUID, Periods], asyncio.Task[Tally]] = {}
 
-    async def read(self, subject: Subject, periods: Periods) -> Tally:
-        """`periods`: the current ones. Raises LimitsUnavailableError."""
-        key = subject.id, periods
+    async def read(self, subject: Subject, at_ms: int) -> Tally:
+        """As of this instant, or one shortly before it in the same periods. Raises LimitsUnavailableError."""
+        key = subject.id, periods_at(at_ms)
         task = self._reading.get(key)
         if task is None:
-            task = self._reading[key] = asyncio.create_task(self._load(subject))
+            task = self._reading[key] = asyncio.create_task(self._load(subject, at_ms))
             task.add_done_callback(lambda task: self._has_ended(key, task))
         # A client that hangs up must not take the tally away from those who wait for it too.
         ended, _ = await asyncio.wait([task], timeout=PATIENCE_SECONDS)
@@ -33,5 +33,5 @@ class TallyReader:
         if not task.cancelled():
             task.exception()  # taken note of: perhaps nobody waits for it any more
 
-    async def _load(self, subject: Subject) -> Tally:
-        return await self._load_tally(subject)
+    async def _load(self, subject: Subject, at_ms: int) -> Tally:
+        return await self._load_tally(subject, at_ms)

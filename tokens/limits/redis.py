@@ -157,7 +157,7 @@ class RedisStore:
 
     async def _build(self, subject: Subject, before: Answer, *, settled_at_ms: int | None = None) -> bool:
         """Whether it was built; with `settled_at_ms`, whether or not it is there, if no more was settled."""
-        tally = await self._tallies.read(subject, before.periods)
+        tally = await self._tallies.read(subject, before.now_ms)
         request = {
             "id": subject.id,
             "born": uuid4().hex,

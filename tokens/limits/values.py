@@ -189,8 +189,8 @@ class LimitsUnavailableError(Exception):
     """The store that all processes share, or the ledger that it is built from, does not answer."""
 
 
-LoadTally = Callable[[Subject], Awaitable[Tally]]
-"""Reads a subject's tally from the ledger. Raises LimitsUnavailableError."""
+LoadTally = Callable[[Subject, int], Awaitable[Tally]]
+"""Reads a subject's tally from the ledger, as of an instant of the store. Raises LimitsUnavailableError."""
 
 
 class LimitStore(Protocol):

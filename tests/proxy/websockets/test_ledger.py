@@ -121,7 +121,7 @@ async def _keep_nothing_alive(token_ids: object) -> None:
     pass
 
 
-async def _no_tally(subject: Subject) -> Tally:
+async def _no_tally(subject: Subject, at_ms: int) -> Tally:
     return Tally()
 
 

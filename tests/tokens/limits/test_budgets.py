@@ -112,6 +112,16 @@ async def test_what_the_ledger_knows_to_be_spent_counts_in_its_periods(world: Wo
     assert (await world.refused(mine, estimate=Estimate(microusd=30))).window is Window.TOTAL
 
 
+async def test_the_ledger_is_summed_at_the_instant_of_the_store_whatever_other_clocks_say(
+    world: World,
+) -> None:
+    mine = with_budget(Window.DAILY, 100)
+    world.ledger.add(mine, "2026-03-11 23:59:59.999", Charge(microusd=100))
+    world.clock.advance_to("2026-03-12 00:00")
+
+    assert (await world.counters(mine)).spent == (100, 0, 100, 100)
+
+
 async def test_money_is_exact_up_to_nine_thousand_million_dollars(world: World) -> None:
     mine = with_budget(Window.TOTAL, NINE_THOUSAND_MILLION_USD)
     spent = 0

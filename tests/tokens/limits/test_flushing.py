@@ -19,7 +19,7 @@ pytestmark = pytest.mark.redis
 LAG_SECONDS = 0.25
 
 
-async def says_seven(subject: Subject) -> Tally:
+async def says_seven(subject: Subject, at_ms: int) -> Tally:
     return Tally(0, (), all_of(7))
 
 

@@ -109,8 +109,8 @@ async def test_a_tally_that_was_read_over_midnight_is_read_again() -> None:
     clock = Clock("2026-03-11 23:59:59.999")
     mine = token(budgets=(None, 100, None, None))
 
-    async def load_tally(subject: Subject) -> Tally:
-        spent = 100 if clock.ms < Clock("2026-03-12 00:00").ms else 0
+    async def load_tally(subject: Subject, at_ms: int) -> Tally:
+        spent = 100 if at_ms < Clock("2026-03-12 00:00").ms else 0
         clock.advance(1)
         return Tally(spent=(spent, spent, spent, spent))
 
@@ -122,7 +122,7 @@ async def test_a_tally_that_was_read_over_midnight_is_read_again() -> None:
 async def test_a_ledger_that_does_not_answer_makes_the_limits_unavailable_and_counts_nothing() -> None:
     is_away = True
 
-    async def load_tally(subject: Subject) -> Tally:
+    async def load_tally(subject: Subject, at_ms: int) -> Tally:
         if is_away:
             raise LimitsUnavailableError
         return Tally()
@@ -153,8 +153,8 @@ async def test_a_correction_that_comes_while_an_account_is_read_is_not_missed() 
     world.ledger.add(mine, "2026-03-11 12:00", Charge(microusd=900))
     read = world.ledger.load_tally
 
-    async def load_tally(subject: Subject) -> Tally:
-        tally = await read(subject)
+    async def load_tally(subject: Subject, at_ms: int) -> Tally:
+        tally = await read(subject, at_ms)
         if len(world.ledger.reads) == 1:
             world.ledger.add(mine, "2026-03-11 12:00", Charge(microusd=-893))
             world.store.corrected((mine,), world.clock.ms, -893)

@@ -304,7 +304,7 @@ async def test_local_accounts_are_built_anew_in_each_outage(
 
 
 async def test_a_ledger_that_is_away_is_no_reason_to_count_locally(server: Server) -> None:
-    async def load_tally(subject: Subject) -> Tally:
+    async def load_tally(subject: Subject, at_ms: int) -> Tally:
         raise LimitsUnavailableError
 
     ledger = Ledger(Clock())

@@ -5,10 +5,11 @@ import pytest
 
 from tests.tokens.limits.world import token
 from tokens.limits import reading
+from tokens.limits.periods import DAY_MS
 from tokens.limits.reading import TallyReader
 from tokens.limits.values import LimitsUnavailableError, Subject, Tally
 
-TODAY, TOMORROW = (0, 1, 1, 1), (0, 2, 1, 1)
+TODAY, TOMORROW = DAY_MS - 1, DAY_MS
 
 
 class SlowLedger:
@@ -17,7 +18,7 @@ class SlowLedger:
         self.may_answer = asyncio.Event()
         self.is_away = False
 
-    async def load_tally(self, subject: Subject) -> Tally:
+    async def load_tally(self, subject: Subject, at_ms: int) -> Tally:
         self.reads += 1
         await self.may_answer.wait()
         if self.is_away:

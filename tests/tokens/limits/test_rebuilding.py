@@ -119,8 +119,8 @@ async def test_a_recount_loses_nothing_that_is_settled_meanwhile(redis: World) -
     lease = await redis.acquire(mine)
     read = redis.ledger.load_tally
 
-    async def load_tally(subject: Subject) -> Tally:
-        tally = await read(subject)
+    async def load_tally(subject: Subject, at_ms: int) -> Tally:
+        tally = await read(subject, at_ms)
         redis.clock.advance(1)
         await redis.store.settle(lease, Charge(microusd=5))
         return tally
@@ -138,8 +138,8 @@ async def test_a_tally_that_was_read_over_midnight_is_read_again(redis_url: str,
     ledger.add(mine, "2026-03-11", Charge(microusd=100))
     read = ledger.load_tally
 
-    async def load_tally(subject: Subject) -> Tally:
-        tally = await read(subject)
+    async def load_tally(subject: Subject, at_ms: int) -> Tally:
+        tally = await read(subject, at_ms)
         ledger.clock.advance(1)
         return tally
 

@@ -81,7 +81,7 @@ async def test_a_lease_can_be_settled_and_swept_by_another_process(
 
 
 async def test_the_clock_is_that_of_redis(redis_url: str, prefix: str) -> None:
-    async def load_tally(subject: Subject) -> Tally:
+    async def load_tally(subject: Subject, at_ms: int) -> Tally:
         return Tally()
 
     store = RedisStore(connect(redis_url), load_tally, prefix=prefix)
@@ -131,7 +131,7 @@ async def test_all_keys_go_some_time(redis: World, sync: sync_redis.Redis, prefi
 
 
 async def test_a_request_without_limits_does_not_ask_redis() -> None:
-    async def load_tally(subject: Subject) -> Tally:
+    async def load_tally(subject: Subject, at_ms: int) -> Tally:
         raise LimitsUnavailableError
 
     store = RedisStore(connect("redis://127.0.0.1:1"), load_tally)
@@ -148,7 +148,7 @@ async def test_a_ledger_that_does_not_answer_makes_the_limits_unavailable_and_co
 ) -> None:
     is_away = True
 
-    async def load_tally(subject: Subject) -> Tally:
+    async def load_tally(subject: Subject, at_ms: int) -> Tally:
         if is_away:
             raise LimitsUnavailableError
         return Tally()

@@ -83,22 +83,22 @@ class Ledger:
     def add(self, subject: Subject, instant: str, charge: Charge = FREE) -> None:
         self.rows.append((frozenset([subject.id]), _ms(instant), charge))
 
-    async def load_tally(self, subject: Subject) -> Tally:
+    async def load_tally(self, subject: Subject, at_ms: int) -> Tally:
         self.reads.append(subject.id)
-        mine = [(at_ms, charge) for ids, at_ms, charge in self.rows if subject.id in ids]
-        now = periods_at(self.clock.ms)
+        mine = [(began_ms, charge) for ids, began_ms, charge in self.rows if subject.id in ids]
+        now = periods_at(at_ms)
         return Tally(
             requests=len(mine),
             recent=tuple(
                 sorted(
-                    (at_ms, charge.model_tokens)
-                    for at_ms, charge in mine
-                    if at_ms > self.clock.ms - MINUTE_MS
+                    (began_ms, charge.model_tokens)
+                    for began_ms, charge in mine
+                    if began_ms > at_ms - MINUTE_MS
                 )
             ),
             spent=tuple(
-                sum(charge.microusd for at_ms, charge in mine if periods_at(at_ms)[window] == now[window])
-                for window in range(4)
+                sum(charge.microusd for began_ms, charge in mine if periods_at(began_ms)[i] == now[i])
+                for i in range(4)
             ),
         )
 
